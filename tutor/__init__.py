@@ -1,0 +1,1 @@
+"""The Attention Workshop: reference code, one module a chapter; see the book for the rest."""

@@ -1,0 +1,94 @@
+"""Checking a student's functions: ``check(fn)`` in a notebook, ``judge`` for everything else."""
+
+import difflib
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from tutor.checks import attention
+from tutor.checks.exercise import Exercise
+from tutor.checks.judge import PUBLIC_SEED, judge
+from tutor.checks.report import Report
+
+__all__ = ["EXERCISES", "PUBLIC_SEED", "Exercise", "Report", "check", "find", "judge"]
+
+EXERCISES: dict[str, Exercise] = {e.name: e for e in (*attention.EXERCISES,)}
+"""Every exercise of the course by name, in the order of the chapters."""
+
+
+def find(name: str) -> Exercise:
+    """The exercise of that name; LookupError with the nearest names if there is none."""
+    if name in EXERCISES:
+        return EXERCISES[name]
+    near = difflib.get_close_matches(name, EXERCISES, n=3, cutoff=0.4) or list(EXERCISES)
+    raise LookupError(f"no exercise is named {name!r}; the nearest: {', '.join(near)}")
+
+
+def check(function: Callable[..., Any]) -> float:
+    """Check a function, looked up by its name, show the report and return the points earned.
+
+    Call it as the last line of a notebook cell: nbgrader reads the number as the cell's points.
+    Runs on the CPU, and again on CUDA where there is one; the lower of the two counts.
+    """
+    if not callable(function):
+        raise TypeError(f"check takes the function itself, got a {type(function).__name__}")
+    qualname = getattr(function, "__qualname__", type(function).__qualname__)
+    exercise = find(qualname.rpartition("<locals>.")[2])
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    reports = (judge(exercise, function, device=d) for d in devices)
+    report = min(reports, key=lambda r: r.points)
+    if (getattr(function, "__module__", None) or "").startswith("tutor."):
+        zero = tuple(replace(v, earned=0) for v in report.verdicts)
+        note = "This is the course's own function: read it, and earn the points with yours."
+        report = replace(report, verdicts=zero, notes=(note,))
+    elif not report.passed and (cause := _failing_dependency(function)):
+        note = f"It calls your {cause.exercise}, which earns {cause.points:g} of {cause.possible}"
+        report = replace(report, notes=(f"{note} itself: mend that first.", *report.notes))
+    _show(report)
+    return report.points
+
+
+def _failing_dependency(function: Callable[..., Any]) -> Report | None:
+    """The report on the earliest exercise that ``function`` builds on and that fails by itself."""
+    needed = set(_exercises_called(function, {function.__name__})) - {function.__name__}
+    for name, exercise in EXERCISES.items():
+        if name in needed:
+            report = judge(exercise, function.__globals__[name])
+            if not report.passed:
+                return report
+    return None
+
+
+def _exercises_called(function: Any, seen: set[str]) -> Iterator[str]:
+    if not isinstance(function, types.FunctionType):
+        return
+    for name in _names(function.__code__):
+        called = function.__globals__.get(name)
+        if isinstance(called, types.FunctionType) and name not in seen:
+            seen.add(name)
+            if name in EXERCISES:
+                yield name
+            if called.__globals__ is function.__globals__:
+                yield from _exercises_called(called, seen)
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+def _show(report: Report) -> None:
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ModuleNotFoundError:
+        get_ipython = lambda: None  # noqa: E731
+    if get_ipython() is None:
+        print(report)
+    else:
+        display(report)

@@ -1,0 +1,565 @@
+"""Run a candidate through an exercise and say what is wrong with it."""
+
+import inspect
+import zlib
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutor.checks.candidate import Candidate, Crash, LocalCandidate, Response
+from tutor.checks.exercise import GROUPS, Case, Contract, Exercise, Trap
+from tutor.checks.report import Failure, Report, Verdict
+
+PUBLIC_SEED = 20170612  # the day on which "Attention Is All You Need" appeared
+
+TOLERANCE = {
+    torch.float64: 1e-10,
+    torch.float32: 1e-5,
+    torch.float16: 5e-3,
+    torch.bfloat16: 5e-2,
+}
+"""Largest |got - expected| / (1 + |expected|), by the dtype of the inputs."""
+
+_PRECISION = {
+    torch.float64: "double",
+    torch.float32: "single",
+    torch.float16: "half",
+    torch.bfloat16: "bfloat16",
+}
+
+
+@dataclass
+class _Observation:
+    """One call and what is wrong with its answer, kept to be compared with the traps'."""
+
+    label: str
+    args: tuple[Any, ...]
+    cotangents: tuple[Tensor, ...] | None
+    tolerance: float
+    got: Response
+    problem: list[str]
+    """Sentences for the report; empty if all is well."""
+    raises: bool = False
+    """An exception was asked for."""
+
+
+@dataclass
+class _Group:
+    observations: list[_Observation] = field(default_factory=list)
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    """Label and sentence of each property that does not hold."""
+    properties: int = 0
+    dtypes: set[torch.dtype] = field(default_factory=set)
+
+    @property
+    def failing(self) -> list[_Observation]:
+        return [o for o in self.observations if o.problem]
+
+    @property
+    def size(self) -> int:
+        return len(self.observations) + self.properties
+
+
+def judge(
+    exercise: Exercise,
+    candidate: Candidate | Callable[..., Any],
+    seed: int = PUBLIC_SEED,
+    device: torch.device | str = "cpu",
+) -> Report:
+    """Verdict on ``candidate``, a function or anything with the ``run`` of ``Candidate``.
+
+    The same seed and device give the same cases. Nothing that the candidate does, short of
+    ending the process, raises here.
+    """
+    runner = candidate if hasattr(candidate, "run") else LocalCandidate(candidate)
+    with _one_thread():
+        return _judge(exercise, runner, seed, torch.device(device))
+
+
+def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.device) -> Report:
+    groups = {name: _Group() for name in exercise.points}
+
+    def generator(purpose: str) -> torch.Generator:
+        return torch.Generator().manual_seed(seed ^ zlib.crc32((exercise.name + purpose).encode()))
+
+    cases = list(exercise.cases(generator("cases"), device))
+    first = runner.run(_copy(cases[0].args))
+    if first.crash is not None and first.crash.kind == "NotImplementedError":
+        return Report.unwritten(exercise)
+
+    for case in cases:
+        _observe(exercise, runner, case, groups, generator("cotangents"))
+    _observe_freshness(exercise, runner, cases[0], groups["values"])
+    _test_properties(exercise, runner, groups, generator("properties"), device)
+
+    verdicts, named = {}, set()
+    for name, group in groups.items():
+        if name != "contracts":
+            verdicts[name] = _verdict(exercise, name, group, named)
+            if (failure := verdicts[name].failure) and failure.trap:
+                named.add(failure.trap["name"])
+    if "contracts" in groups:
+        contract = exercise.contract(generator("contract"), device)
+        verdicts["contracts"] = _contract_verdict(exercise, runner, contract)
+    if not verdicts["values"].passed:
+        # What costs nothing and keeps its dtype earns nothing by itself.
+        for name in ("types", "contracts"):
+            if name in verdicts and verdicts[name].passed:
+                verdicts[name] = verdicts[name].withheld()
+    return Report(
+        exercise=exercise.name,
+        chapter=exercise.chapter,
+        verdicts=tuple(verdicts[name] for name in GROUPS if name in verdicts),
+        device=str(device),
+    )
+
+
+def _observe(
+    exercise: Exercise,
+    runner: Candidate,
+    case: Case,
+    groups: dict[str, _Group],
+    generator: torch.Generator,
+) -> None:
+    args = _copy(case.args)
+    got = runner.run(args)
+    dtype = _dtype(case.args)
+    group = groups[case.group]
+    if case.raises is not None:
+        problem = _raises_problem(case.raises, got)
+        group.observations.append(
+            _Observation(case.label, case.args, None, 0.0, got, problem, True)
+        )
+        return
+    precise = exercise.reference(*_upcast(_copy(case.args)))
+    if dtype is not None:
+        group.dtypes.add(dtype)
+    tolerance = TOLERANCE.get(dtype, 0.0)
+    if case.finite_only:
+        problem = _finite_problem(precise, got)
+    else:
+        problem = _value_problem(precise, got, tolerance)
+    group.observations.append(_Observation(case.label, case.args, None, tolerance, got, problem))
+
+    if "types" in groups:
+        names = _argument_names(exercise)
+        problem = _type_problem(exercise.reference(*_copy(case.args)), got, case.args, names)
+        groups["types"].observations.append(
+            _Observation(case.label, case.args, None, tolerance, got, problem)
+        )
+    if "gradients" in groups and dtype == torch.float64 and not case.finite_only:
+        cotangents = tuple(
+            torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p.device)
+            for p in _as_tuple(precise)
+        )
+        expected = LocalCandidate(exercise.reference).run(_copy(case.args), cotangents)
+        got = runner.run(_copy(case.args), cotangents)
+        names = [
+            n for n, a in zip(_argument_names(exercise), case.args, strict=False) if _floats(a)
+        ]
+        problem = _gradient_problem(names, expected.gradients, got, tolerance)
+        groups["gradients"].dtypes.add(dtype)
+        groups["gradients"].observations.append(
+            _Observation(case.label, case.args, cotangents, tolerance, got, problem)
+        )
+
+
+def _observe_freshness(exercise: Exercise, runner: Candidate, case: Case, group: _Group) -> None:
+    """A second call with the same tensors and new contents must not get the first call's answer,
+    and must not change the answer that the first call returned."""
+    tensors = [i for i, a in enumerate(case.args) if isinstance(a, Tensor) and a.numel() > 1]
+    if not tensors:
+        return
+    args = _copy(case.args)
+    before = runner.run(args)
+    if before.crash is not None:
+        return  # the case itself has reported it
+    kept = _copy(_as_tuple(before.outputs))
+    for i in tensors:
+        args[i].copy_(case.args[i].flip(0, -1) if case.args[i].ndim > 1 else case.args[i].flip(0))
+    fresh = _copy(args)
+    tolerance = TOLERANCE.get(_dtype(args), 0.0)
+    after = runner.run(args)
+    problem = _value_problem(exercise.reference(*fresh), after, tolerance)
+    if problem:
+        problem = [
+            "called again with new numbers in the same tensors, it does not follow:",
+            *problem,
+        ]
+    elif not _same_values(kept, _as_tuple(before.outputs), 0.0):
+        problem = ["a second call changed the tensor that the first call had returned"]
+    group.observations.append(_Observation("called twice", fresh, None, tolerance, after, problem))
+
+
+def _test_properties(
+    exercise: Exercise,
+    runner: Candidate,
+    groups: dict[str, _Group],
+    generator: torch.Generator,
+    device: torch.device,
+) -> None:
+    class Stop(Exception):
+        pass
+
+    for prop in exercise.properties:
+        crashes = []
+
+        def call(*args, crashes=crashes):
+            response = runner.run(_copy(args))
+            if response.crash is not None or not isinstance(response.outputs, Tensor):
+                crashes.append(response.crash)
+                raise Stop
+            return response.outputs.detach()
+
+        group = groups[prop.group]
+        group.properties += 1
+        try:
+            sentence = prop.test(call, generator, device)
+        except Stop:
+            crash = crashes[0]
+            sentence = f"it raised {crash.kind}" if crash else "it did not return a tensor"
+        except (
+            RuntimeError,
+            IndexError,
+        ) as error:  # an answer of another shape than the property's
+            sentence = f"the answer cannot be compared: {str(error).splitlines()[0]}"
+        if sentence:
+            group.broken.append((prop.label, sentence))
+
+
+# What is wrong with an answer, in sentences.
+
+
+def _crash_problem(crash: Crash) -> list[str]:
+    lines = [f"{crash.kind}: {crash.message.splitlines()[0] if crash.message else '(no message)'}"]
+    if crash.line:
+        lines.append(f"in your line {crash.number}:  {crash.line}")
+    return lines
+
+
+def _raises_problem(wanted: type[Exception], got: Response) -> list[str]:
+    if got.crash is None:
+        return [f"expected {wanted.__name__}, but it returned an answer"]
+    if wanted.__name__ not in got.crash.mro:
+        return [f"expected {wanted.__name__}; it raised:", *_crash_problem(got.crash)]
+    return []
+
+
+def _value_problem(expected: Any, got: Response, tolerance: float) -> list[str]:
+    if got.crash is not None:
+        return _crash_problem(got.crash)
+    wanted, found = _as_tuple(expected), _as_tuple(got.outputs)
+    if len(wanted) > 1 and not isinstance(got.outputs, (tuple, list)):
+        return [f"expected {len(wanted)} tensors, got {_describe(got.outputs)}"]
+    if len(wanted) != len(found):
+        return [f"expected {len(wanted)} tensor(s), got {len(found)}"]
+    for i, (w, f) in enumerate(zip(wanted, found, strict=True)):
+        name = "out" if len(wanted) == 1 else f"out[{i}]"
+        if problem := _tensor_problem(name, w, f, tolerance):
+            return problem
+    return []
+
+
+def _finite_problem(expected: Any, got: Response) -> list[str]:
+    if got.crash is not None:
+        return _crash_problem(got.crash)
+    for w, f in zip(_as_tuple(expected), _as_tuple(got.outputs), strict=False):
+        if not isinstance(f, Tensor) or f.shape != w.shape:
+            return _tensor_problem("out", w, f, 0.0)
+        if not f.isfinite().all():
+            where = _index((~f.isfinite()).nonzero()[0])
+            return [f"out{where} is {_number(f[~f.isfinite()][0])}; it must stay finite"]
+    return []
+
+
+def _tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> list[str]:
+    if not isinstance(got, Tensor):
+        return [f"expected a tensor of shape {tuple(expected.shape)}, got {_describe(got)}"]
+    if got.shape != expected.shape:
+        return [f"expected {name} of shape {tuple(expected.shape)}, got {tuple(got.shape)}"]
+    if got.is_complex():
+        return [f"expected real numbers in {name}, got {got.dtype}"]
+    want, have = expected.detach().cpu().double(), got.detach().cpu().double()
+    number = _truth if expected.dtype == torch.bool else _number
+    error = (have - want).abs() / (1 + want.abs())
+    wrong = ~((error <= tolerance) | (have == want) | (have.isnan() & want.isnan()))
+    if not wrong.any():
+        return []
+    first = wrong.nonzero()[0]
+    at = tuple(first.tolist())
+    lines = [
+        f"expected {number(want[at])} in {name}{_place(first, want, have)}, got {number(have[at])}"
+    ]
+    largest = error.masked_fill(~wrong, -1).nan_to_num(-1).flatten().argmax()
+    at_largest = torch.unravel_index(largest, error.shape) if error.ndim else ()
+    peak = tuple(int(i) for i in at_largest)
+    count = f"{int(wrong.sum())} of {wrong.numel()} entries differ"
+    if error[peak] > 0 and peak != at and expected.dtype != torch.bool:
+        count += (
+            f"; the largest difference is {_number((have - want)[peak].abs())}, at "
+            f"{name}{_index(peak)}: expected {_number(want[peak])}, got {_number(have[peak])}"
+        )
+    return [*lines, count]
+
+
+def _type_problem(
+    expected: Any, got: Response, before: tuple[Any, ...], names: tuple[str, ...]
+) -> list[str]:
+    if got.crash is not None:
+        return []  # counted where the values are
+    for name, b, a in zip(names, before, got.args_after, strict=False):
+        if isinstance(b, Tensor) and not _same_values((b,), (a,), 0.0):
+            return [f"{name} was modified: the caller's tensor has other numbers now"]
+    for w, f in zip(_as_tuple(expected), _as_tuple(got.outputs), strict=False):
+        if not isinstance(f, Tensor):
+            return []
+        if f.dtype != w.dtype:
+            return [f"expected {w.dtype} out, as the inputs are; got {f.dtype}"]
+        if f.device != w.device:
+            return [f"expected the answer on {w.device}, where the inputs are; got {f.device}"]
+    return []
+
+
+def _gradient_problem(
+    names: list[str],
+    expected: tuple[Tensor | None, ...],
+    got: Response,
+    tolerance: float,
+) -> list[str]:
+    if got.crash is not None:
+        return _crash_problem(got.crash)
+    for name, w, g in zip(names, expected, got.gradients, strict=True):
+        if w is None:
+            continue
+        if g is None:
+            if w.any():
+                return [
+                    f"no gradient reaches {name}: "
+                    "something between it and the answer left the graph (detach, numpy, .data?)"
+                ]
+            continue
+        if problem := _tensor_problem(f"grad_{name}", w, g, tolerance):
+            return problem
+    return []
+
+
+# Verdicts
+
+
+def _verdict(exercise: Exercise, name: str, group: _Group, named: set[str]) -> Verdict:
+    possible = exercise.points[name]
+    failing = group.failing
+    bad = len(failing) + len(group.broken)
+    if not bad:
+        return Verdict(name, possible, possible, _all_well(name, group))
+    if failing:
+        worst = failing[0]
+        trap = _matching_trap(exercise, name, group, named)
+        failure = Failure(
+            label=worst.label,
+            shapes=_shapes(_argument_names(exercise), worst.args),
+            sentences=tuple(worst.problem),
+            trap=_trap_dict(trap),
+        )
+    else:
+        label, sentence = group.broken[0]
+        failure = Failure(label=label, shapes="", sentences=(sentence,), trap=None)
+    summary = f"{bad} of {group.size} cases fail; first: “{failure.label}”"
+    return Verdict(name, 0, possible, summary, failure)
+
+
+def _all_well(name: str, group: _Group) -> str:
+    tolerances = [d for d in TOLERANCE if d in group.dtypes]
+    text = f"{group.size} cases"
+    if name == "types":
+        return f"{text}; kept, and no input modified"
+    if tolerances:
+        limits = (f"{_PRECISION[d]} to {TOLERANCE[d]:.0e}".replace("e-0", "e-") for d in tolerances)
+        text += "; " + ", ".join(limits)
+    return text
+
+
+def _matching_trap(exercise: Exercise, name: str, group: _Group, named: set[str]) -> Trap | None:
+    """The trap that gives the candidate's answers, on at least half of the failing cases.
+
+    Where several do, the one that is like the candidate on the other cases too, and then the one
+    that an earlier group has ``named``.
+    """
+    failing = [o for o in group.failing if not o.raises]
+
+    def agreements(trap: Trap, observations: Iterable[_Observation]) -> int:
+        return sum(_behaves_like(trap, o, name == "types") for o in observations)
+
+    best, best_score = None, (0, 0, False)
+    for trap in exercise.traps:
+        matched = agreements(trap, failing)
+        if matched == 0 or 2 * matched < len(failing) or matched < best_score[0]:
+            continue
+        others = agreements(trap, (o for o in group.observations if not o.problem))
+        score = (matched, others, trap.name in named)
+        if score > best_score:
+            best, best_score = trap, score
+    return best
+
+
+def _behaves_like(trap: Trap, seen: _Observation, compare_types: bool) -> bool:
+    theirs = LocalCandidate(trap.function).run(_copy(seen.args), seen.cotangents)
+    got = seen.got
+    if theirs.crash is not None or got.crash is not None:
+        kinds = [r.crash.kind if r.crash else None for r in (theirs, got)]
+        return kinds[0] == kinds[1]
+    # Twice the tolerance: each may have rounded to its own side.
+    tolerance = 2 * seen.tolerance
+    if not _same_values(_as_tuple(theirs.outputs), _as_tuple(got.outputs), tolerance):
+        return False
+    if seen.cotangents is not None and not _same_values(theirs.gradients, got.gradients, tolerance):
+        return False
+    if not compare_types:
+        return True
+    dtypes = [[getattr(t, "dtype", None) for t in _as_tuple(r.outputs)] for r in (theirs, got)]
+    return dtypes[0] == dtypes[1] and _same_values(theirs.args_after, got.args_after, tolerance)
+
+
+def _contract_verdict(exercise: Exercise, runner: Candidate, contract: Contract) -> Verdict:
+    possible = exercise.points["contracts"]
+    no_autograd = "autograd" in contract.forbidden
+    response = runner.run(_copy(contract.args), count=True, forbid_autograd=no_autograd)
+    cost, sentences = response.cost, []
+    if response.crash is not None:
+        sentences += _crash_problem(response.crash)
+        if no_autograd and "saved tensor hooks" in response.crash.message:
+            sentences = [contract.forbidden["autograd"]]
+    else:
+        for part, sentence in contract.forbidden.items():
+            if any(part in name for name in cost.called):
+                sentences.append(sentence)
+        if cost.outside:
+            sentences.append(f"work outside torch, which no GPU can run: {cost.outside}")
+        if cost.flops > contract.max_flops:
+            sentences.append(
+                f"{cost.flops:,} FLOPs in {cost.products} matrix products; "
+                f"{contract.max_flops:,} are enough"
+            )
+        if cost.largest > contract.max_intermediate:
+            sentences.append(
+                f"an intermediate tensor of shape {cost.largest_shape}, {cost.largest:,} elements; "
+                f"{contract.max_intermediate:,} are enough"
+            )
+        if cost.written > contract.max_written:
+            sentences.append(
+                f"{cost.written:,} elements written by all operations together; "
+                f"{contract.max_written:,} are enough"
+            )
+    if not sentences:
+        products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
+        summary = f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
+        return Verdict("contracts", possible, possible, summary)
+    failure = Failure(
+        label="work of one call",
+        shapes=_shapes(_argument_names(exercise), contract.args),
+        sentences=tuple(sentences),
+        trap=None,
+    )
+    return Verdict("contracts", 0, possible, f"{len(sentences)} broken", failure)
+
+
+# Small helpers
+
+
+@contextmanager
+def _one_thread():
+    """The cases are tiny: waking a second thread costs more than their arithmetic."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _copy(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    # `clone` keeps strides, so a non-contiguous input stays one.
+    return tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
+
+
+def _upcast(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(a.double() if _floats(a) else a for a in args)
+
+
+def _floats(arg: Any) -> bool:
+    return isinstance(arg, Tensor) and arg.is_floating_point()
+
+
+def _dtype(args: tuple[Any, ...]) -> torch.dtype | None:
+    return next((a.dtype for a in args if _floats(a)), None)
+
+
+def _as_tuple(outputs: Any) -> tuple[Any, ...]:
+    return tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
+
+
+def _same_values(a: tuple[Any, ...], b: tuple[Any, ...], tolerance: float) -> bool:
+    if len(a) != len(b):
+        return False
+    for x, y in zip(a, b, strict=True):
+        if isinstance(x, Tensor) != isinstance(y, Tensor):
+            return False
+        if isinstance(x, Tensor):
+            if x.shape != y.shape or x.is_complex() != y.is_complex():
+                return False
+            if _tensor_problem("", x, y, tolerance):
+                return False
+    return True
+
+
+def _argument_names(exercise: Exercise) -> tuple[str, ...]:
+    return tuple(inspect.signature(exercise.reference).parameters)
+
+
+def _shapes(names: tuple[str, ...], args: tuple[Any, ...]) -> str:
+    def one(name, arg):
+        if isinstance(arg, Tensor):
+            dtype = "" if arg.dtype in (torch.float64, torch.bool) else f" {arg.dtype}"[6:]
+            return f"{name} {tuple(arg.shape)}" + (f" {dtype.strip('.')}" if dtype else "")
+        return f"{name}={arg}"
+
+    return "   ".join(one(n, a) for n, a in zip(names, args, strict=False) if a is not None)
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"one tensor of shape {tuple(value.shape)}"
+    return "None (a missing return?)" if value is None else f"a {type(value).__name__}"
+
+
+def _number(x: Tensor) -> str:
+    return f"{float(x):.4g}"
+
+
+def _truth(x: Tensor) -> str:
+    return {0.0: "False", 1.0: "True"}.get(float(x), _number(x))
+
+
+def _index(index: Iterable[int]) -> str:
+    return "[" + ", ".join(str(int(i)) for i in index) + "]" if len(tuple(index)) else ""
+
+
+def _place(index: Tensor, want: Tensor, have: Tensor) -> str:
+    """[0, 1, 3], or [0, 1, :] where the whole row is one wrong number."""
+    if not index.numel():
+        return ""
+    row = tuple(index[:-1].tolist())
+    one = all(r.nan_to_num(torch.inf).unique().numel() == 1 for r in (want[row], have[row]))
+    if one and want[row].numel() > 1:
+        return _index(row)[:-1] + (", :]" if row else ":]") if row else "[:]"
+    return _index(index)
+
+
+def _trap_dict(trap: Trap | None) -> dict[str, str] | None:
+    if trap is None:
+        return None
+    return {"name": trap.name, "misconception": trap.misconception, "section": trap.section}
