@@ -1,0 +1,164 @@
+"""The built book in a real browser, for the tests and, as a script, for human eyes:
+
+python tests/browser.py book/03_attention.html screenshots/
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+ROOT = Path(__file__).parent.parent
+BUILT = ROOT / "_build" / "html"
+COMMAND = ["jupyter-book", "build", ".", "-n", "-W", "--keep-going", "--path-output", "."]
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+VIEWS = {
+    "light": (DESKTOP, "light"),
+    "dark": (DESKTOP, "dark"),
+    "phone-light": (PHONE, "light"),
+    "phone-dark": (PHONE, "dark"),
+}
+
+
+def built_book() -> Path:
+    """The folder of the built book: $BOOK_HTML, or `_build/html` brought up to date."""
+    if folder := os.environ.get("BOOK_HTML"):
+        return Path(folder)
+    command = ["make", "book"] if (ROOT / "Makefile").exists() else COMMAND
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    build = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+    assert build.returncode == 0, f"{' '.join(command)}:\n{(build.stdout + build.stderr)[-6000:]}"
+    return BUILT
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    handler = functools.partial(_Quiet, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+
+
+@contextmanager
+def chromium() -> Iterator[BrowserContext]:
+    """A browser with an empty profile, which reaches this machine only."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    executable = next(filter(None, map(shutil.which, names)), None)
+    if executable is None:
+        raise RuntimeError("no chromium on PATH: apt-get install chromium")
+    with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=executable,
+            headless=True,
+            device_scale_factor=2,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ],
+        )
+        try:
+            yield context
+        finally:
+            context.close()
+
+
+@contextmanager
+def opened(
+    context: BrowserContext, url: str, view: str = "light"
+) -> Iterator[tuple[Page, list[str]]]:
+    """The page, drawn to the end, and what went wrong on the way: an empty list if nothing did."""
+    size, theme = VIEWS[view]
+    problems: list[str] = []
+    page = context.new_page()
+    page.on(
+        "console", lambda m: problems.append(f"console: {m.text}") if m.type == "error" else None
+    )
+    page.on("pageerror", lambda error: problems.append(f"script: {error}"))
+    page.on("requestfailed", lambda r: problems.append(f"request failed: {r.url}"))
+    page.on(
+        "response", lambda r: problems.append(f"{r.status}: {r.url}") if r.status >= 400 else None
+    )
+    home = "/".join(url.split("/")[:3]) + "/"
+
+    def route(route) -> None:
+        if route.request.url.startswith((home, "data:", "blob:")):
+            route.continue_()
+        else:
+            problems.append(f"asks the network for {route.request.url}")
+            route.abort()
+
+    page.route("**/*", route)
+    try:
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=theme)
+        page.add_init_script(f"localStorage.setItem('mode', '{theme}')")
+        page.goto(url, wait_until="load")
+        settled(page)
+        yield page, problems
+    finally:
+        page.close()
+
+
+def settled(page: Page) -> None:
+    """Wait until formulas, Plotly's figures and quizzes are drawn."""
+    page.wait_for_function(
+        "!document.querySelector('script[src*=mathjax]')"
+        " || window.MathJax?.startup?.promise?.then(() => true)"
+    )
+    page.wait_for_function(
+        "[...document.querySelectorAll('.plotly-figure')].every(f => f.querySelector('.main-svg'))"
+    )
+    page.evaluate("document.fonts.ready.then(() => true)")
+
+
+def screenshots(pages: list[str], folder: Path, built: Path = BUILT) -> list[Path]:
+    """Each page in pieces from top to bottom, light and dark, on a desktop and on a phone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    with served(built) as home, chromium() as context:
+        for path in pages:
+            for view in VIEWS:
+                with opened(context, f"{home}/{path}", view) as (page, problems):
+                    name = f"{path.removesuffix('.html').replace('/', '-')}-{view}"
+                    size = {"width": page.viewport_size["width"], "height": 2400}
+                    page.set_viewport_size(size)
+                    settled(page)
+                    height = page.evaluate("document.documentElement.scrollHeight")
+                    for number, top in enumerate(range(0, height, size["height"]), start=1):
+                        page.evaluate(f"scrollTo({{top: {top}, behavior: 'instant'}})")
+                        page.wait_for_timeout(200)
+                        written.append(folder / f"{name}-{number:02}.png")
+                        page.screenshot(path=written[-1])
+                    for problem in problems:
+                        print(f"{path} {view}: {problem}", file=sys.stderr)
+    return written
+
+
+if __name__ == "__main__":
+    *paths, destination = sys.argv[1:]
+    for shot in screenshots(paths, Path(destination)):
+        print(shot)
