@@ -53,7 +53,8 @@ def check(function: Callable[..., Any]) -> float:
 
 def _failing_dependency(function: Callable[..., Any]) -> Report | None:
     """The report on the earliest exercise that ``function`` builds on and that fails by itself."""
-    needed = set(_exercises_called(function, {function.__name__})) - {function.__name__}
+    name = getattr(function, "__name__", "")
+    needed = set(_exercises_called(function, {name})) - {name}
     for name, exercise in EXERCISES.items():
         if name in needed:
             report = judge(exercise, function.__globals__[name])

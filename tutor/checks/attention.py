@@ -67,6 +67,7 @@ def _softmax_cases(generator: Generator, device: torch.device) -> Iterator[Case]
     yield Case("along the middle dimension", (draw.normal(B, TQ, TK), 1))
     yield Case("along the first dimension", (draw.normal(B, TQ, TK), 0))
     yield Case("counted from the end", (draw.normal(B, TQ, TK), -2))
+    yield Case("the dimension left out", (draw.normal(B, TQ, TK),))
     yield Case("not contiguous", (_strided(draw.normal(B, TQ, TK)), -1))
     sizes = tuple(draw.integer(2, 9) for _ in range(3))
     yield Case("sizes drawn by lot", (draw.normal(*sizes), -1))
@@ -74,6 +75,10 @@ def _softmax_cases(generator: Generator, device: torch.device) -> Iterator[Case]
     rows = draw.normal(TQ, TK)
     levels = torch.tensor([1e4, -1e4, 0.0], device=device, dtype=DOUBLE)[:, None]
     yield Case("scores near 10,000 and near -10,000", (rows + levels, -1), "edges")
+    yield Case("such scores along the first dimension", ((rows + levels).mT, 0), "edges")
+    # So large that a maximum with a rounding error of its own is too far off.
+    enormous = (rows + 1e10 * levels, -1)
+    yield Case("scores near 1e14 and near -1e14", enormous, "edges", finite_only=True)
     spread = torch.tensor([[1e3, 0.0, -1e3], [-2e3, -2e3, -5e3]], device=device, dtype=DOUBLE)
     yield Case("scores 1,000 apart", (spread, -1), "edges")
     big = torch.tensor([[6e4, -6e4, 0.0], [12.0, 11.0, 10.0]], device=device, dtype=HALF)
@@ -101,7 +106,7 @@ def _softmax_contract(generator: Generator, device: torch.device) -> Contract:
     scores = _Draw(generator, device).normal(8, 16, 32)
     n = scores.numel()
     return Contract(
-        args=(scores, -1),
+        calls=((scores, -1),),
         max_flops=0,
         max_written=8 * n,
         max_intermediate=n,
@@ -253,7 +258,7 @@ def _scores_contract(generator: Generator, device: torch.device) -> Contract:
     b, tq, tk, d = 2, 16, 24, 32
     q, k, _ = _Draw(generator, device).qkv(b, tq=tq, tk=tk, d=d)
     return Contract(
-        args=(q, k),
+        calls=((q, k),),
         max_flops=2 * b * tq * tk * d,
         max_written=6 * b * tq * tk + 4 * (q.numel() + k.numel()),
         max_intermediate=max(q.numel(), k.numel(), b * tq * tk),
@@ -371,6 +376,7 @@ def _causal_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     n = draw.integer(6, 12)
     yield Case("square, of a size drawn by lot", (n, n, device))
     yield Case("two queries, two keys", (2, 2, device))
+    yield Case("the device left out", (4, 4))
     yield Case("three new queries, five keys", (3, 5, device), "edges")
     yield Case("one new query, all the past", (1, 7, device), "edges")
     tq = draw.integer(2, 6)
@@ -378,11 +384,13 @@ def _causal_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("more queries than keys", (5, 3, device), "edges")
     yield Case("a single token", (1, 1, device), "edges")
     yield Case("no queries", (0, 4, device), "edges")
+    # Small integers end at 127, and half precision counts to 2,048.
+    yield Case("two new queries, a past of 2,050", (2, 2050, device), "edges")
 
 
 def _causal_contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
-        args=(24, 32, device), max_flops=0, max_written=8 * 24 * 32, max_intermediate=32**2
+        calls=((24, 32, device),), max_flops=0, max_written=8 * 24 * 32, max_intermediate=32**2
     )
 
 
@@ -510,14 +518,18 @@ def _padding_cases(generator: Generator, device: torch.device) -> Iterator[Case]
     yield Case("one sentence", (lengths(2), 3), "edges")
     yield Case("nothing is padding", (lengths(4, 4), 4), "edges")
     yield Case("an empty batch", (lengths(), 4), "edges")
-    yield Case("two batch dimensions", (lengths(4, 2, 5, 1, 3, 6).view(2, 3), 6), "edges")
+    # Small integers end at 127, and half precision counts to 2,048.
+    yield Case("a sentence of 2,049 tokens", (lengths(2049), 2050), "edges")
+    table = lengths(4, 2, 5, 1, 3, 6)
+    yield Case("two batch dimensions", (table.view(2, 3), 6), "edges")
+    yield Case("two batch dimensions, not contiguous", (table.view(3, 2).mT, 6), "edges")
 
 
 def _padding_contract(generator: Generator, device: torch.device) -> Contract:
     draw = _Draw(generator, device)
     lengths = torch.tensor([draw.integer(1, 64) for _ in range(16)], device=device)
     return Contract(
-        args=(lengths, 64), max_flops=0, max_written=8 * 16 * 64, max_intermediate=16 * 64
+        calls=((lengths, 64),), max_flops=0, max_written=8 * 16 * 64, max_intermediate=16 * 64
     )
 
 
@@ -622,6 +634,7 @@ def _attention_cases(generator: Generator, device: torch.device) -> Iterator[Cas
     yield Case("bfloat16", (*draw.qkv(B, dtype=BFLOAT), None))
     yield Case("no batch dimension", (*draw.qkv(), None))
     yield Case("a batch of several heads", (*draw.qkv(B, 4), None))
+    yield Case("the mask left out", draw.qkv(B))
     yield Case("wide keys", (*draw.qkv(B, d=64), None))
     q, k, v = draw.qkv(B)
     yield Case("not contiguous", (_strided(q), _strided(k), _strided(v), None))
@@ -650,6 +663,8 @@ def _attention_cases(generator: Generator, device: torch.device) -> Iterator[Cas
     # The hidden key scores far above all others: hiding it must not push them to 0.
     k[:, 0] = 1e4 * q.sum(1)
     yield Case("the largest score is hidden", (q, k, v, hidden), "edges")
+    yield Case("only a very low score may be read", _low_score(draw, device), "edges")
+    yield Case("a mask, not contiguous", (*draw.qkv(B), _strided(draw.keep(B, TQ, TK))), "edges")
     yield Case("one query, one key", (*draw.qkv(B, tq=1, tk=1), None), "edges")
     yield Case("an empty batch", (*draw.qkv(0), None), "edges")
     yield Case("large scores", (*draw.qkv(B, scale=40.0), None), "edges")
@@ -661,6 +676,14 @@ def _attention_cases(generator: Generator, device: torch.device) -> Iterator[Cas
     )
 
 
+def _low_score(draw: _Draw, device: torch.device) -> tuple[Tensor, ...]:
+    """The one key that may be read scores far below what people hide the others with."""
+    q, k, v = draw.qkv(B)
+    q = q.abs() + 1
+    k[:, 2] = -3e4
+    return q, k, v, (torch.arange(TK, device=device) == 2).expand(TQ, TK)
+
+
 def _future_edit_leaves_past(call, generator: Generator, device: torch.device) -> str | None:
     draw = _Draw(generator, device)
     q, k, v = draw.qkv(B, tq=TK)
@@ -669,7 +692,7 @@ def _future_edit_leaves_past(call, generator: Generator, device: torch.device) -
     k2, v2 = k.clone(), v.clone()
     k2[:, 3:], v2[:, 3:] = draw.normal(B, TK - 3, D), draw.normal(B, TK - 3, DV)
     change = (call(q, k2, v2, keep) - before)[:, :3].abs().max()
-    if not change == 0:
+    if change != 0:  # nan differs too
         return f"new tokens after position 2 changed the answers up to there by {float(change):.2g}"
     return None
 
@@ -680,7 +703,7 @@ def _attention_contract(generator: Generator, device: torch.device) -> Contract:
     q, k, v = draw.qkv(b, tq=tq, tk=tk, d=d, dv=dv)
     inputs = q.numel() + k.numel() + v.numel()
     return Contract(
-        args=(q, k, v, draw.keep(b, tq, tk)),
+        calls=((q, k, v, draw.keep(b, tq, tk)), (q, k, v, None)),
         max_flops=2 * b * tq * tk * (d + dv),
         max_written=16 * b * tq * tk + 4 * inputs,
         max_intermediate=max(q.numel(), k.numel(), b * tq * tk),
@@ -835,8 +858,8 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         Trap(
             "nothing to read, so everything is read",
             _attention_average_row,
-            "a row of equal scores, however low, is a uniform distribution: the query that may read "
-            "nothing gets the average of all the values it was to be kept from. Multiply the "
+            "a row of equal scores, however low, is a uniform distribution: the query that may "
+            "read nothing gets the average of all the values it was to be kept from. Multiply the "
             "weights by keep after the softmax.",
             "The row that may read nothing",
         ),
@@ -844,8 +867,9 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "-1e9 as minus infinity",
             _attention_minus_1e9,
             "half precision ends at 65,504 and cannot hold -1e9, so the first run in half "
-            "precision fails. And a row that may read nothing is a row of equal scores: it averages "
-            "everything it was to be kept from. Take finfo(dtype).min, and zero such rows.",
+            "precision fails. And a row that may read nothing is a row of equal scores: it "
+            "averages everything it was to be kept from. Take finfo(dtype).min, and zero such "
+            "rows.",
             "The row that may read nothing",
         ),
         Trap(
@@ -858,9 +882,9 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         Trap(
             "nan swept under the rug",
             _attention_nan_gradient,
-            "nan_to_num mends the answer and not the derivative: softmax's backward pass multiplies "
-            "by its own nan output, and the gradient of that row is nan. A finite fill never makes "
-            "a nan in the first place.",
+            "nan_to_num mends the answer and not the derivative: softmax's backward pass "
+            "multiplies by its own nan output, and the gradient of that row is nan. A finite fill "
+            "never makes a nan in the first place.",
             "The row that may read nothing",
         ),
         Trap(
@@ -898,11 +922,20 @@ def _self_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("sizes drawn by lot", (*inputs(draw.integer(2, 5), **sizes), None))
     yield Case("square weights", (*inputs(B, c=D, dv=D), None))
 
-    yield Case("a causal mask", (*inputs(B), _lower_right(t, t, device)), "edges")
+    yield Case("the mask left out", inputs(B))
+    causal = _lower_right(t, t, device)
+    yield Case("a causal mask", (*inputs(B), causal), "edges")
+    yield Case("a causal mask, no batch dimension", (*inputs(), causal), "edges")
+    yield Case("a causal mask, half precision", (*inputs(B, dtype=HALF), causal), "edges")
     yield Case("a padding mask", (*inputs(B), draw.keep(B, 1, t)), "edges")
+    yield Case("a mask, not contiguous", (*inputs(B), _strided(draw.keep(B, t, t))), "edges")
     lonely = draw.keep(B, t, t)
     lonely[1, 2] = False
     yield Case("one token may read nothing", (*inputs(B), lonely), "edges")
+    x, w_q, w_k, w_v = (a.abs() for a in inputs(B))
+    itself = torch.eye(t, dtype=torch.bool, device=device)
+    low = (x + 1, w_q, -1e3 * w_k, w_v, itself)
+    yield Case("only a very low score may be read", low, "edges")
     yield Case("a single token", (*inputs(B, t=1), None), "edges")
     yield Case("an empty batch", (*inputs(0), None), "edges")
 
@@ -924,10 +957,10 @@ def _self_contract(generator: Generator, device: torch.device) -> Contract:
     x, w = draw.normal(b, t, c), [draw.normal(c, n) for n in (d, d, dv)]
     projections = 2 * b * t * c * (2 * d + dv)
     return Contract(
-        args=(x, *w, _lower_right(t, t, device)),
+        calls=((x, *w, _lower_right(t, t, device)), (x, *w, None)),
         max_flops=projections + 2 * b * t * t * (d + dv),
         max_written=16 * b * t * t + 12 * x.numel(),
-        max_intermediate=max(x.numel(), b * t * t),
+        max_intermediate=b * t * max(c, 2 * d + dv, t),  # the projections may be one product
         forbidden=_LIBRARY_ATTENTION,
     )
 
@@ -1044,15 +1077,23 @@ def _backward_cases(generator: Generator, device: torch.device) -> Iterator[Case
     yield Case("bfloat16", (*inputs(B, dtype=BFLOAT), None))
     yield Case("no batch dimension", (*inputs(), None))
     yield Case("a batch of several heads", (*inputs(B, 4), None))
+    yield Case("the mask left out", inputs(B))
     yield Case("wide keys", (*inputs(B, d=64), None))
     yield Case("not contiguous", (*(_strided(t) for t in inputs(B)), None))
     sizes = {name: draw.integer(2, 9) for name in ("tq", "tk", "d", "dv")}
     yield Case("sizes drawn by lot", (*inputs(draw.integer(2, 5), **sizes), None))
 
     yield Case("a mask for each query", (*inputs(B), draw.keep(B, TQ, TK)), "edges")
+    masked = inputs(B, dtype=HALF)
+    yield Case("a mask, half precision", (*masked, draw.keep(B, TQ, TK)), "edges")
+    yield Case("a mask, not contiguous", (*inputs(B), _strided(draw.keep(B, TQ, TK))), "edges")
     yield Case("a padding mask", (*inputs(B), draw.keep(B, 1, TK)), "edges")
     causal = _lower_right(TQ, TK, device)
     yield Case("a causal mask, three new of five", (*inputs(B), causal), "edges")
+    yield Case("a causal mask, no batch dimension", (*inputs(), causal), "edges")
+    grad_out, *_ = inputs(B)
+    low = (grad_out, *_low_score(draw, device))
+    yield Case("only a very low score may be read", low, "edges")
     lonely = draw.keep(B, TQ, TK)
     lonely[0, 1] = False
     yield Case("one query may read nothing", (*inputs(B), lonely), "edges")
@@ -1064,11 +1105,12 @@ def _backward_contract(generator: Generator, device: torch.device) -> Contract:
     b, tq, tk, d, dv = 2, 16, 24, 32, 8
     draw = _Draw(generator, device)
     q, k, v = draw.qkv(b, tq=tq, tk=tk, d=d, dv=dv)
+    grad_out = draw.normal(b, tq, dv)
     inputs = q.numel() + k.numel() + 2 * v.numel()
     # Scores, dv, dw, dq and dk are five products; a sixth, the answer itself, is one way to the
     # row sums (Σ_j w_j dw_j = grad_out · out).
     return Contract(
-        args=(draw.normal(b, tq, dv), q, k, v, draw.keep(b, tq, tk)),
+        calls=((grad_out, q, k, v, draw.keep(b, tq, tk)), (grad_out, q, k, v, None)),
         max_flops=2 * b * tq * tk * (3 * d + 3 * dv),
         max_written=24 * b * tq * tk + 8 * inputs,
         max_intermediate=max(q.numel(), k.numel(), b * tq * tk),
@@ -1141,9 +1183,9 @@ ATTENTION_BACKWARD = Exercise(
         Trap(
             "the other weights forgotten",
             _backward_no_row_sum,
-            "w ∘ dw treats each weight as if it moved alone. The weights of a row sum to 1: raising "
-            "one score lowers all the other weights, and the term -w Σ_j w_j dw_j is that loss. "
-            "Check: every row of ds must sum to 0.",
+            "w ∘ dw treats each weight as if it moved alone. The weights of a row sum to 1: "
+            "raising one score lowers all the other weights, and the term -w Σ_j w_j dw_j is that "
+            "loss. Check: every row of ds must sum to 0.",
             "Learning: the backward pass",
         ),
         Trap(

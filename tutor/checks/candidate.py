@@ -8,7 +8,7 @@ import linecache
 import sysconfig
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,12 @@ _NOT_THE_STUDENT = (
 )
 
 
+# Of these every operation that the judge needs is there.
+_NUMBERS = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+_NUMBERS |= {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+_NUMBERS |= {torch.complex64, torch.complex128}
+
+
 @dataclass(frozen=True)
 class Crash:
     """An exception in the candidate, at the innermost line that the student wrote."""
@@ -39,10 +45,18 @@ class Crash:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """An answer that is no tensor of numbers: what it is, in words, and nothing of its own code."""
+
+    description: str
+
+
+@dataclass(frozen=True)
 class Response:
     """What one call gave."""
 
     outputs: Any = None
+    """A plain dense tensor or ``Unreadable``, or a tuple of these."""
     gradients: tuple[Tensor | None, ...] | None = None
     """One per floating-point tensor among the arguments; None where none arrived."""
     args_after: tuple[Any, ...] = ()
@@ -83,17 +97,59 @@ class LocalCandidate:
             leaves = [a for a in args if isinstance(a, Tensor) and a.requires_grad]
         counting = counted(tensors, forbid_autograd) if count else nullcontext((None, None))
         try:
-            with counting as (cost, returned):
+            with _settings_kept(), counting as (cost, returned):
                 outputs = self.function(*args)
                 if returned is not None:
                     returned(outputs)
+            outputs = _plain(outputs)
             if cotangents is not None:
                 gradients = _vjp(outputs, leaves, cotangents)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            return Response(args_after=args, crash=_crash(error), cost=cost)
-        return Response(outputs, gradients, args, None, cost)
+            return Response(args_after=_after(args), crash=_crash(error), cost=cost)
+        return Response(outputs, gradients, _after(args), None, cost)
+
+
+@contextmanager
+def _settings_kept():
+    """What a candidate sets for all of torch lasts no longer than its call."""
+    graph, dtype, device = (
+        torch.is_grad_enabled(),
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+    )
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(graph)
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
+
+
+def _plain(outputs: Any) -> Any:
+    """``outputs`` without any code of the candidate's: the judge reads them outside its guard."""
+    if isinstance(outputs, (tuple, list)):
+        return tuple(_plain_tensor(x) for x in outputs)
+    return _plain_tensor(outputs)
+
+
+def _plain_tensor(x: Any) -> Tensor | Unreadable:
+    if x is None:
+        return Unreadable("None (a missing return?)")
+    if type(x) not in (Tensor, torch.nn.Parameter):
+        return Unreadable(f"a {type(x).__name__}")
+    if x.layout != torch.strided or x.is_quantized or x.is_nested:
+        kind = "nested" if x.is_nested else "quantized" if x.is_quantized else "sparse"
+        return Unreadable(f"a {kind} tensor")
+    if x.dtype not in _NUMBERS:
+        return Unreadable(f"a tensor of {x.dtype}")
+    return x
+
+
+def _after(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(_plain_tensor(a) if isinstance(a, Tensor) else a for a in args)
 
 
 def _leaf(arg: Any) -> Any:
@@ -105,7 +161,7 @@ def _leaf(arg: Any) -> Any:
 def _vjp(
     outputs: Any, leaves: list[Tensor], cotangents: tuple[Tensor, ...]
 ) -> tuple[Tensor | None, ...]:
-    outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     pairs = [
         (out, c)
         for out, c in zip(outputs, cotangents, strict=False)
@@ -122,9 +178,13 @@ def _crash(error: BaseException) -> Crash:
     own = [f for f in frames if not f.filename.startswith(_NOT_THE_STUDENT)]
     frame = own[-1] if own else None
     line = linecache.getline(frame.filename, frame.lineno).strip() if frame else ""
+    try:
+        message = str(error).strip()
+    except Exception:  # an exception of the candidate's own
+        message = ""
     return Crash(
         kind=type(error).__name__,
-        message=str(error).strip(),
+        message=message,
         line=line,
         number=frame.lineno if frame else 0,
         mro=tuple(c.__name__ for c in type(error).__mro__),

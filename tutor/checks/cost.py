@@ -18,10 +18,10 @@ _EXTRA_FLOPS = {
     torch.ops.aten.vdot: lambda x, y: 2 * x.numel(),
 }
 
-# Functions through which numbers leave torch for numpy, Python or a raw buffer.
+# Functions through which numbers leave their device for numpy, Python or a raw buffer.
 _EXITS = {
     f"torch.Tensor.{name}"
-    for name in ("numpy", "__array__", "tolist", "__dlpack__", "data_ptr", "storage")
+    for name in ("cpu", "numpy", "__array__", "tolist", "__dlpack__", "data_ptr", "storage")
 } | {"torch.Tensor.untyped_storage", "torch.utils.dlpack.to_dlpack"}
 
 
@@ -69,7 +69,10 @@ class _Operations(TorchDispatchMode):
             cost.flops += _EXTRA_FLOPS[packet](*args, **kwargs)
             cost.products += 1
         if packet is torch.ops.aten._local_scalar_dense and args[0].is_floating_point():
-            self.outsider("a number was read out of a tensor (.item(), float(...))")
+            self.outsider(
+                "a number was read out of a tensor (.item(), float(...)): a GPU has to be waited "
+                "for, and no gradient follows"
+            )
         if packet is torch.ops.aten.lift_fresh:
             return  # torch.tensor(data): still unknown, so using it below is seen
         read = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
@@ -87,7 +90,10 @@ class _Operations(TorchDispatchMode):
 
     def check_known(self, t: Tensor) -> None:
         if t.numel() > 1 and _storage(t) not in self.known:
-            self.outsider(f"a tensor of shape {tuple(t.shape)} was not computed by this call")
+            self.outsider(
+                f"a tensor of shape {tuple(t.shape)} was not computed by this call: it comes from "
+                "numpy, from a list or from an earlier call"
+            )
 
     def outsider(self, sign: str) -> None:
         self.cost.outside = self.cost.outside or sign
@@ -106,12 +112,14 @@ class _Names(TorchFunctionMode):
         self.cost.called.add(name)
         left = name in _EXITS and args and isinstance(args[0], Tensor)
         if left and args[0].is_floating_point() and self.cost.outside is None:
-            self.cost.outside = f"{name.removeprefix('torch.')}() takes the numbers out of torch"
+            name = name.removeprefix("torch.")
+            self.cost.outside = f"{name}() takes numbers out of torch, where no GPU can follow"
         return func(*args, **(kwargs or {}))
 
 
 def _storage(t: Tensor) -> int:
-    return t.untyped_storage()._cdata
+    # A sparse tensor has no storage of its own.
+    return t.untyped_storage()._cdata if t.layout == torch.strided else id(t)
 
 
 @contextmanager

@@ -46,7 +46,8 @@ class Property:
 class Contract:
     """Limits on the work of one call that are the same on every machine."""
 
-    args: tuple[Any, ...]
+    calls: tuple[tuple[Any, ...], ...]
+    """Arguments of each call that is counted; each must keep within the limits."""
     max_flops: int
     """Of matrix products, as ``torch.utils.flop_counter`` counts them: 2 for a multiply-add."""
     max_written: int

@@ -1,6 +1,7 @@
 """Run a candidate through an exercise and say what is wrong with it."""
 
 import inspect
+import re
 import zlib
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutor.checks.candidate import Candidate, Crash, LocalCandidate, Response
+from tutor.checks.candidate import Candidate, Crash, LocalCandidate, Response, Unreadable
 from tutor.checks.exercise import GROUPS, Case, Contract, Exercise, Trap
 from tutor.checks.report import Failure, Report, Verdict
 
@@ -94,6 +95,10 @@ def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.devic
     for case in cases:
         _observe(exercise, runner, case, groups, generator("cotangents"))
     _observe_freshness(exercise, runner, cases[0], groups["values"])
+    contract = exercise.contract(generator("contract"), device)
+    if "types" in groups and device.type == "cpu":
+        for args in contract.calls:
+            _observe_device(runner, args, groups["types"])
     _test_properties(exercise, runner, groups, generator("properties"), device)
 
     verdicts, named = {}, set()
@@ -103,7 +108,6 @@ def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.devic
             if (failure := verdicts[name].failure) and failure.trap:
                 named.add(failure.trap["name"])
     if "contracts" in groups:
-        contract = exercise.contract(generator("contract"), device)
         verdicts["contracts"] = _contract_verdict(exercise, runner, contract)
     if not verdicts["values"].passed:
         # What costs nothing and keeps its dtype earns nothing by itself.
@@ -168,6 +172,28 @@ def _observe(
         )
 
 
+def _observe_device(runner: Candidate, args: tuple[Any, ...], group: _Group) -> None:
+    """A call on torch's meta device, whose tensors have shapes and no numbers: what a function
+    makes on the CPU instead of beside its inputs shows on a machine without a GPU, too."""
+    meta = torch.device("meta")
+    elsewhere = tuple(
+        a.to(meta) if isinstance(a, Tensor) else meta if isinstance(a, torch.device) else a
+        for a in args
+    )
+    group.properties += 1
+    got, sentence = runner.run(elsewhere), None
+    if got.crash is not None:
+        # Reading numbers fails there and is no fault; mixing devices is one.
+        if re.search("(expected|same) device", got.crash.message):
+            sentence = "a tensor made on the CPU meets inputs that are on another device"
+            if got.crash.line:
+                sentence += f", in your line {got.crash.number}:  {got.crash.line}"
+    elif any(isinstance(t, Tensor) and t.device != meta for t in _as_tuple(got.outputs)):
+        sentence = "the answer is on the CPU though the call asks for another device"
+    if sentence:
+        group.broken.append(("on another device", sentence))
+
+
 def _observe_freshness(exercise: Exercise, runner: Candidate, case: Case, group: _Group) -> None:
     """A second call with the same tensors and new contents must not get the first call's answer,
     and must not change the answer that the first call returned."""
@@ -176,13 +202,14 @@ def _observe_freshness(exercise: Exercise, runner: Candidate, case: Case, group:
         return
     args = _copy(case.args)
     before = runner.run(args)
-    if before.crash is not None:
+    tolerance = TOLERANCE.get(_dtype(case.args), 0.0)
+    wrong = _value_problem(exercise.reference(*_copy(case.args)), before, tolerance)
+    if wrong or not _same_values(case.args, before.args_after, 0.0):
         return  # the case itself has reported it
     kept = _copy(_as_tuple(before.outputs))
     for i in tensors:
         args[i].copy_(case.args[i].flip(0, -1) if case.args[i].ndim > 1 else case.args[i].flip(0))
     fresh = _copy(args)
-    tolerance = TOLERANCE.get(_dtype(args), 0.0)
     after = runner.run(args)
     problem = _value_problem(exercise.reference(*fresh), after, tolerance)
     if problem:
@@ -222,11 +249,8 @@ def _test_properties(
         except Stop:
             crash = crashes[0]
             sentence = f"it raised {crash.kind}" if crash else "it did not return a tensor"
-        except (
-            RuntimeError,
-            IndexError,
-        ) as error:  # an answer of another shape than the property's
-            sentence = f"the answer cannot be compared: {str(error).splitlines()[0]}"
+        except (RuntimeError, IndexError) as error:  # an answer of another shape or type
+            sentence = f"the answer cannot be compared: {str(error).partition(chr(10))[0]}"
         if sentence:
             group.broken.append((prop.label, sentence))
 
@@ -253,10 +277,9 @@ def _value_problem(expected: Any, got: Response, tolerance: float) -> list[str]:
     if got.crash is not None:
         return _crash_problem(got.crash)
     wanted, found = _as_tuple(expected), _as_tuple(got.outputs)
-    if len(wanted) > 1 and not isinstance(got.outputs, (tuple, list)):
-        return [f"expected {len(wanted)} tensors, got {_describe(got.outputs)}"]
-    if len(wanted) != len(found):
-        return [f"expected {len(wanted)} tensor(s), got {len(found)}"]
+    if isinstance(expected, tuple) != isinstance(got.outputs, tuple) or len(wanted) != len(found):
+        wish = "a tensor" if len(wanted) == 1 else f"{len(wanted)} tensors"
+        return [f"expected {wish}, got {_describe(got.outputs)}"]
     for i, (w, f) in enumerate(zip(wanted, found, strict=True)):
         name = "out" if len(wanted) == 1 else f"out[{i}]"
         if problem := _tensor_problem(name, w, f, tolerance):
@@ -268,7 +291,7 @@ def _finite_problem(expected: Any, got: Response) -> list[str]:
     if got.crash is not None:
         return _crash_problem(got.crash)
     for w, f in zip(_as_tuple(expected), _as_tuple(got.outputs), strict=False):
-        if not isinstance(f, Tensor) or f.shape != w.shape:
+        if not isinstance(f, Tensor) or f.shape != w.shape or f.is_meta:
             return _tensor_problem("out", w, f, 0.0)
         if not f.isfinite().all():
             where = _index((~f.isfinite()).nonzero()[0])
@@ -283,6 +306,8 @@ def _tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> 
         return [f"expected {name} of shape {tuple(expected.shape)}, got {tuple(got.shape)}"]
     if got.is_complex():
         return [f"expected real numbers in {name}, got {got.dtype}"]
+    if got.is_meta:
+        return [f"expected numbers in {name}, got a tensor on the meta device, which has none"]
     want, have = expected.detach().cpu().double(), got.detach().cpu().double()
     number = _truth if expected.dtype == torch.bool else _number
     error = (have - want).abs() / (1 + want.abs())
@@ -410,8 +435,8 @@ def _behaves_like(trap: Trap, seen: _Observation, compare_types: bool) -> bool:
     theirs = LocalCandidate(trap.function).run(_copy(seen.args), seen.cotangents)
     got = seen.got
     if theirs.crash is not None or got.crash is not None:
-        kinds = [r.crash.kind if r.crash else None for r in (theirs, got)]
-        return kinds[0] == kinds[1]
+        crashes = [(r.crash.kind, r.crash.message) if r.crash else None for r in (theirs, got)]
+        return crashes[0] == crashes[1]
     # Twice the tolerance: each may have rounded to its own side.
     tolerance = 2 * seen.tolerance
     if not _same_values(_as_tuple(theirs.outputs), _as_tuple(got.outputs), tolerance):
@@ -425,46 +450,55 @@ def _behaves_like(trap: Trap, seen: _Observation, compare_types: bool) -> bool:
 
 
 def _contract_verdict(exercise: Exercise, runner: Candidate, contract: Contract) -> Verdict:
-    possible = exercise.points["contracts"]
+    possible, summary = exercise.points["contracts"], ""
+    for args in contract.calls:
+        sentences, did = _broken_by(runner, contract, args)
+        if sentences:
+            failure = Failure(
+                label="work of one call",
+                shapes=_shapes(_argument_names(exercise), args),
+                sentences=tuple(sentences),
+                trap=None,
+            )
+            return Verdict("contracts", 0, possible, f"{len(sentences)} broken", failure)
+        summary = summary or did
+    return Verdict("contracts", possible, possible, summary)
+
+
+def _broken_by(
+    runner: Candidate, contract: Contract, args: tuple[Any, ...]
+) -> tuple[list[str], str]:
+    """What one call breaks of the contract, in sentences, and in short what it did."""
     no_autograd = "autograd" in contract.forbidden
-    response = runner.run(_copy(contract.args), count=True, forbid_autograd=no_autograd)
+    runner.run(_copy(args))  # so that an answer kept from an earlier call is seen as one
+    response = runner.run(_copy(args), count=True, forbid_autograd=no_autograd)
     cost, sentences = response.cost, []
     if response.crash is not None:
-        sentences += _crash_problem(response.crash)
         if no_autograd and "saved tensor hooks" in response.crash.message:
-            sentences = [contract.forbidden["autograd"]]
-    else:
-        for part, sentence in contract.forbidden.items():
-            if any(part in name for name in cost.called):
-                sentences.append(sentence)
-        if cost.outside:
-            sentences.append(f"work outside torch, which no GPU can run: {cost.outside}")
-        if cost.flops > contract.max_flops:
-            sentences.append(
-                f"{cost.flops:,} FLOPs in {cost.products} matrix products; "
-                f"{contract.max_flops:,} are enough"
-            )
-        if cost.largest > contract.max_intermediate:
-            sentences.append(
-                f"an intermediate tensor of shape {cost.largest_shape}, {cost.largest:,} elements; "
-                f"{contract.max_intermediate:,} are enough"
-            )
-        if cost.written > contract.max_written:
-            sentences.append(
-                f"{cost.written:,} elements written by all operations together; "
-                f"{contract.max_written:,} are enough"
-            )
-    if not sentences:
-        products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
-        summary = f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
-        return Verdict("contracts", possible, possible, summary)
-    failure = Failure(
-        label="work of one call",
-        shapes=_shapes(_argument_names(exercise), contract.args),
-        sentences=tuple(sentences),
-        trap=None,
-    )
-    return Verdict("contracts", 0, possible, f"{len(sentences)} broken", failure)
+            return [contract.forbidden["autograd"]], ""
+        return _crash_problem(response.crash), ""
+    for part, sentence in contract.forbidden.items():
+        if any(part in name for name in cost.called) and sentence not in sentences:
+            sentences.append(sentence)
+    if cost.outside:
+        sentences.append(f"work outside torch: {cost.outside}")
+    if cost.flops > contract.max_flops:
+        sentences.append(
+            f"{cost.flops:,} FLOPs in {cost.products} matrix products; "
+            f"{contract.max_flops:,} are enough"
+        )
+    if cost.largest > contract.max_intermediate:
+        sentences.append(
+            f"an intermediate tensor of shape {cost.largest_shape}, {cost.largest:,} elements; "
+            f"{contract.max_intermediate:,} are enough"
+        )
+    if cost.written > contract.max_written:
+        sentences.append(
+            f"{cost.written:,} elements written by all operations together; "
+            f"{contract.max_written:,} are enough"
+        )
+    products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
+    return sentences, f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
 
 
 # Small helpers
@@ -499,7 +533,7 @@ def _dtype(args: tuple[Any, ...]) -> torch.dtype | None:
 
 
 def _as_tuple(outputs: Any) -> tuple[Any, ...]:
-    return tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def _same_values(a: tuple[Any, ...], b: tuple[Any, ...], tolerance: float) -> bool:
@@ -513,6 +547,8 @@ def _same_values(a: tuple[Any, ...], b: tuple[Any, ...], tolerance: float) -> bo
                 return False
             if _tensor_problem("", x, y, tolerance):
                 return False
+        elif x != y:
+            return False
     return True
 
 
@@ -531,9 +567,11 @@ def _shapes(names: tuple[str, ...], args: tuple[Any, ...]) -> str:
 
 
 def _describe(value: Any) -> str:
+    if isinstance(value, Unreadable):
+        return value.description
     if isinstance(value, Tensor):
         return f"one tensor of shape {tuple(value.shape)}"
-    return "None (a missing return?)" if value is None else f"a {type(value).__name__}"
+    return f"a tuple or list of {len(value)}"
 
 
 def _number(x: Tensor) -> str:

@@ -4,6 +4,7 @@ import html
 import os
 import re
 import textwrap
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import metadata
@@ -86,75 +87,70 @@ class Report:
         return {**asdict(self), "points": self.points, "possible": self.possible}
 
     def link(self, section: str) -> str:
-        return f"{book_url()}{self.chapter}.html#{slug(section)}"
+        return f"{book_url()}book/{self.chapter}.html#{slug(section)}"
+
+    def _told(self) -> Iterator[tuple[Verdict, list[str], dict[str, str] | None]]:
+        """Each verdict with its lines and its trap, told once: later groups refer back."""
+        said: set[tuple[str, ...]] = set()
+        traps: set[str] = set()
+        for v in self.verdicts:
+            if v.failure is None:
+                yield v, [], None
+                continue
+            lines, trap = list(v.failure.sentences), v.failure.trap
+            if v.failure.sentences in said:
+                lines = ["the same as above"]
+            said.add(v.failure.sentences)
+            if trap and trap["name"] in traps:
+                lines.append(f"“{trap['name']}” again")
+                trap = None
+            elif trap:
+                traps.add(trap["name"])
+            yield v, [v.failure.shapes, *lines] if v.failure.shapes else lines, trap
 
     def __str__(self) -> str:
         head = self.exercise + (f" on {self.device}" if self.device != "cpu" else "")
-        lines = [f"{head:<60} {self.points:g} of {self.possible} points"]
-        lines += [f"  {note}" for note in self.notes]
-        shown = set()
-        for v in self.verdicts:
+        out = [f"{head:<60} {self.points:g} of {self.possible} points"]
+        out += [f"  {note}" for note in self.notes]
+        for v, lines, trap in self._told():
             mark = "✓" if v.passed else "✗"
             score = f"{v.earned}/{v.possible}"
-            lines.append(f"  {mark} {GROUPS[v.group]:<24} {score:<5} {v.summary}")
-            if v.failure is None:
-                continue
-            if v.failure.shapes:
-                lines.append(_INDENT + v.failure.shapes)
-            lines += [_INDENT + s for s in v.failure.sentences]
-            trap = v.failure.trap
-            if trap and trap["name"] in shown:
-                lines.append(f"{_INDENT}“{trap['name']}” again.")
-            elif trap:
-                shown.add(trap["name"])
+            out.append(f"  {mark} {GROUPS[v.group]:<24} {score:<5} {v.summary}")
+            if trap:
                 text = f"You have met “{trap['name']}”: {trap['misconception']}"
-                lines += textwrap.wrap(
-                    text, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT
-                )
-                lines.append(f"{_INDENT}“{trap['section']}”: {self.link(trap['section'])}")
-        return "\n".join(lines)
+                lines += textwrap.wrap(text, _WIDTH - len(_INDENT))
+                lines.append(f"“{trap['section']}”: {self.link(trap['section'])}")
+            out += [_INDENT + line for line in lines]
+        return "\n".join(out)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows, shown = [], set()
-        for v in self.verdicts:
+        e = html.escape
+        cells = []
+        for v, lines, trap in self._told():
             colour, mark = ("#2da44e", "✓") if v.passed else ("#e5534b", "✗")
-            rows.append(
-                f'<tr><td style="color:{colour};{_CELL}">{mark}</td>'
-                f'<td style="{_CELL}white-space:nowrap">{GROUPS[v.group]}</td>'
-                f'<td style="{_CELL}white-space:nowrap">{v.earned}/{v.possible}</td>'
-                f'<td style="{_CELL}">{html.escape(v.summary)}</td></tr>'
+            cells.append(
+                f'<div style="color:{colour}">{mark}</div><div>{e(GROUPS[v.group])}</div>'
+                f"<div>{v.earned}/{v.possible}</div><div>{e(v.summary)}</div>"
             )
-            if v.failure:
-                rows.append(
-                    f'<tr><td></td><td colspan="3" style="{_CELL}">{self._details(v, shown)}</td></tr>'
+            details = f'<pre style="{_PRE}">{e(chr(10).join(lines))}</pre>' if lines else ""
+            if trap:
+                details += (
+                    f'<div style="{_TRAP}">You have met <b>{e(trap["name"])}</b>: '
+                    f"{e(trap['misconception'])} "
+                    f'<a href="{e(self.link(trap["section"]))}" target="_blank">'
+                    f"Chapter: {e(trap['section'])}</a></div>"
                 )
-        notes = "".join(f'<div style="margin:4px 0">{html.escape(n)}</div>' for n in self.notes)
-        on = f" on {self.device}" if self.device != "cpu" else ""
+            if details:
+                cells.append(f'<div style="grid-column:2/-1;min-width:0">{details}</div>')
+        notes = "".join(f'<div style="margin:4px 0">{e(n)}</div>' for n in self.notes)
+        on = f" on {e(self.device)}" if self.device != "cpu" else ""
         return (
-            f'<div style="{_BOX}"><div><b>{html.escape(self.exercise)}</b>{on}'
-            f'<span style="float:right">{self.points:g} of {self.possible} points</span></div>'
-            f'{notes}<table style="{_TABLE}"><tbody>{"".join(rows)}</tbody></table></div>'
+            f'<div style="{_BOX}"><div style="{_HEAD}"><div><b>{e(self.exercise)}</b>{on}</div>'
+            f"<div>{self.points:g} of {self.possible} points</div></div>"
+            f'{notes}<div style="{_GRID}">{"".join(cells)}</div></div>'
         )
-
-    def _details(self, verdict: Verdict, shown: set[str]) -> str:
-        failure = verdict.failure
-        lines = [s for s in (failure.shapes, *failure.sentences) if s]
-        text = html.escape("\n".join(lines))
-        parts = [f'<pre style="{_PRE}">{text}</pre>']
-        trap = failure.trap
-        if trap and trap["name"] in shown:
-            parts.append(f"<div>“{html.escape(trap['name'])}” again.</div>")
-        elif trap:
-            shown.add(trap["name"])
-            parts.append(
-                f'<div style="{_TRAP}">You have met <b>{html.escape(trap["name"])}</b>: '
-                f"{html.escape(trap['misconception'])} "
-                f'<a href="{html.escape(self.link(trap["section"]))}" target="_blank">'
-                f"Chapter: {html.escape(trap['section'])}</a></div>"
-            )
-        return "".join(parts)
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
         return {"text/plain": str(self), "text/html": self._repr_html_(), MIME: self.to_dict()}
@@ -162,9 +158,12 @@ class Report:
 
 # Colours are inherited from the page, so that light and dark themes both work; green and red are
 # mid-tones with a contrast of at least 3:1 on white and on JupyterLab's dark grey.
-_BOX = "max-width:60em;padding:8px 12px;border:1px solid #8888;border-radius:6px;line-height:1.45"
-_TABLE = "border-collapse:collapse;margin:6px 0 0 0;width:100%;background:transparent;border:0"
-_CELL = "text-align:left;vertical-align:top;padding:2px 6px;background:transparent;border:0;"
+_BOX = (
+    "max-width:60em;padding:8px 12px;border:1px solid #8888;border-radius:6px;line-height:1.45;"
+    "box-sizing:border-box"
+)
+_HEAD = "display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 1em;margin-bottom:4px"
+_GRID = "display:grid;grid-template-columns:auto auto auto minmax(0,1fr);gap:2px 12px"
 _PRE = (
     "white-space:pre-wrap;overflow-wrap:anywhere;margin:0 0 4px 0;padding:0;"
     "background:transparent;color:inherit;border:0"

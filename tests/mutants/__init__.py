@@ -1,0 +1,1 @@
+"""Mutation testing of the checks: ``python -m tests.mutants``."""

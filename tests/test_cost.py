@@ -1,0 +1,192 @@
+"""Work is counted exactly, however it is written, and nothing leaves torch unseen."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tutor.checks.cost import counted
+
+B, M, N, K = 2, 3, 5, 7
+
+
+@pytest.fixture
+def draw():
+    generator = torch.Generator().manual_seed(0)
+    return lambda *shape: torch.randn(shape, generator=generator)
+
+
+def cost_of(function, *args, **kwargs):
+    with counted([a for a in args if isinstance(a, torch.Tensor)], **kwargs) as (cost, returned):
+        returned(function(*args))
+    return cost
+
+
+# FLOPs: 2 for a multiplication and an addition
+
+
+def test_matrix_product_is_counted_exactly(draw):
+    cost = cost_of(lambda a, b: a @ b, draw(M, K), draw(K, N))
+    assert (cost.flops, cost.products) == (2 * M * N * K, 1)
+    assert (cost.written, cost.largest, cost.largest_shape) == (M * N, M * N, (M, N))
+
+
+@pytest.mark.parametrize(
+    "product",
+    [
+        lambda a, b: a @ b,
+        torch.bmm,
+        lambda a, b: torch.einsum("bmk,bkn->bmn", a, b),
+        lambda a, b: torch.func.vmap(torch.mm)(a, b),
+        lambda a, b: torch.stack([x @ y for x, y in zip(a, b, strict=True)]),
+        lambda a, b: torch.stack([torch.stack([y.mT @ r for r in x]) for x, y in zip(a, b)]),  # noqa: B905
+        lambda a, b: torch.func.vmap(torch.func.vmap(torch.mv, (None, 0)))(b.mT, a),
+    ],
+    ids=["matmul", "bmm", "einsum", "vmap", "a loop", "a loop over rows", "vmap of vmap"],
+)
+def test_batched_product_costs_the_same_in_every_style(draw, product):
+    a, b = draw(B, M, K), draw(B, K, N)
+    torch.testing.assert_close(product(a, b), a @ b)
+    assert cost_of(product, a, b).flops == 2 * B * M * N * K
+
+
+def test_product_of_vectors_is_counted(draw):
+    assert cost_of(torch.dot, draw(K), draw(K)).flops == 2 * K
+    assert cost_of(torch.mv, draw(M, K), draw(K)).flops == 2 * M * K
+
+
+def test_elementwise_work_is_no_product(draw):
+    cost = cost_of(lambda a: (a * a).exp(), draw(M, N))
+    assert (cost.flops, cost.products) == (0, 0)
+
+
+# Elements written
+
+
+def test_views_write_nothing(draw):
+    def views(a):
+        return a.mT.reshape(B, N, M)[:, 1:].unsqueeze(0).expand(4, B, N - 1, M).permute(1, 0, 2, 3)
+
+    cost = cost_of(views, draw(B, M, N))
+    assert (cost.written, cost.largest) == (0, 0)
+
+
+def test_every_operation_counts_what_it_writes(draw):
+    cost = cost_of(lambda a: (a + 1).exp().sum(-1), draw(M, N))
+    assert cost.written == M * N + M * N + M
+
+
+def test_in_place_work_is_counted_too(draw):
+    def in_place(a):
+        out = torch.zeros(M, N)
+        out.add_(a)
+        out[0] = 1
+        return out
+
+    assert cost_of(in_place, draw(M, N)).written == M * N + M * N + N
+
+
+def test_copy_is_counted_where_reshape_cannot_view(draw):
+    assert cost_of(lambda a: a.mT.reshape(-1), draw(M, N)).written == M * N
+
+
+def test_largest_intermediate_is_found_although_it_is_not_returned(draw):
+    def broadcast(a, b):
+        return (a[:, :, None] * b[None]).sum(1)
+
+    cost = cost_of(broadcast, draw(M, K), draw(K, N))
+    assert (cost.largest, cost.largest_shape) == (M * K * N, (M, K, N))
+
+
+# Ways out of torch
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: torch.from_numpy(np.exp(a.numpy())),
+        lambda a: torch.from_numpy(np.exp(np.asarray(a))),
+        lambda a: torch.tensor(a.tolist()),
+        lambda a: a.cpu() * 2,
+        lambda a: a * a[0, 0].item(),
+        lambda a: a * float(a.max()),
+        lambda a: torch.from_dlpack(np.from_dlpack(a)),
+        lambda a: torch.tensor([[float(x) for x in row] for row in a]),
+    ],
+    ids=["numpy", "asarray", "tolist", "cpu", "item", "float", "dlpack", "floats"],
+)
+def test_leaving_torch_is_seen(draw, function):
+    assert cost_of(function, draw(M, N)).outside
+
+
+def test_tensor_from_elsewhere_is_seen(draw):
+    elsewhere = draw(M, N)
+    assert cost_of(lambda a: a + 1, draw(M, N)).outside is None
+    for function in (lambda a: a + elsewhere, lambda a: elsewhere, lambda a: elsewhere.mT):
+        assert "was not computed by this call" in cost_of(function, draw(M, N)).outside
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: a * torch.tensor(2.0),
+        lambda a: a + torch.arange(N) + torch.zeros(M, 1),
+        lambda a: a.softmax(-1)[..., : a.shape[-1]],
+        lambda a: torch.stack([row for row in a]),
+        lambda a: a if a.max() > 0 else -a,
+        lambda a: torch.where(a > 0, a, torch.full_like(a, -torch.inf)),
+        lambda a: torch.func.vmap(lambda row: row - row.max())(a),
+        lambda a: a.masked_fill(torch.ones(M, N).tril() == 0, torch.finfo(a.dtype).min),
+    ],
+)
+def test_work_inside_torch_is_no_way_out(draw, function):
+    assert cost_of(function, draw(M, N)).outside is None
+
+
+def test_reading_lengths_as_numbers_is_no_way_out():
+    def loops(lengths):
+        mask = torch.zeros(len(lengths), N, dtype=torch.bool)
+        for row, n in zip(mask, lengths.tolist(), strict=True):
+            row[:n] = True
+        return mask
+
+    assert cost_of(loops, torch.tensor([2, 0, 5])).outside is None
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        F.scaled_dot_product_attention,
+        torch.ops.aten.scaled_dot_product_attention,
+        lambda q, k, v: torch._C._nn.scaled_dot_product_attention(q, k, v),
+        torch.func.vmap(F.scaled_dot_product_attention),
+    ],
+)
+def test_library_attention_is_seen_by_whatever_name(draw, function):
+    cost = cost_of(function, draw(B, 4, M, K), draw(B, 4, N, K), draw(B, 4, N, K))
+    assert any("scaled_dot_product" in name for name in cost.called)
+
+
+def gradient(a):
+    leaf = a.detach().requires_grad_()
+    return torch.autograd.grad(leaf.exp().sum(), leaf)[0]
+
+
+def backward(a):
+    leaf = a.detach().requires_grad_()
+    leaf.exp().sum().backward()
+    return leaf.grad
+
+
+@pytest.mark.parametrize("function", [gradient, backward, torch.func.grad(lambda a: a.exp().sum())])
+def test_autograd_is_seen_where_it_is_forbidden(draw, function):
+    try:
+        called = cost_of(function, draw(M, N), forbid_autograd=True).called
+    except RuntimeError as error:  # torch.func refuses to run under the hooks
+        called = {"autograd"} if "saved tensor hooks" in str(error) else set()
+    assert "autograd" in called
+    assert "autograd" not in cost_of(lambda a: a.exp(), draw(M, N), forbid_autograd=True).called
+    assert "autograd" not in cost_of(function, draw(M, N)).called
