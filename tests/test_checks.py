@@ -91,10 +91,11 @@ def test_right_answer_that_does_too_much_work_loses_the_contract_alone():
 
 @every_trap
 def test_trap_is_refused_and_named(name, trap):
-    report = report_on(name, trap.function)
-    assert not report.passed
-    assert report.traps == (trap.name,)
-    assert trap.misconception in " ".join(str(report).split())
+    for function in trap.functions:
+        report = report_on(name, function)
+        assert not report.passed
+        assert report.traps == (trap.name,), function
+        assert trap.misconception in " ".join(str(report).split())
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -102,7 +103,8 @@ def test_verdicts_do_not_depend_on_the_seed(seed):
     for exercise in EXERCISES.values():
         assert judge(exercise, exercise.reference, seed).passed
         for trap in exercise.traps:
-            assert judge(exercise, trap.function, seed).traps == (trap.name,), trap.name
+            for function in trap.functions:
+                assert judge(exercise, function, seed).traps == (trap.name,), function
 
 
 def test_trap_names_are_unique_within_an_exercise():
@@ -258,11 +260,19 @@ def by_vjp(grad_out, q, k, v, keep=None):
     return torch.func.vjp(forward, q, k, v)[1](grad_out)
 
 
-@pytest.mark.parametrize("function", [by_autograd, by_backward, by_vjp])
+def by_marking_the_inputs(grad_out, q, k, v, keep=None):
+    leaves = [t.requires_grad_() for t in (q, k, v)]
+    attention.scaled_dot_product_attention(*leaves, keep).backward(grad_out)
+    return tuple(t.grad for t in leaves)
+
+
+@pytest.mark.parametrize("function", [by_autograd, by_backward, by_vjp, by_marking_the_inputs])
 def test_autograd_is_refused_where_the_backward_pass_is_to_be_written(function):
     report = report_on("attention_backward", function)
-    assert verdict(report, "values").passed
+    assert report.points == 0
     assert "it lets autograd do the work" in said(report, "contracts")
+    if function is not by_marking_the_inputs:  # whose grad adds up from call to call
+        assert "counts once the work is your own" in verdict(report, "values").summary
 
 
 def only_for(right_for):
@@ -309,7 +319,7 @@ def test_tensor_made_on_the_cpu_is_refused_without_any_gpu():
     report = report_on("causal_mask", here)
     assert "on the CPU though the call asks for another device" in said(report, "types")
     report = report_on("scaled_dot_product_attention", mixed)
-    assert "in your line" in said(report, "types")
+    assert "in your mixed, line" in said(report, "types")
     assert "attention.attention_weights(q, k, keep) + zeros" in said(report, "types")
     assert [v.group for v in report.verdicts if not v.passed] == ["types"]
 
@@ -564,9 +574,39 @@ def test_check_prints_the_report_in_a_terminal_and_returns_the_points(capsys):
     assert "aligned to the wrong corner" in capsys.readouterr().out
 
 
-def test_function_of_the_course_itself_earns_nothing(capsys):
-    assert check(attention.causal_mask) == 0
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from tutor.attention import causal_mask",
+        """
+        def causal_mask(num_queries, num_keys, device=None):
+            from tutor.attention import causal_mask as theirs
+            return theirs(num_queries, num_keys, device)
+        """,
+        """
+        from tutor.attention import causal_mask as theirs
+        def helper(*args):
+            return theirs(*args)
+        def causal_mask(num_queries, num_keys, device=None):
+            return helper(num_queries, num_keys, device)
+        """,
+    ],
+    ids=["itself", "imported inside", "through a helper"],
+)
+def test_function_of_the_course_itself_earns_nothing(source, capsys):
+    assert check(students(source)["causal_mask"]) == 0
     assert "the course's own function" in capsys.readouterr().out
+
+
+def test_own_function_that_calls_own_helpers_is_not_taken_for_the_courses(capsys):
+    namespace = students("""
+        def below(queries, keys, device):
+            return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
+        def causal_mask(num_queries, num_keys, device=None):
+            return below(num_queries, num_keys, device)
+    """)
+    assert check(namespace["causal_mask"]) == 5
+    assert "the course's own" not in capsys.readouterr().out
 
 
 def students(source):

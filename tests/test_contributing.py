@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md, followed literally: a new exercise, step by step, in a copy of the repository."""
+"""CONTRIBUTING.md, followed literally: a new exercise in a copy of the repository."""
 
 import os
 import subprocess

@@ -201,7 +201,9 @@ def is_held(task: Task) -> bool:
 def traps_named(name: str) -> int:
     """How many traps of an exercise are refused and called by their names."""
     exercise = EXERCISES[name]
-    return sum(judge(exercise, t.function).traps == (t.name,) for t in exercise.traps)
+    return sum(
+        all(judge(exercise, f).traps == (t.name,) for f in t.functions) for t in exercise.traps
+    )
 
 
 # The verdict

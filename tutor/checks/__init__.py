@@ -40,9 +40,9 @@ def check(function: Callable[..., Any]) -> float:
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     reports = (judge(exercise, function, device=d) for d in devices)
     report = min(reports, key=lambda r: r.points)
-    if (getattr(function, "__module__", None) or "").startswith("tutor."):
-        zero = tuple(replace(v, earned=0) for v in report.verdicts)
-        note = "This is the course's own function: read it, and earn the points with yours."
+    if _borrows(function, exercise.reference.__module__):
+        zero = tuple(v.withheld("the work is your own") for v in report.verdicts)
+        note = "This uses the course's own function: read it, and earn the points with yours."
         report = replace(report, verdicts=zero, notes=(note,))
     elif not report.passed and (cause := _failing_dependency(function)):
         note = f"It calls your {cause.exercise}, which earns {cause.points:g} of {cause.possible}"
@@ -51,29 +51,45 @@ def check(function: Callable[..., Any]) -> float:
     return report.points
 
 
+def _borrows(function: Callable[..., Any], module: str) -> bool:
+    """Whether it is, calls or imports a function of the chapter's own reference module.
+
+    For a student who has misread the rules: in a graded run the module is not there.
+    """
+    functions = [function, *_called(function, set()).values()]
+    for f in functions:
+        names = set(_names(f.__code__)) if isinstance(f, types.FunctionType) else set()
+        if getattr(f, "__module__", None) == module or module in names:
+            return True
+        if names.issuperset(module.split(".")):  # from tutor import attention
+            return True
+    return False
+
+
 def _failing_dependency(function: Callable[..., Any]) -> Report | None:
     """The report on the earliest exercise that ``function`` builds on and that fails by itself."""
-    name = getattr(function, "__name__", "")
-    needed = set(_exercises_called(function, {name})) - {name}
+    called = _called(function, {getattr(function, "__name__", "")})
     for name, exercise in EXERCISES.items():
-        if name in needed:
-            report = judge(exercise, function.__globals__[name])
+        if name in called:
+            report = judge(exercise, called[name])
             if not report.passed:
                 return report
     return None
 
 
-def _exercises_called(function: Any, seen: set[str]) -> Iterator[str]:
+def _called(function: Any, seen: set[str]) -> dict[str, types.FunctionType]:
+    """Functions that it calls by a global name, and those that they call in turn."""
+    found: dict[str, types.FunctionType] = {}
     if not isinstance(function, types.FunctionType):
-        return
+        return found
     for name in _names(function.__code__):
         called = function.__globals__.get(name)
         if isinstance(called, types.FunctionType) and name not in seen:
             seen.add(name)
-            if name in EXERCISES:
-                yield name
+            found[name] = called
             if called.__globals__ is function.__globals__:
-                yield from _exercises_called(called, seen)
+                found |= _called(called, seen)
+    return found
 
 
 def _names(code: types.CodeType) -> Iterator[str]:

@@ -273,8 +273,16 @@ def _scores_divided_by_width(q, k):
     return q @ k.mT / q.shape[-1]
 
 
+def _scores_half_of_width(q, k):
+    return q @ k.mT / (q.shape[-1] / 2)
+
+
 def _scores_scaled_by_length(q, k):
     return q @ k.mT / max(k.shape[-2], 1) ** 0.5
+
+
+def _scores_scaled_by_queries(q, k):
+    return q @ k.mT / max(q.shape[-2], 1) ** 0.5
 
 
 def _scores_multiplied(q, k):
@@ -322,11 +330,18 @@ ATTENTION_SCORES = Exercise(
             "Step 2: scale",
         ),
         Trap(
-            "scaled by the number of keys",
-            _scores_scaled_by_length,
-            "the scale undoes the growth of a sum over the width D. The number of keys does not "
-            "enter a single score. Here it is q.shape[-1], not k.shape[-2].",
+            "D ** 1/2",
+            _scores_half_of_width,
+            "a power binds tighter than a division: D ** 1/2 is (D ** 1) / 2. Write D ** 0.5.",
             "Step 2: scale",
+        ),
+        Trap(
+            "scaled by the length of a sequence",
+            _scores_scaled_by_length,
+            "the scale undoes the growth of a sum over the width D. How many queries or keys there "
+            "are does not enter a single score. The width is q.shape[-1].",
+            "Step 2: scale",
+            (_scores_scaled_by_queries,),
         ),
         Trap(
             "multiplied by √D",
@@ -337,8 +352,8 @@ ATTENTION_SCORES = Exercise(
         Trap(
             "cosine similarity",
             _scores_cosine,
-            "attention compares by dot product: length counts as well as direction. A long key "
-            "asks louder to be read, and a long query makes a sharper choice. Normalising both "
+            "attention compares by dot product: length counts as well as direction, and says how "
+            "strongly a word insists. Normalising both "
             "confines every score to [-1, 1], where softmax is nearly flat.",
             "Step 1: dot products",
         ),
@@ -750,6 +765,36 @@ def _attention_over_queries(q, k, v, keep=None):
     return _weights(q @ k.mT * q.shape[-1] ** -0.5, keep, dim=-2) @ v
 
 
+def _attention_over_batch(q, k, v, keep=None):
+    return _weights(q @ k.mT * q.shape[-1] ** -0.5, keep, dim=0) @ v
+
+
+def _attention_unspecified_axis(q, k, v, keep=None):
+    scores = _hide(q @ k.mT * q.shape[-1] ** -0.5, keep)
+    weights = scores.softmax(0 if scores.ndim in (0, 1, 3) else 1)  # what nn.Softmax() takes
+    return weights @ v
+
+
+def _attention_mask_forgotten(q, k, v, keep=None):
+    _hide(q @ k.mT, keep)
+    return (q @ k.mT * q.shape[-1] ** -0.5).softmax(dim=-1) @ v
+
+
+def _attention_renormalised(q, k, v, keep=None):
+    weights = _hide((q @ k.mT * q.shape[-1] ** -0.5).softmax(dim=-1), keep, 0.0)
+    return weights / weights.sum(-1, keepdim=True) @ v
+
+
+def _attention_renormalised_with_care(q, k, v, keep=None):
+    weights = _hide((q @ k.mT * q.shape[-1] ** -0.5).softmax(dim=-1), keep, 0.0)
+    return weights / weights.sum(-1, keepdim=True).clamp_min(1e-9) @ v
+
+
+def _attention_exponentials_masked(q, k, v, keep=None):
+    exponentials = _hide((q @ k.mT * q.shape[-1] ** -0.5).exp(), keep, 0.0)
+    return exponentials / exponentials.sum(-1, keepdim=True) @ v
+
+
 def _attention_mask_after_softmax(q, k, v, keep=None):
     weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(dim=-1)
     return _hide(weights, keep, 0.0) @ v
@@ -761,6 +806,17 @@ def _attention_mask_inverted(q, k, v, keep=None):
     return _weights(q @ k.mT * q.shape[-1] ** -0.5, keep) @ v
 
 
+def _attention_mask_inverted_unzeroed(q, k, v, keep=None):
+    hidden = ~keep if keep is not None and keep.dtype == torch.bool else keep
+    return _hide(q @ k.mT * q.shape[-1] ** -0.5, hidden).softmax(dim=-1) @ v
+
+
+def _attention_mask_half_inverted(q, k, v, keep=None):
+    hidden = ~keep if keep is not None and keep.dtype == torch.bool else keep
+    weights = _hide(q @ k.mT * q.shape[-1] ** -0.5, hidden).softmax(dim=-1)
+    return _hide(weights, keep, 0.0) @ v
+
+
 def _attention_mask_times_scores(q, k, v, keep=None):
     scores = _hide(q @ k.mT * q.shape[-1] ** -0.5, keep, 0.0)
     return scores.softmax(dim=-1) @ v
@@ -768,6 +824,32 @@ def _attention_mask_times_scores(q, k, v, keep=None):
 
 def _attention_minus_1e9(q, k, v, keep=None):
     scores = _hide(q @ k.mT * q.shape[-1] ** -0.5, keep, -1e9)
+    return scores.softmax(dim=-1) @ v
+
+
+def _attention_not_low_enough(q, k, v, keep=None):
+    weights = _hide(q @ k.mT * q.shape[-1] ** -0.5, keep, -1e4).softmax(dim=-1)
+    return _hide(weights, keep, 0.0) @ v
+
+
+def _attention_half_lowest(q, k, v, keep=None):
+    weights = _hide(q @ k.mT * q.shape[-1] ** -0.5, keep, -65504.0).softmax(dim=-1)
+    return _hide(weights, keep, 0.0) @ v
+
+
+def _attention_float_bias(q, k, v, keep=None):
+    scores = q @ k.mT * q.shape[-1] ** -0.5
+    if keep is not None:
+        _hide(scores, keep)
+        scores = scores + (~keep).float() * -1e9
+    return scores.softmax(dim=-1) @ v
+
+
+def _attention_log_bias(q, k, v, keep=None):
+    scores = q @ k.mT * q.shape[-1] ** -0.5
+    if keep is not None:
+        _hide(scores, keep)
+        scores = scores + keep.log()
     return scores.softmax(dim=-1) @ v
 
 
@@ -833,6 +915,30 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "Step 3: softmax",
         ),
         Trap(
+            "softmax over the batch",
+            _attention_over_batch,
+            "dim=0 is the batch: sentences share out their weights among each other. Keys run "
+            "along the last dimension, dim=-1. (nn.Softmax() without a dim takes the first or the "
+            "second, depending on how many there are.)",
+            "Step 3: softmax",
+            (_attention_unspecified_axis,),
+        ),
+        Trap(
+            "the mask forgotten",
+            _attention_mask_forgotten,
+            "keep changes nothing: every query reads every key. (masked_fill returns a new tensor "
+            "and leaves the old one as it was: scores = scores.masked_fill(...).)",
+            "Masks",
+        ),
+        Trap(
+            "renormalised after the softmax",
+            _attention_renormalised,
+            "dividing by what is left mends the row sums until a hidden score takes everything: "
+            "then 0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
+            "Masks",
+            (_attention_renormalised_with_care, _attention_exponentials_masked),
+        ),
+        Trap(
             "masked after the softmax",
             _attention_mask_after_softmax,
             "the hidden keys have already taken their share when they are zeroed: the remaining "
@@ -847,6 +953,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "masked_fill fills where its argument is True, so it needs ~keep. "
             "(nn.MultiheadAttention has it the other way round.)",
             "Masks",
+            (_attention_mask_inverted_unzeroed, _attention_mask_half_inverted),
         ),
         Trap(
             "the mask multiplies the scores",
@@ -871,6 +978,23 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "averages everything it was to be kept from. Take finfo(dtype).min, and zero such "
             "rows.",
             "The row that may read nothing",
+        ),
+        Trap(
+            "not low enough",
+            _attention_not_low_enough,
+            "a key that may be read scored below the number that stands for hidden, so the hidden "
+            "keys won the softmax. Scores have no lower bound: take finfo(dtype).min.",
+            "The row that may read nothing",
+            (_attention_half_lowest,),
+        ),
+        Trap(
+            "a float32 mask in another precision",
+            _attention_float_bias,
+            "adding a float32 tensor turns half-precision scores into float32, which the values "
+            "are not. And added, -1e9 or -inf leaves a row that may read nothing with an average "
+            "or with nan. masked_fill keeps the dtype and needs no second tensor.",
+            "The row that may read nothing",
+            (_attention_log_bias,),
         ),
         Trap(
             "the row that may read nothing",
@@ -1169,6 +1293,38 @@ def _backward_order(grad_out, q, k, v, keep=None):
     return grad_k, grad_q, grad_v
 
 
+def _backward_orders():
+    """All orders but the right one and the one above."""
+
+    def ordered(order):
+        def wrong(grad_out, q, k, v, keep=None):
+            gradients = _backward(grad_out, q, k, v, keep, _softmax_backward)
+            return tuple(gradients[i] for i in order)
+
+        return wrong
+
+    return tuple(ordered(o) for o in ((0, 2, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0)))
+
+
+def _backward_sign(grad_out, q, k, v, keep=None):
+    grad_q, grad_k, grad_v = _backward(grad_out, q, k, v, keep, _softmax_backward)
+    return -grad_q, -grad_k, grad_v
+
+
+def _backward_nan_row(grad_out, q, k, v, keep=None):
+    scale = q.shape[-1] ** -0.5
+    weights = _hide(q @ k.mT * scale, keep, -torch.inf).softmax(dim=-1)
+    grad_scores = _softmax_backward(weights, grad_out @ v.mT) * scale
+    return grad_scores @ k, grad_scores.mT @ q, weights.mT @ grad_out
+
+
+def _backward_average_row(grad_out, q, k, v, keep=None):
+    scale = q.shape[-1] ** -0.5
+    weights = _hide(q @ k.mT * scale, keep).softmax(dim=-1)
+    grad_scores = _softmax_backward(weights, grad_out @ v.mT) * scale
+    return grad_scores @ k, grad_scores.mT @ q, weights.mT @ grad_out
+
+
 def _backward_mask_forgotten(grad_out, q, k, v, keep=None):
     return _backward(grad_out, q, k, v, None, _softmax_backward)
 
@@ -1176,6 +1332,7 @@ def _backward_mask_forgotten(grad_out, q, k, v, keep=None):
 ATTENTION_BACKWARD = Exercise(
     reference=reference.attention_backward,
     chapter=CHAPTER,
+    outputs=("grad_q", "grad_k", "grad_v"),
     points={"values": 4, "edges": 3, "types": 1, "contracts": 2},
     cases=_backward_cases,
     contract=_backward_contract,
@@ -1232,6 +1389,23 @@ ATTENTION_BACKWARD = Exercise(
             _backward_order,
             "they are returned as (grad_q, grad_k, grad_v), in the order of the arguments.",
             "Learning: the backward pass",
+            _backward_orders(),
+        ),
+        Trap(
+            "the sign flipped",
+            _backward_sign,
+            "dw_j minus the mean, not the mean minus dw_j: a score is raised if its value would "
+            "improve the loss more than what is read now.",
+            "Learning: the backward pass",
+        ),
+        Trap(
+            "the row that may read nothing",
+            _backward_nan_row,
+            "a query that may read nothing has a row of nan, or of equal weights, where its "
+            "weights should all be 0. Recompute them as in the forward pass: a finite fill, and "
+            "weights * keep.",
+            "The row that may read nothing",
+            (_backward_average_row,),
         ),
         Trap(
             "the mask forgotten on the way back",

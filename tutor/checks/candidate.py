@@ -38,6 +38,7 @@ class Crash:
 
     kind: str
     message: str
+    function: str = ""
     line: str = ""
     number: int = 0
     mro: tuple[str, ...] = ()
@@ -185,6 +186,7 @@ def _crash(error: BaseException) -> Crash:
     return Crash(
         kind=type(error).__name__,
         message=message,
+        function=frame.name if frame else "",
         line=line,
         number=frame.lineno if frame else 0,
         mro=tuple(c.__name__ for c in type(error).__mro__),

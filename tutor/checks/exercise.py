@@ -67,6 +67,12 @@ class Trap:
     misconception: str
     section: str
     """Heading in the chapter that treats it; the report links there."""
+    variants: tuple[Callable[..., Any], ...] = ()
+    """The same misconception, written in other ways that give other answers."""
+
+    @property
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        return (self.function, *self.variants)
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,8 @@ class Exercise:
     contract: Callable[[torch.Generator, torch.device], Contract]
     traps: tuple[Trap, ...]
     properties: tuple[Property, ...] = ()
+    outputs: tuple[str, ...] = ("out",)
+    """What a report calls the tensors that are returned."""
 
     @property
     def name(self) -> str:

@@ -109,11 +109,17 @@ def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.devic
                 named.add(failure.trap["name"])
     if "contracts" in groups:
         verdicts["contracts"] = _contract_verdict(exercise, runner, contract)
+    failure = verdicts["contracts"].failure if "contracts" in verdicts else None
+    if failure and failure.label == _NOT_ALLOWED:
+        # The exercise is to write it: nothing that the library's own work earned is the student's.
+        verdicts = {
+            n: v.withheld("the work is your own") for n, v in verdicts.items() if v.passed
+        } | {n: v for n, v in verdicts.items() if not v.passed}
     if not verdicts["values"].passed:
         # What costs nothing and keeps its dtype earns nothing by itself.
         for name in ("types", "contracts"):
             if name in verdicts and verdicts[name].passed:
-                verdicts[name] = verdicts[name].withheld()
+                verdicts[name] = verdicts[name].withheld("the values are right")
     return Report(
         exercise=exercise.name,
         chapter=exercise.chapter,
@@ -143,10 +149,11 @@ def _observe(
     if dtype is not None:
         group.dtypes.add(dtype)
     tolerance = TOLERANCE.get(dtype, 0.0)
-    if case.finite_only:
-        problem = _finite_problem(precise, got)
-    else:
-        problem = _value_problem(precise, got, tolerance)
+    problem = _form_problem(exercise, precise, got)
+    if not problem and case.finite_only:
+        problem = _finite_problem(exercise, got)
+    elif not problem:
+        problem = _value_problem(exercise, precise, got, tolerance)
     group.observations.append(_Observation(case.label, case.args, None, tolerance, got, problem))
 
     if "types" in groups:
@@ -165,7 +172,9 @@ def _observe(
         names = [
             n for n, a in zip(_argument_names(exercise), case.args, strict=False) if _floats(a)
         ]
-        problem = _gradient_problem(names, expected.gradients, got, tolerance)
+        problem = _form_problem(exercise, precise, got) or _gradient_problem(
+            names, expected.gradients, got, tolerance
+        )
         groups["gradients"].dtypes.add(dtype)
         groups["gradients"].observations.append(
             _Observation(case.label, case.args, cotangents, tolerance, got, problem)
@@ -187,7 +196,7 @@ def _observe_device(runner: Candidate, args: tuple[Any, ...], group: _Group) -> 
         if re.search("(expected|same) device", got.crash.message):
             sentence = "a tensor made on the CPU meets inputs that are on another device"
             if got.crash.line:
-                sentence += f", in your line {got.crash.number}:  {got.crash.line}"
+                sentence += f", {_where(got.crash)}"
     elif any(isinstance(t, Tensor) and t.device != meta for t in _as_tuple(got.outputs)):
         sentence = "the answer is on the CPU though the call asks for another device"
     if sentence:
@@ -203,15 +212,22 @@ def _observe_freshness(exercise: Exercise, runner: Candidate, case: Case, group:
     args = _copy(case.args)
     before = runner.run(args)
     tolerance = TOLERANCE.get(_dtype(case.args), 0.0)
-    wrong = _value_problem(exercise.reference(*_copy(case.args)), before, tolerance)
-    if wrong or not _same_values(case.args, before.args_after, 0.0):
+
+    def problem_of(fresh: tuple[Any, ...], response: Response) -> list[str]:
+        expected = exercise.reference(*fresh)
+        return _form_problem(exercise, expected, response) or _value_problem(
+            exercise, expected, response, tolerance
+        )
+
+    if problem_of(_copy(case.args), before) or not _same_values(case.args, before.args_after, 0.0):
         return  # the case itself has reported it
     kept = _copy(_as_tuple(before.outputs))
     for i in tensors:
-        args[i].copy_(case.args[i].flip(0, -1) if case.args[i].ndim > 1 else case.args[i].flip(0))
+        new = case.args[i].flip(0, -1) if case.args[i].ndim > 1 else case.args[i].flip(0)
+        args[i].detach().copy_(new)  # it may have asked for a gradient
     fresh = _copy(args)
     after = runner.run(args)
-    problem = _value_problem(exercise.reference(*fresh), after, tolerance)
+    problem = problem_of(_copy(fresh), after)
     if problem:
         problem = [
             "called again with new numbers in the same tensors, it does not follow:",
@@ -261,8 +277,12 @@ def _test_properties(
 def _crash_problem(crash: Crash) -> list[str]:
     lines = [f"{crash.kind}: {crash.message.splitlines()[0] if crash.message else '(no message)'}"]
     if crash.line:
-        lines.append(f"in your line {crash.number}:  {crash.line}")
+        lines.append(_where(crash))
     return lines
+
+
+def _where(crash: Crash) -> str:
+    return f"in your {crash.function}, line {crash.number}:  {crash.line}"
 
 
 def _raises_problem(wanted: type[Exception], got: Response) -> list[str]:
@@ -273,33 +293,39 @@ def _raises_problem(wanted: type[Exception], got: Response) -> list[str]:
     return []
 
 
-def _value_problem(expected: Any, got: Response, tolerance: float) -> list[str]:
+def _form_problem(exercise: Exercise, expected: Any, got: Response) -> list[str]:
+    """A crash, or an answer of another kind: something that no numbers can be compared with."""
     if got.crash is not None:
         return _crash_problem(got.crash)
     wanted, found = _as_tuple(expected), _as_tuple(got.outputs)
     if isinstance(expected, tuple) != isinstance(got.outputs, tuple) or len(wanted) != len(found):
         wish = "a tensor" if len(wanted) == 1 else f"{len(wanted)} tensors"
         return [f"expected {wish}, got {_describe(got.outputs)}"]
-    for i, (w, f) in enumerate(zip(wanted, found, strict=True)):
-        name = "out" if len(wanted) == 1 else f"out[{i}]"
-        if problem := _tensor_problem(name, w, f, tolerance):
+    for name, w, f in zip(exercise.outputs, wanted, found, strict=True):
+        if problem := _tensor_form_problem(name, w, f):
             return problem
     return []
 
 
-def _finite_problem(expected: Any, got: Response) -> list[str]:
-    if got.crash is not None:
-        return _crash_problem(got.crash)
-    for w, f in zip(_as_tuple(expected), _as_tuple(got.outputs), strict=False):
-        if not isinstance(f, Tensor) or f.shape != w.shape or f.is_meta:
-            return _tensor_problem("out", w, f, 0.0)
+def _value_problem(exercise: Exercise, expected: Any, got: Response, tolerance: float) -> list[str]:
+    triples = zip(exercise.outputs, _as_tuple(expected), _as_tuple(got.outputs), strict=True)
+    problems = {name: _tensor_problem(name, w, f, tolerance) for name, w, f in triples}
+    wrong = next((p for p in problems.values() if p), [])
+    right = [name for name, problem in problems.items() if not problem]
+    if wrong and right:
+        return [*wrong, " and ".join(right) + (" is right" if len(right) == 1 else " are right")]
+    return wrong
+
+
+def _finite_problem(exercise: Exercise, got: Response) -> list[str]:
+    for name, f in zip(exercise.outputs, _as_tuple(got.outputs), strict=True):
         if not f.isfinite().all():
             where = _index((~f.isfinite()).nonzero()[0])
-            return [f"out{where} is {_number(f[~f.isfinite()][0])}; it must stay finite"]
+            return [f"{name}{where} is {_number(f[~f.isfinite()][0])}; it must stay finite"]
     return []
 
 
-def _tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> list[str]:
+def _tensor_form_problem(name: str, expected: Tensor, got: Any) -> list[str]:
     if not isinstance(got, Tensor):
         return [f"expected a tensor of shape {tuple(expected.shape)}, got {_describe(got)}"]
     if got.shape != expected.shape:
@@ -308,6 +334,12 @@ def _tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> 
         return [f"expected real numbers in {name}, got {got.dtype}"]
     if got.is_meta:
         return [f"expected numbers in {name}, got a tensor on the meta device, which has none"]
+    return []
+
+
+def _tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> list[str]:
+    if problem := _tensor_form_problem(name, expected, got):
+        return problem
     want, have = expected.detach().cpu().double(), got.detach().cpu().double()
     number = _truth if expected.dtype == torch.bool else _number
     error = (have - want).abs() / (1 + want.abs())
@@ -316,9 +348,10 @@ def _tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> 
         return []
     first = wrong.nonzero()[0]
     at = tuple(first.tolist())
-    lines = [
-        f"expected {number(want[at])} in {name}{_place(first, want, have)}, got {number(have[at])}"
-    ]
+    wished, came = number(want[at]), number(have[at])
+    if wished == came:
+        wished, came = (f"{float(x):.12g}" for x in (want[at], have[at]))
+    lines = [f"expected {wished} in {name}{_place(first, want, have)}, got {came}"]
     largest = error.masked_fill(~wrong, -1).nan_to_num(-1).flatten().argmax()
     at_largest = torch.unravel_index(largest, error.shape) if error.ndim else ()
     peak = tuple(int(i) for i in at_largest)
@@ -328,7 +361,13 @@ def _tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> 
             f"; the largest difference is {_number((have - want)[peak].abs())}, at "
             f"{name}{_index(peak)}: expected {_number(want[peak])}, got {_number(have[peak])}"
         )
-    return [*lines, count]
+    lines.append(count)
+    if expected.dtype == torch.float64 and tolerance > 0 and error.nan_to_num(1).max() < 1e-6:
+        lines.append(
+            "right to single precision only: is there a float32 tensor in between (torch.tensor, "
+            "torch.zeros, .float()), or a small constant that was added?"
+        )
+    return lines
 
 
 def _type_problem(
@@ -343,7 +382,8 @@ def _type_problem(
         if not isinstance(f, Tensor):
             return []
         if f.dtype != w.dtype:
-            return [f"expected {w.dtype} out, as the inputs are; got {f.dtype}"]
+            why = "" if w.dtype == torch.bool else ", as the inputs are"
+            return [f"expected an answer of {w.dtype}{why}; got {f.dtype}"]
         if f.device != w.device:
             return [f"expected the answer on {w.device}, where the inputs are; got {f.device}"]
     return []
@@ -355,8 +395,6 @@ def _gradient_problem(
     got: Response,
     tolerance: float,
 ) -> list[str]:
-    if got.crash is not None:
-        return _crash_problem(got.crash)
     for name, w, g in zip(names, expected, got.gradients, strict=True):
         if w is None:
             continue
@@ -382,8 +420,8 @@ def _verdict(exercise: Exercise, name: str, group: _Group, named: set[str]) -> V
     if not bad:
         return Verdict(name, possible, possible, _all_well(name, group))
     if failing:
-        worst = failing[0]
-        trap = _matching_trap(exercise, name, group, named)
+        trap, shown = _matching_trap(exercise, name, group, named)
+        worst = shown or failing[0]
         failure = Failure(
             label=worst.label,
             shapes=_shapes(_argument_names(exercise), worst.args),
@@ -408,37 +446,43 @@ def _all_well(name: str, group: _Group) -> str:
     return text
 
 
-def _matching_trap(exercise: Exercise, name: str, group: _Group, named: set[str]) -> Trap | None:
-    """The trap that gives the candidate's answers, on at least half of the failing cases.
+def _matching_trap(
+    exercise: Exercise, name: str, group: _Group, named: set[str]
+) -> tuple[Trap | None, _Observation | None]:
+    """The trap that gives the candidate's answers on at least half of the failing cases, and the
+    first of these.
 
     Where several do, the one that is like the candidate on the other cases too, and then the one
     that an earlier group has ``named``.
     """
     failing = [o for o in group.failing if not o.raises]
 
-    def agreements(trap: Trap, observations: Iterable[_Observation]) -> int:
-        return sum(_behaves_like(trap, o, name == "types") for o in observations)
+    def agreeing(function: Callable[..., Any], seen: Iterable[_Observation]) -> list[_Observation]:
+        return [o for o in seen if _behaves_like(function, o, name == "types")]
 
-    best, best_score = None, (0, 0, False)
+    best, shown, best_score = None, None, (0, 0, False)
     for trap in exercise.traps:
-        matched = agreements(trap, failing)
-        if matched == 0 or 2 * matched < len(failing) or matched < best_score[0]:
-            continue
-        others = agreements(trap, (o for o in group.observations if not o.problem))
-        score = (matched, others, trap.name in named)
-        if score > best_score:
-            best, best_score = trap, score
-    return best
+        for function in trap.functions:
+            matched = agreeing(function, failing)
+            if not matched or 2 * len(matched) < len(failing) or len(matched) < best_score[0]:
+                continue
+            others = agreeing(function, (o for o in group.observations if not o.problem))
+            score = (len(matched), len(others), trap.name in named)
+            if score > best_score:
+                best, shown, best_score = trap, matched[0], score
+    return best, shown
 
 
-def _behaves_like(trap: Trap, seen: _Observation, compare_types: bool) -> bool:
-    theirs = LocalCandidate(trap.function).run(_copy(seen.args), seen.cotangents)
+def _behaves_like(function: Callable[..., Any], seen: _Observation, compare_types: bool) -> bool:
+    theirs = LocalCandidate(function).run(_copy(seen.args), seen.cotangents)
     got = seen.got
     if theirs.crash is not None or got.crash is not None:
         crashes = [(r.crash.kind, r.crash.message) if r.crash else None for r in (theirs, got)]
         return crashes[0] == crashes[1]
     # Twice the tolerance: each may have rounded to its own side.
     tolerance = 2 * seen.tolerance
+    if isinstance(theirs.outputs, tuple) != isinstance(got.outputs, tuple):
+        return False
     if not _same_values(_as_tuple(theirs.outputs), _as_tuple(got.outputs), tolerance):
         return False
     if seen.cotangents is not None and not _same_values(theirs.gradients, got.gradients, tolerance):
@@ -449,18 +493,22 @@ def _behaves_like(trap: Trap, seen: _Observation, compare_types: bool) -> bool:
     return dtypes[0] == dtypes[1] and _same_values(theirs.args_after, got.args_after, tolerance)
 
 
+_NOT_ALLOWED = "not allowed here"
+
+
 def _contract_verdict(exercise: Exercise, runner: Candidate, contract: Contract) -> Verdict:
     possible, summary = exercise.points["contracts"], ""
     for args in contract.calls:
         sentences, did = _broken_by(runner, contract, args)
         if sentences:
+            not_allowed = not set(sentences).isdisjoint(contract.forbidden.values())
             failure = Failure(
-                label="work of one call",
+                label=_NOT_ALLOWED if not_allowed else "work of one call",
                 shapes=_shapes(_argument_names(exercise), args),
                 sentences=tuple(sentences),
                 trap=None,
             )
-            return Verdict("contracts", 0, possible, f"{len(sentences)} broken", failure)
+            return Verdict("contracts", 0, possible, failure.label, failure)
         summary = summary or did
     return Verdict("contracts", possible, possible, summary)
 
@@ -571,6 +619,8 @@ def _describe(value: Any) -> str:
         return value.description
     if isinstance(value, Tensor):
         return f"one tensor of shape {tuple(value.shape)}"
+    if len(value) == 1:
+        return "a tuple or list of 1 (a comma at the end of the return?)"
     return f"a tuple or list of {len(value)}"
 
 

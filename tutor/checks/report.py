@@ -42,8 +42,8 @@ class Verdict:
     def passed(self) -> bool:
         return self.earned == self.possible
 
-    def withheld(self) -> "Verdict":
-        return replace(self, earned=0, summary="counts once the values are right")
+    def withheld(self, until: str) -> "Verdict":
+        return replace(self, earned=0, summary=f"counts once {until}")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Report:
             out.append(f"  {mark} {GROUPS[v.group]:<24} {score:<5} {v.summary}")
             if trap:
                 text = f"You have met “{trap['name']}”: {trap['misconception']}"
-                lines += textwrap.wrap(text, _WIDTH - len(_INDENT))
+                lines += textwrap.wrap(text, _WIDTH - len(_INDENT), break_on_hyphens=False)
                 lines.append(f"“{trap['section']}”: {self.link(trap['section'])}")
             out += [_INDENT + line for line in lines]
         return "\n".join(out)

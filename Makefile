@@ -1,0 +1,124 @@
+# The course's commands: `make help` lists them. Each is a line or two over the tool that does the work.
+
+# The first Python that fits; `make course PYTHON=/path/to/python3.12` takes another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c 'import sys; \
+  sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+PORT ?= 8000
+ARGS ?=
+
+# nbgrader calls a bare `alembic`.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+.DEFAULT_GOAL := help
+
+INSTALLED := .venv/.installed
+BOOK := _build/html/.built
+CLASS := _build/class/report.html
+
+SOLUTIONS := $(wildcard solutions/*/*.md)
+NOTEBOOKS := $(SOLUTIONS:.md=.ipynb)
+EXERCISES := $(or $(NOTEBOOKS:solutions/%=exercises/%),$(wildcard exercises/*/*.ipynb))
+REFERENCE := $(wildcard tutor/*.py tutor/checks/*.py)
+GRADING := nbgrader_config.py $(wildcard tutor/grading/*.py)
+PAGES := _config.yml _toc.yml $(wildcard book/* book/*/* benchmarks/* benchmarks/*/*)
+
+# $(call say,...): what to do next when the step before it fails. No commas: make splits at them.
+say = || { printf '\n%s\n' $(1) >&2; exit 1; }
+
+.PHONY: help
+help: ## lists these
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: course
+course: $(BOOK) $(CLASS) ## installs everything, makes the exercises, builds the book, grades a sample class
+	@echo; printf '%-14s%s\n' 'The book' _build/html/index.html 'Exercises' exercises/ \
+	  'Grades' _build/class/grades.csv 'Class report' $(CLASS) 'Feedback' _build/class/feedback/
+
+.PHONY: test
+test: $(BOOK) $(CLASS) $(NOTEBOOKS) chromium ## the tests of all that
+	python -m pytest $(ARGS)
+	python -m pytest --nbval-lax -q $(NOTEBOOKS)
+
+.PHONY: book
+book: $(BOOK) ## builds the book into _build/html
+
+.PHONY: serve
+serve: $(BOOK) ## the book on localhost
+	@echo "The book is at http://localhost:$(PORT) until you press Ctrl-C."
+	@python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT) \
+	  $(call say,'Is the port taken? Try `make serve PORT=8001`.')
+
+.PHONY: lab
+lab: $(INSTALLED) ## JupyterLab on your copies of the exercises, in work/
+	python -m tutor.grading.lab
+	jupyter lab work
+
+.PHONY: update
+update: $(INSTALLED) ## moves your solutions in work/ into newer versions of the exercises
+	python -m tutor.grading.lab --update
+
+.PHONY: release
+release: $(INSTALLED) solutions-here ## makes the student notebooks in exercises/ from solutions/
+	python -m tutor.grading.release
+
+.PHONY: grade
+grade: release ## grades what lies in submitted/, with feedback, grades.csv and report.html
+	python -m tutor.grading.grade $(ARGS)
+
+.PHONY: bundle
+bundle: release ## an archive of the course without solutions, in dist/
+	python -m tutor.grading.bundle
+
+.PHONY: check
+check: $(INSTALLED) solutions-here ## format, lint, spelling, and whether exercises/ is what solutions/ gives
+	ruff format --check . $(call say,'Run `.venv/bin/ruff format .`')
+	ruff check .
+	codespell
+	python -m tutor.grading.release --check
+
+.PHONY: mutants
+mutants: $(INSTALLED) ## mutation testing of the checks
+	python -m tests.mutants
+
+.PHONY: clean
+clean: ## removes what was built, and nothing else
+	rm -rf _build
+
+# What the commands are made of
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@test -x .venv/bin/python || test -n "$(PYTHON)" \
+	  $(call say,'There is no Python 3.11 to 3.13 here. Install one or name it: make course PYTHON=python3.12')
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv \
+	  $(call say,'If Python has no venv module: apt-get install python3-venv and run this again.')
+	.venv/bin/python -m pip install --disable-pip-version-check -q -r requirements.txt \
+	  $(call say,'pip could not install the requirements: is there a network? Then run this again.')
+	@touch $@
+
+# Runs every time, in two seconds, and writes only what has changed: so whatever is made from an
+# exercise is made again when it changes, and an edit by hand is always noticed.
+ifneq ($(SOLUTIONS),)
+$(NOTEBOOKS) $(EXERCISES): release ;
+.PRECIOUS: $(NOTEBOOKS) $(EXERCISES)
+endif
+
+$(BOOK): $(INSTALLED) $(PAGES) $(REFERENCE) $(EXERCISES)
+	jupyter-book build . -n -W --keep-going --path-output . \
+	  $(call say,'The messages above name the page and its line. Mend it and run `make book` again.')
+	@touch $@
+
+$(CLASS): $(INSTALLED) $(SOLUTIONS) $(EXERCISES) $(REFERENCE) $(GRADING)
+	python -m tutor.grading.sample_class
+	python -m tutor.grading.grade --folder _build/class \
+	  $(call say,'The messages above say what could not be graded.')
+
+.PHONY: solutions-here
+solutions-here:
+	@test -n "$(SOLUTIONS)" \
+	  $(call say,'This copy of the course has no solutions/: `make lab` and `make book` are for you.')
+
+ROOT_OR_SUDO = $$(test "$$(id -u)" = 0 || echo sudo -n)
+.PHONY: chromium
+chromium:
+	@for b in chromium chromium-browser google-chrome; do command -v $$b >/dev/null && exit 0; done; \
+	  { $(ROOT_OR_SUDO) apt-get update && $(ROOT_OR_SUDO) apt-get install -y --no-install-recommends chromium; } \
+	  $(call say,'The tests look at the book in a browser: install Chromium and run `make test` again.')
