@@ -37,6 +37,9 @@ course: $(BOOK) $(CLASS) ## installs everything, makes the exercises, builds the
 test: $(BOOK) $(CLASS) $(NOTEBOOKS) chromium ## the tests of all that
 	python -m pytest $(ARGS)
 	python -m pytest --nbval-lax -q $(NOTEBOOKS)
+	# The shapes in the signatures, checked in every call that is not meant to be refused.
+	python -m pytest -q --jaxtyping-packages=tutor,beartype.beartype -k 'not refused' \
+	  tests/test_attention.py tests/test_minilm.py
 
 .PHONY: book
 book: $(BOOK) ## builds the book into _build/html

@@ -1,0 +1,1 @@
+"""From the instructor's notebook to the gradebook: release, lab, grading, reports."""
