@@ -21,8 +21,8 @@ REFERENCE := $(wildcard tutor/*.py tutor/checks/*.py)
 GRADING := nbgrader_config.py $(wildcard tutor/grading/*.py)
 PAGES := _config.yml _toc.yml $(wildcard book/* book/*/* benchmarks/* benchmarks/*/*)
 
-# $(call say,...): what to do next when the step before it fails. No commas: make splits at them.
-say = || { printf '\n%s\n' $(1) >&2; exit 1; }
+# $(call try,command,what to do next if it fails). No commas in either: make splits at them.
+try = @printf '%s\n' '$(1)'; $(1) || { printf '\n%s\n' '$(2)' >&2; exit 1; }
 
 .PHONY: help
 help: ## lists these
@@ -47,8 +47,8 @@ book: $(BOOK) ## builds the book into _build/html
 .PHONY: serve
 serve: $(BOOK) ## the book on localhost
 	@echo "The book is at http://localhost:$(PORT) until you press Ctrl-C."
-	@python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT) \
-	  $(call say,'Is the port taken? Try `make serve PORT=8001`.')
+	$(call try,python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT),\
+	  Is the port taken? Try `make serve PORT=8001`.)
 
 .PHONY: lab
 lab: $(INSTALLED) ## JupyterLab on your copies of the exercises, in work/
@@ -73,7 +73,7 @@ bundle: release ## an archive of the course without solutions, in dist/
 
 .PHONY: check
 check: $(INSTALLED) solutions-here ## format, lint, spelling, and whether exercises/ is what solutions/ gives
-	ruff format --check . $(call say,'Run `.venv/bin/ruff format .`')
+	$(call try,ruff format --check .,Run `.venv/bin/ruff format .`)
 	ruff check .
 	codespell
 	python -m tutor.grading.release --check
@@ -89,12 +89,12 @@ clean: ## removes what was built, and nothing else
 # What the commands are made of
 
 $(INSTALLED): requirements.txt pyproject.toml
-	@test -x .venv/bin/python || test -n "$(PYTHON)" \
-	  $(call say,'There is no Python 3.11 to 3.13 here. Install one or name it: make course PYTHON=python3.12')
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv \
-	  $(call say,'If Python has no venv module: apt-get install python3-venv and run this again.')
-	.venv/bin/python -m pip install --disable-pip-version-check -q -r requirements.txt \
-	  $(call say,'pip could not install the requirements: is there a network? Then run this again.')
+	@test -x .venv/bin/python -o -n "$(PYTHON)" || { echo 'There is no Python 3.11 to 3.13 here.' \
+	  'Install one, or name it: make course PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo 'On Debian and Ubuntu: apt-get install python3-venv, then run this again.' >&2; exit 1; }
+	$(call try,.venv/bin/python -m pip install --disable-pip-version-check -q -r requirements.txt,\
+	  pip could not install the requirements. Is there a network? Then run this again.)
 	@touch $@
 
 # Runs every time, in two seconds, and writes only what has changed: so whatever is made from an
@@ -105,23 +105,25 @@ $(NOTEBOOKS) $(EXERCISES): release ;
 endif
 
 $(BOOK): $(INSTALLED) $(PAGES) $(REFERENCE) $(EXERCISES)
-	jupyter-book build . -n -W --keep-going --path-output . \
-	  $(call say,'The messages above name the page and its line. Mend it and run `make book` again.')
+	$(call try,jupyter-book build . -n -W --keep-going --path-output .,\
+	  The messages above name the page and its line. Mend it and run `make book` again.)
 	@touch $@
 
 $(CLASS): $(INSTALLED) $(SOLUTIONS) $(EXERCISES) $(REFERENCE) $(GRADING)
 	python -m tutor.grading.sample_class
-	python -m tutor.grading.grade --folder _build/class \
-	  $(call say,'The messages above say what could not be graded.')
+	$(call try,python -m tutor.grading.grade --folder _build/class,\
+	  The messages above say what could not be graded.)
 
 .PHONY: solutions-here
 solutions-here:
-	@test -n "$(SOLUTIONS)" \
-	  $(call say,'This copy of the course has no solutions/: `make lab` and `make book` are for you.')
+	@test -n "$(SOLUTIONS)" || { echo 'This copy of the course has no solutions/:' \
+	  '`make lab` and `make book` are for you.' >&2; exit 1; }
 
-ROOT_OR_SUDO = $$(test "$$(id -u)" = 0 || echo sudo -n)
+SUDO = $$(test "$$(id -u)" = 0 || echo sudo -n)
 .PHONY: chromium
 chromium:
-	@for b in chromium chromium-browser google-chrome; do command -v $$b >/dev/null && exit 0; done; \
-	  { $(ROOT_OR_SUDO) apt-get update && $(ROOT_OR_SUDO) apt-get install -y --no-install-recommends chromium; } \
-	  $(call say,'The tests look at the book in a browser: install Chromium and run `make test` again.')
+	@for browser in chromium chromium-browser google-chrome; do \
+	  command -v $$browser >/dev/null && exit 0; done; \
+	  $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends chromium || \
+	  { echo 'The tests look at the book in a browser: install Chromium, then run this again.' >&2; \
+	  exit 1; }

@@ -73,7 +73,7 @@ def _nbgrader(folder: Path, command: str, arguments: Iterable[str]) -> bool:
         f"--CourseDirectory.db_url=sqlite:///{place / 'gradebook.db'}",
         # exercises/ is written by `make release` only, which never overwrites an edit.
         "--CourseDirectory.release_directory=_build/release",
-        "--Application.log_level=WARN",
+        f"--Application.log_level={'WARN' if command == 'autograde' else 'ERROR'}",
     ]
     # SQLAlchemy has opinions on nbgrader's code that are of no use to an instructor.
     python = [sys.executable, "-W", "ignore:Object of type"]
