@@ -34,7 +34,7 @@ course: $(BOOK) $(CLASS) ## installs everything, makes the exercises, builds the
 	  'Grades' _build/class/grades.csv 'Class report' $(CLASS) 'Feedback' _build/class/feedback/
 
 .PHONY: test
-test: $(BOOK) $(CLASS) $(NOTEBOOKS) chromium ## the tests of all that
+test: check $(BOOK) $(CLASS) $(NOTEBOOKS) chromium ## the tests of all that
 	python -m pytest $(ARGS)
 	python -m pytest --nbval-lax -q $(NOTEBOOKS)
 	# The shapes in the signatures, checked in every call that is not meant to be refused.
