@@ -1,8 +1,9 @@
 """all-MiniLM-L6-v2, a six-layer BERT with its published weights, around our own attention.
 
-The encoder of Devlin et al. 2018 (arXiv:1810.04805), distilled to six layers by Wang et al. 2020
-(arXiv:2002.10957) and trained on pairs of sentences by sentence-transformers (Reimers and Gurevych
-2019, arXiv:1908.10084). Modules and parameters bear Hugging Face's names for ``BertModel``, so that
+The encoder of Devlin et al. 2018 (arXiv:1810.04805), distilled to twelve layers by Wang et al.
+2020 (arXiv:2002.10957), of which every second was kept (nreimers/MiniLM-L6-H384-uncased), then
+trained on pairs of sentences by sentence-transformers (the method of Reimers and Gurevych 2019,
+arXiv:1908.10084). Modules and parameters bear Hugging Face's names for ``BertModel``, so that
 the published file loads as it is. Attention is a parameter.
 
 B batch, T time, C model width, H heads, D width of a head, L layers.
