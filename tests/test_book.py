@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -369,3 +370,16 @@ def test_a_page_depends_on_the_modules_it_uses(tmp_path):
     assert freshness.digest(tmp_path, page) == first
     (package / "base.py").write_text("one = 2\n")
     assert freshness.digest(tmp_path, page) != first
+
+
+def test_addresses_are_the_same_wherever_they_stand():
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    assert urls["Book"] == SITE
+    assert urls["Repository"] == REPOSITORY
+    owner, repository = GITHUB.strip("/").split("/")
+    for page in ("README.md", "book/students.md", "solutions/03_attention/attention.md"):
+        text = (ROOT / page).read_text()
+        named = re.findall(r"https://[\w.-]*(?:github|colab|mybinder)[^\s)>`\"]*", text)
+        assert named, page
+        for url in named:
+            assert f"{owner}.github.io/{repository}/" in url or f"{owner}/{repository}" in url, url

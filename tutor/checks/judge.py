@@ -457,17 +457,27 @@ def _matching_trap(
     """
     failing = [o for o in group.failing if not o.raises]
 
-    def agreeing(function: Callable[..., Any], seen: Iterable[_Observation]) -> list[_Observation]:
-        return [o for o in seen if _behaves_like(function, o, name == "types")]
+    def agreeing(
+        function: Callable[..., Any], seen: list[_Observation], misses: int
+    ) -> list[_Observation]:
+        """Where it behaves like the candidate; none if it misses more often than allowed."""
+        matched = []
+        for i, observation in enumerate(seen):
+            if _behaves_like(function, observation, name == "types"):
+                matched.append(observation)
+            elif i + 1 - len(matched) > misses:
+                return []
+        return matched
 
-    best, shown, best_score = None, None, (0, 0, False)
-    for trap in exercise.traps:
+    fine = [o for o in group.observations if not o.problem]
+    best, shown, best_score = None, None, (0, 0)
+    for trap in sorted(exercise.traps, key=lambda t: t.name not in named):
         for function in trap.functions:
-            matched = agreeing(function, failing)
-            if not matched or 2 * len(matched) < len(failing) or len(matched) < best_score[0]:
+            misses = len(failing) - max(best_score[0], (len(failing) + 1) // 2)
+            matched = agreeing(function, failing, misses)
+            if not matched:
                 continue
-            others = agreeing(function, (o for o in group.observations if not o.problem))
-            score = (len(matched), len(others), trap.name in named)
+            score = (len(matched), len(agreeing(function, fine, len(fine))))
             if score > best_score:
                 best, shown, best_score = trap, matched[0], score
     return best, shown
