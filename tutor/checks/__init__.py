@@ -54,7 +54,7 @@ def check(function: Callable[..., Any]) -> float:
 def _borrows(function: Callable[..., Any], module: str) -> bool:
     """Whether it is, calls or imports a function of the chapter's own reference module.
 
-    For a student who has misread the rules: in a graded run the module is not there.
+    For a student who has misread the rules. It is no defence against one who wants to break them.
     """
     functions = [function, *_called(function, set()).values()]
     for f in functions:
