@@ -200,6 +200,16 @@ def test_every_exercise_has_one_check_cell_worth_its_points():
         assert cell.source == f"check({name})"
 
 
+@pytest.mark.parametrize("missing", ["torch", "tutor.checks"])
+def test_notebook_in_the_wrong_environment_says_which_command_to_run(monkeypatch, missing):
+    cells = nbformat.read(ROOT / EXERCISE, as_version=4).cells
+    setup = next(c for c in cells if c.metadata.get("nbgrader", {}).get("grade_id") == "setup")
+    exec(setup.source, {})  # in the right one it says nothing
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(SystemExit, match=f"no '{missing}'.*make lab"):
+        exec(setup.source, {})
+
+
 # make lab, make update
 
 
