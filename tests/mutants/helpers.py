@@ -178,6 +178,13 @@ class _Through(torch.autograd.Function):
         return grad, None
 
 
+def _zeros_like(out):
+    """Zeros in place of an answer: a tensor, or a tuple of them."""
+    if isinstance(out, tuple):
+        return tuple(torch.zeros_like(o) for o in out)
+    return torch.zeros_like(out)
+
+
 def one_batch_shape(function):
     """Right for tensors of three dimensions (lengths: one) and zeros for all others."""
 
@@ -187,9 +194,7 @@ def one_batch_shape(function):
         first = next((a for a in args if isinstance(a, Tensor)), None)
         if first is None or first.ndim == (3 if first.is_floating_point() else 1):
             return out
-        outs = out if isinstance(out, tuple) else (out,)
-        zeros = tuple(torch.zeros_like(o) for o in outs)
-        return zeros if isinstance(out, tuple) else zeros[0]
+        return _zeros_like(out)
 
     return only
 
@@ -203,9 +208,7 @@ def one_batch_size(function):
         first = next((a for a in args if isinstance(a, Tensor)), None)
         if first is None or (first.ndim and first.shape[0] == 2):
             return out
-        outs = out if isinstance(out, tuple) else (out,)
-        zeros = tuple(torch.zeros_like(o) for o in outs)
-        return zeros if isinstance(out, tuple) else zeros[0]
+        return _zeros_like(out)
 
     return only
 
