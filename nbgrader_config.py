@@ -1,5 +1,8 @@
 """nbgrader's settings, for its own commands, for formgrader and for ``tutor.grading``."""
 
+from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveAutoGrades
+
+from tutor.grading.nbgrader_parts import AnySubmission, Judged, SaveReasons
 from tutor.grading.release import Stamp
 
 c = get_config()  # traitlets defines it
@@ -14,12 +17,28 @@ c.CourseDirectory.ignore.append("*.md")
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
 c.GenerateAssignment.preprocessors.append(Stamp)
 
-# nbgrader gives no points for a cell that has written to stderr, and a student's function may warn.
-c.IgnorePattern.enabled = True
-c.IgnorePattern.pattern = "."
+# Whatever was handed in is read as far as it can be; locked cells come from solutions/.
+c.Autograde.exporter_class = AnySubmission
+c.Autograde.sanitize_preprocessors = []
+c.Autograde.autograde_preprocessors = [
+    Judged,
+    SaveAutoGrades,
+    SaveReasons,
+    AssignLatePenalties,
+    CheckCellMetadata,
+]
 
-# Seconds a cell: the slowest check takes half a second, the import of torch a few.
-c.Execute.timeout = 60
-c.Execute.interrupt_on_timeout = True
-# The kernel listens on TCP, where other users of the machine could read along.
-c.KernelManager.transport_encryption = "auto"
+# False runs students' code without a sandbox: see book/instructors.md before you do.
+c.Judged.sandboxed = True
+c.Judged.cell_seconds = 60
+c.Judged.call_seconds = 10
+c.Judged.check_seconds = 60
+c.Judged.submission_seconds = 300
+c.Judged.memory_mebibytes = 2048
+c.Judged.processes = 64
+c.Judged.open_files = 256
+c.Judged.file_mebibytes = 64
+c.Judged.tmp_mebibytes = 64
+c.Judged.cell_output_kibibytes = 1024
+c.Judged.total_output_kibibytes = 4096
+c.Judged.notebook_mebibytes = 20

@@ -2,13 +2,14 @@
 
 import difflib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from tutor.checks import attention
+from tutor.checks.candidate import called_by, names
 from tutor.checks.exercise import Exercise
 from tutor.checks.judge import PUBLIC_SEED, judge
 from tutor.checks.report import Report
@@ -56,47 +57,25 @@ def _borrows(function: Callable[..., Any], module: str) -> bool:
 
     For a student who has misread the rules. It is no defence against one who wants to break them.
     """
-    functions = [function, *_called(function, set()).values()]
+    functions = [function, *called_by(function, set()).values()]
     for f in functions:
-        names = set(_names(f.__code__)) if isinstance(f, types.FunctionType) else set()
-        if getattr(f, "__module__", None) == module or module in names:
+        used = set(names(f.__code__)) if isinstance(f, types.FunctionType) else set()
+        if getattr(f, "__module__", None) == module or module in used:
             return True
-        if names.issuperset(module.split(".")):  # from tutor import attention
+        if used.issuperset(module.split(".")):  # from tutor import attention
             return True
     return False
 
 
 def _failing_dependency(function: Callable[..., Any]) -> Report | None:
     """The report on the earliest exercise that ``function`` builds on and that fails by itself."""
-    called = _called(function, {getattr(function, "__name__", "")})
+    called = called_by(function, {getattr(function, "__name__", "")})
     for name, exercise in EXERCISES.items():
         if name in called:
             report = judge(exercise, called[name])
             if not report.passed:
                 return report
     return None
-
-
-def _called(function: Any, seen: set[str]) -> dict[str, types.FunctionType]:
-    """Functions that it calls by a global name, and those that they call in turn."""
-    found: dict[str, types.FunctionType] = {}
-    if not isinstance(function, types.FunctionType):
-        return found
-    for name in _names(function.__code__):
-        called = function.__globals__.get(name)
-        if isinstance(called, types.FunctionType) and name not in seen:
-            seen.add(name)
-            found[name] = called
-            if called.__globals__ is function.__globals__:
-                found |= _called(called, seen)
-    return found
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)
 
 
 def _show(report: Report) -> None:

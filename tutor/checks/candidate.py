@@ -1,15 +1,16 @@
 """The seam between the judge and whatever runs the student's code.
 
 The judge speaks to a candidate through one method, ``run``: arguments in, a ``Response`` out.
-``LocalCandidate`` calls a function in this process; a grader may put a process boundary there.
+``LocalCandidate`` calls a function in this process; ``tutor.grading`` puts a boundary there.
 """
 
 import linecache
 import sysconfig
 import traceback
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,6 +67,8 @@ class Response:
 
 
 class Candidate(Protocol):
+    """A function, a class of modules or an object of one, wherever it lives."""
+
     def run(
         self,
         args: tuple[Any, ...],
@@ -74,6 +77,23 @@ class Candidate(Protocol):
         forbid_autograd: bool = False,
     ) -> Response:
         """Call with ``args``; with ``cotangents``, also their vector-Jacobian products."""
+        ...
+
+    def reread(self, response: Response) -> Any:
+        """The outputs of the call before the last, ``response``, as they are now."""
+        ...
+
+    def make(
+        self,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any] | None = None,
+        state: Mapping[str, Tensor] | None = None,
+    ) -> "Candidate | Crash":
+        """An object of a class, with its ``state_dict`` loaded."""
+        ...
+
+    def method(self, name: str) -> "Candidate":
+        """A method of an object."""
         ...
 
 
@@ -98,7 +118,7 @@ class LocalCandidate:
             leaves = [a for a in args if isinstance(a, Tensor) and a.requires_grad]
         counting = counted(tensors, forbid_autograd) if count else nullcontext((None, None))
         try:
-            with _settings_kept(), counting as (cost, returned):
+            with settings_kept(), counting as (cost, returned):
                 outputs = self.function(*args)
                 if returned is not None:
                     returned(outputs)
@@ -108,12 +128,36 @@ class LocalCandidate:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            return Response(args_after=_after(args), crash=_crash(error), cost=cost)
+            return Response(args_after=_after(args), crash=crash(error), cost=cost)
         return Response(outputs, gradients, _after(args), None, cost)
+
+    def reread(self, response: Response) -> Any:
+        return response.outputs
+
+    def make(
+        self,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any] | None = None,
+        state: Mapping[str, Tensor] | None = None,
+    ) -> "LocalCandidate | Crash":
+        try:
+            with settings_kept():
+                made = self.function(*args, **(kwargs or {}))
+                if state is not None:
+                    made.load_state_dict(dict(state))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return crash(error)
+        return LocalCandidate(made)
+
+    def method(self, name: str) -> "LocalCandidate":
+        # Looked up when it is called: a missing one is the candidate's crash.
+        return LocalCandidate(lambda *args: getattr(self.function, name)(*args))
 
 
 @contextmanager
-def _settings_kept():
+def settings_kept():
     """What a candidate sets for all of torch lasts no longer than its call."""
     graph, dtype, device = (
         torch.is_grad_enabled(),
@@ -132,11 +176,11 @@ def _settings_kept():
 def _plain(outputs: Any) -> Any:
     """``outputs`` without any code of the candidate's: the judge reads them outside its guard."""
     if isinstance(outputs, (tuple, list)):
-        return tuple(_plain_tensor(x) for x in outputs)
-    return _plain_tensor(outputs)
+        return tuple(plain_tensor(x) for x in outputs)
+    return plain_tensor(outputs)
 
 
-def _plain_tensor(x: Any) -> Tensor | Unreadable:
+def plain_tensor(x: Any) -> Tensor | Unreadable:
     if x is None:
         return Unreadable("None (a missing return?)")
     if type(x) not in (Tensor, torch.nn.Parameter):
@@ -150,7 +194,7 @@ def _plain_tensor(x: Any) -> Tensor | Unreadable:
 
 
 def _after(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(_plain_tensor(a) if isinstance(a, Tensor) else a for a in args)
+    return tuple(plain_tensor(a) if isinstance(a, Tensor) else a for a in args)
 
 
 def _leaf(arg: Any) -> Any:
@@ -174,7 +218,7 @@ def _vjp(
     return torch.autograd.grad(outs, leaves, cots, allow_unused=True)
 
 
-def _crash(error: BaseException) -> Crash:
+def crash(error: BaseException) -> Crash:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith(_NOT_THE_STUDENT)]
     frame = own[-1] if own else None
@@ -191,3 +235,48 @@ def _crash(error: BaseException) -> Crash:
         number=frame.lineno if frame else 0,
         mro=tuple(c.__name__ for c in type(error).__mro__),
     )
+
+
+def settled(response: Response, largest: int) -> Response:
+    """The response without tensors of more than ``largest`` bytes: what a view pretends to be
+    cannot be sent."""
+
+    def one(x: Any) -> Any:
+        if isinstance(x, tuple):
+            return tuple(map(one, x))
+        if isinstance(x, Tensor) and x.numel() * x.element_size() > largest:
+            return Unreadable(f"a tensor of shape {tuple(x.shape)}: {x.numel():,} elements")
+        return x
+
+    gradients = response.gradients
+    if gradients is not None:
+        gradients = tuple(g if isinstance(one(g), Tensor) else None for g in gradients)
+    return replace(
+        response,
+        outputs=one(response.outputs),
+        gradients=gradients,
+        args_after=one(response.args_after),
+    )
+
+
+def called_by(function: Any, seen: set[str]) -> dict[str, types.FunctionType]:
+    """Functions that it calls by a global name, and those that they call in turn."""
+    found: dict[str, types.FunctionType] = {}
+    if not isinstance(function, types.FunctionType):
+        return found
+    for name in names(function.__code__):
+        called = function.__globals__.get(name)
+        if isinstance(called, types.FunctionType) and name not in seen:
+            seen.add(name)
+            found[name] = called
+            if called.__globals__ is function.__globals__:
+                found |= called_by(called, seen)
+    return found
+
+
+def names(code: types.CodeType) -> Iterator[str]:
+    """Every name that the code, and code inside of it, looks up."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from names(constant)

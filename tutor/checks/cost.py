@@ -43,7 +43,7 @@ class Cost:
     """The first sign that numbers left torch or came from outside of it."""
 
 
-class _Operations(TorchDispatchMode):
+class Operations(TorchDispatchMode):
     """Sees every operation that reaches a device, whatever Python name it was called by."""
 
     def __init__(self, cost: Cost, inputs: list[Tensor]):
@@ -99,7 +99,7 @@ class _Operations(TorchDispatchMode):
         self.cost.outside = self.cost.outside or sign
 
 
-class _Names(TorchFunctionMode):
+class Names(TorchFunctionMode):
     """Sees what Python called: operations that torch takes apart before a dispatch mode sees them,
     and the ways out of torch."""
 
@@ -130,12 +130,7 @@ def counted(inputs: list[Tensor], forbid_autograd: bool = False):
     every way to autograd (``backward``, ``autograd.grad``, ``torch.func``) saves tensors.
     """
     cost = Cost()
-
-    def saved(t: Tensor) -> Tensor:
-        cost.called.add("autograd")
-        return t
-
-    operations = _Operations(cost, inputs)
+    operations = Operations(cost, inputs)
 
     def returned(outputs) -> None:
         with torch._C.DisableTorchFunction():
@@ -143,9 +138,20 @@ def counted(inputs: list[Tensor], forbid_autograd: bool = False):
                 if isinstance(t, Tensor):
                     operations.check_known(t)
 
+    with called(cost, forbid_autograd), operations:
+        yield cost, returned
+
+
+@contextmanager
+def called(cost: Cost, forbid_autograd: bool = False):
+    """Note in ``cost`` what Python calls by name, the ways out of torch, and autograd if asked."""
+
+    def saved(t: Tensor) -> Tensor:
+        cost.called.add("autograd")
+        return t
+
     with ExitStack() as stack:
         if forbid_autograd:
             stack.enter_context(torch.autograd.graph.saved_tensors_hooks(saved, lambda t: t))
-        stack.enter_context(_Names(cost))
-        stack.enter_context(operations)
-        yield cost, returned
+        stack.enter_context(Names(cost))
+        yield

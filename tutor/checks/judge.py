@@ -108,7 +108,8 @@ def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.devic
             if (failure := verdicts[name].failure) and failure.trap:
                 named.add(failure.trap["name"])
     if "contracts" in groups:
-        verdicts["contracts"] = _contract_verdict(exercise, runner, contract)
+        right = verdicts["values"].passed
+        verdicts["contracts"] = _contract_verdict(exercise, runner, contract, right)
     failure = verdicts["contracts"].failure if "contracts" in verdicts else None
     if failure and failure.label == _NOT_ALLOWED:
         # The exercise is to write it: nothing that the library's own work earned is the student's.
@@ -233,7 +234,7 @@ def _observe_freshness(exercise: Exercise, runner: Candidate, case: Case, group:
             "called again with new numbers in the same tensors, it does not follow:",
             *problem,
         ]
-    elif not _same_values(kept, _as_tuple(before.outputs), 0.0):
+    elif not _same_values(kept, _as_tuple(runner.reread(before)), 0.0):
         problem = ["a second call changed the tensor that the first call had returned"]
     group.observations.append(_Observation("called twice", fresh, None, tolerance, after, problem))
 
@@ -341,6 +342,8 @@ def _tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> 
     if problem := _tensor_form_problem(name, expected, got):
         return problem
     want, have = expected.detach().cpu().double(), got.detach().cpu().double()
+    if torch.allclose(have, want, rtol=tolerance, atol=tolerance, equal_nan=True):
+        return []
     number = _truth if expected.dtype == torch.bool else _number
     error = (have - want).abs() / (1 + want.abs())
     wrong = ~((error <= tolerance) | (have == want) | (have.isnan() & want.isnan()))
@@ -506,10 +509,12 @@ def _behaves_like(function: Callable[..., Any], seen: _Observation, compare_type
 _NOT_ALLOWED = "not allowed here"
 
 
-def _contract_verdict(exercise: Exercise, runner: Candidate, contract: Contract) -> Verdict:
+def _contract_verdict(
+    exercise: Exercise, runner: Candidate, contract: Contract, right: bool
+) -> Verdict:
     possible, summary = exercise.points["contracts"], ""
     for args in contract.calls:
-        sentences, did = _broken_by(runner, contract, args)
+        sentences, did = _broken_by(exercise, runner, contract, args, right)
         if sentences:
             not_allowed = not set(sentences).isdisjoint(contract.forbidden.values())
             failure = Failure(
@@ -524,9 +529,12 @@ def _contract_verdict(exercise: Exercise, runner: Candidate, contract: Contract)
 
 
 def _broken_by(
-    runner: Candidate, contract: Contract, args: tuple[Any, ...]
+    exercise: Exercise, runner: Candidate, contract: Contract, args: tuple[Any, ...], right: bool
 ) -> tuple[list[str], str]:
-    """What one call breaks of the contract, in sentences, and in short what it did."""
+    """What one call breaks of the contract, in sentences, and in short what it did.
+
+    ``right``: the other calls gave the right values, so that this one has to, too.
+    """
     no_autograd = "autograd" in contract.forbidden
     runner.run(_copy(args))  # so that an answer kept from an earlier call is seen as one
     response = runner.run(_copy(args), count=True, forbid_autograd=no_autograd)
@@ -554,6 +562,11 @@ def _broken_by(
         sentences.append(
             f"{cost.written:,} elements written by all operations together; "
             f"{contract.max_written:,} are enough"
+        )
+    if right and not sentences:
+        expected, tolerance = exercise.reference(*_copy(args)), TOLERANCE.get(_dtype(args), 0.0)
+        sentences = _form_problem(exercise, expected, response) or _value_problem(
+            exercise, expected, response, tolerance
         )
     products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
     return sentences, f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"

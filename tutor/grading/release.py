@@ -19,6 +19,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.apps import NbGraderAPI
 from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +100,7 @@ def generate(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
             (course / pair).write_text(text, encoding="utf-8")
             yield root / pair, text
 
-        config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+        config = read_config(root)
         config.CourseDirectory.root = str(course)
         config.SaveCells.enabled = False
         config.GenerateAssignment.no_database = True
@@ -110,6 +111,11 @@ def generate(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
                 raise RuntimeError(f"nbgrader cannot release {chapter}:\n{result['log']}")
         for path in sorted((course / "exercises").glob("*/*.ipynb")):
             yield root / path.relative_to(course), path.read_text(encoding="utf-8")
+
+
+def read_config(root: Path = ROOT) -> Config:
+    """``nbgrader_config.py``, as nbgrader's own commands read it."""
+    return PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
 
 
 def release(root: Path = ROOT) -> list[Path]:

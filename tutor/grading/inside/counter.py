@@ -1,0 +1,86 @@
+"""The counting process: holds the numbers of a counted call, does its operations, counts them.
+
+No code of the student's ever runs here. It takes the inputs from the judge, operations from the
+student's process (``inside.proxy``), and gives the cost and the outputs to the judge.
+"""
+
+import json
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutor.checks.cost import Cost, Operations
+from tutor.grading.inside.proxy import LARGEST_MESSAGE, describe, undescribe
+
+MOST_OPERATIONS = 20_000
+_REACH_OUTSIDE = ("aten.from_file", "aten.set_", "aten.data", "aten._print")
+
+
+class Counting:
+    """One call: its tensors by number, and its cost so far."""
+
+    def __init__(self, inputs: list[Tensor]):
+        self.cost = Cost()
+        self.mode = Operations(self.cost, inputs)
+        self.tensors: dict[int, Tensor] = {}
+        self.numbers: dict[int, int] = {}  # id of a tensor, which self.tensors keeps alive
+        self.operations = 0
+        for t in inputs:
+            self.name(t)
+
+    def name(self, t: Tensor) -> dict[str, Any]:
+        """What the student's process may know of a tensor."""
+        number = self.numbers.get(id(t))
+        if number is None:
+            number = self.numbers[id(t)] = len(self.tensors)
+            self.tensors[number] = t
+        return {
+            "proxy": number,
+            "shape": list(t.shape),
+            "strides": list(t.stride()),
+            "offset": t.storage_offset(),
+            "dtype": str(t.dtype).removeprefix("torch."),
+        }
+
+    def answer(self, message: bytes) -> bytes:
+        """Do one operation of the student's process; whatever is wrong with it is the answer."""
+        try:
+            operation, args, kwargs = json.loads(message)
+            value = self.do(operation, args, kwargs)
+            name = self.name if operation != "read" else lambda t: None
+            answer = json.dumps({"value": describe(value, name)}).encode()
+            if len(answer) > LARGEST_MESSAGE:
+                raise RuntimeError("the result is too large to be read")
+        except BaseException as error:
+            text = {"error": type(error).__name__, "message": str(error)[:2000]}
+            answer = json.dumps(text).encode()
+        return answer
+
+    def do(self, operation: str, args: Any, kwargs: Any) -> Any:
+        self.operations += 1
+        if self.operations > MOST_OPERATIONS:
+            raise RuntimeError(f"more than {MOST_OPERATIONS:,} operations in one call")
+        args, kwargs = undescribe(args, self.tensor), undescribe(kwargs, self.tensor)
+        if operation == "read":
+            return self.read(*args)
+        library, name, overload = operation.split(".")
+        if library != "aten" or operation.startswith(_REACH_OUTSIDE):
+            raise RuntimeError(f"{operation} cannot be counted")
+        function = getattr(getattr(torch.ops.aten, name), overload)
+        with self.mode:
+            return function(*args, **kwargs)
+
+    def read(self, t: Tensor) -> Tensor:
+        if t.is_floating_point():
+            self.mode.outsider("numbers were taken out of torch, where no GPU can follow")
+        return t
+
+    def tensor(self, about: dict[str, Any]) -> Tensor:
+        return self.tensors[about["proxy"]]
+
+    def outputs(self, numbers: list[int]) -> list[Tensor]:
+        found = [self.tensors[n] for n in numbers]
+        for t in found:
+            self.mode.check_known(t)
+        return found

@@ -1,0 +1,423 @@
+"""Imports torch once, then forks a pair of processes for each submission.
+
+Run as a script inside the outer sandbox (``tutor.grading.sandbox`` says with what): it reads
+requests on one socket. Each submission gets user, mount, pid, ipc, network, uts and cgroup
+namespaces of its own before any line of the student's runs. Of the pair, the first process counts
+and keeps watch (``inside.counter``); its child, the init process of the new pid namespace, is the
+student's (``inside.kernel``) and has no capability left, no way to new namespaces, and a /tmp and
+/dev/shm of its own.
+"""
+
+import ctypes
+import gc
+import importlib.abc
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 1, 2, 4, 8, 2**14, 2**18
+_CLONE = {
+    "mount": 0x20000,
+    "cgroup": 0x2000000,
+    "uts": 0x4000000,
+    "ipc": 0x8000000,
+    "user": 0x10000000,
+    "pid": 0x20000000,
+    "network": 0x40000000,
+}
+_LAST_CAPABILITY = 63
+_STUDENT = 1000
+_MIB = 2**20
+
+# What honest numerical code has no use for and attacks on a kernel start with, or what would hold
+# memory that no process shows: memfd, System V and POSIX message queues and segments.
+_FORBIDDEN_CALLS = """
+acct add_key bpf chroot clock_adjtime clock_settime create_module delete_module fanotify_init
+finit_module fsconfig fsmount fsopen fspick get_kernel_syms init_module io_uring_enter
+io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie
+mbind memfd_create memfd_secret migrate_pages modify_ldt mount mount_setattr move_mount move_pages
+mq_open msgget msgsnd name_to_handle_at nfsservctl open_by_handle_at open_tree perf_event_open
+personality pidfd_getfd pivot_root process_madvise process_vm_readv process_vm_writev ptrace
+quotactl reboot request_key semget set_mempolicy setdomainname sethostname setns settimeofday
+shmat shmget swapoff swapon sysfs syslog umount2 unshare uselib userfaultfd vhangup
+"""
+_LAST_FAMILY = 16  # AF_UNIX, AF_INET, AF_INET6 and AF_NETLINK are below; AF_VSOCK is not
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _succeed(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _mount(kind: str, target: str, flags: int, options: str) -> None:
+    result = _libc.mount(kind.encode(), target.encode(), kind.encode(), flags, options.encode())
+    _succeed(result, f"mount {kind} on {target}")
+
+
+class Withheld(importlib.abc.MetaPathFinder):
+    """Says in plain words why the reference of this chapter, and the later ones, are not there."""
+
+    def __init__(self, names: list[str]):
+        self.names = {f"tutor.{name}" for name in names}
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname in self.names:
+            raise ModuleNotFoundError(
+                f"{fullname} is the course's own solution: it is not there when notebooks are "
+                "graded. The points are for a function that you wrote.",
+                name=fullname,
+            )
+        return None
+
+
+def demote(uid: int) -> None:
+    """Be nobody, if the sandbox was started by root."""
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    # Changing the user hides a process's own files in /proc from it, and we need uid_map.
+    _succeed(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
+
+
+def warm(shell: Any) -> None:
+    """Use what was imported: the first use costs more than the import."""
+    import torch
+
+    from tutor.checks.candidate import LocalCandidate
+    from tutor.grading import wire
+    from tutor.grading.inside.counter import Counting
+
+    x = torch.arange(12.0, dtype=torch.float64).reshape(3, 4)
+    local = LocalCandidate(lambda a, b: (a @ b.mT).softmax(-1))
+    local.run((x, x), cotangents=(torch.ones(3, 3, dtype=torch.float64),))
+    local.run((x.half(), x.half()))
+    local.run((x.to("meta"), x.to("meta")))
+    local.run((x, x), count=True)
+    torch.testing.assert_close(x, x)
+    torch.nn.functional.scaled_dot_product_attention(x, x, x)
+    Counting([x]).answer(b'["aten.mm.default", {"tuple": [{"proxy": 0}, {"proxy": 0}]}, {}]')
+    ours, theirs = socket.socketpair()
+    wire.send(ours, wire.pack((x, 1.0), tensors := []), tensors)
+    wire.unpack(*wire.receive(theirs))
+    shell.run_cell("import warnings, math\nprint(torch_is_here := True)\nraise ValueError('warm')")
+    shell.reset(new_session=False)
+    shell.execution_count = 1
+    shell.user_ns["__name__"] = "__main__"
+    torch.manual_seed(0)
+
+
+def seal(limits: dict[str, Any], data_bytes: int) -> None:
+    """Give up everything that a student's process must not have. Cannot be undone."""
+    for which, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_NPROC, limits["processes"]),
+        (resource.RLIMIT_NOFILE, limits["open_files"]),
+        (resource.RLIMIT_FSIZE, limits["file_mebibytes"] * _MIB),
+        (resource.RLIMIT_DATA, data_bytes + limits["memory_mebibytes"] * _MIB),
+        (resource.RLIMIT_CPU, int(limits["submission_seconds"]) * 2 + 60),
+    ):
+        resource.setrlimit(which, (value, value))
+    for capability in range(_LAST_CAPABILITY + 1):
+        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+    _succeed(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+    _succeed(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+    rules = seccomp.SyscallFilter(seccomp.ALLOW)
+    refuse = seccomp.ERRNO(1)  # EPERM
+    for name in _FORBIDDEN_CALLS.split():
+        try:
+            rules.add_rule(refuse, name)
+        except (RuntimeError, OSError, ValueError):  # this kernel or processor has no such call
+            continue
+    user = seccomp.Arg(0, seccomp.MASKED_EQ, _CLONE["user"], _CLONE["user"])
+    rules.add_rule(refuse, "clone", user)
+    rules.add_rule(seccomp.ERRNO(38), "clone3")  # ENOSYS: its flags cannot be seen; libc falls back
+    rules.add_rule(refuse, "socket", seccomp.Arg(0, seccomp.GT, _LAST_FAMILY))
+    rules.load()
+
+
+def isolate(limits: dict[str, Any]) -> int:
+    """Enter new namespaces and hide all that is shared; a descriptor of the old /proc."""
+    uid, gid = os.getuid(), os.getgid()
+    flags = 0
+    for flag in _CLONE.values():
+        flags |= flag
+    _succeed(_libc.unshare(flags), "unshare")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{_STUDENT} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{_STUDENT} {gid} 1")
+    Path("/proc/self/oom_score_adj").write_text("1000")
+    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    _succeed(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "mount / private")
+    quiet = _MS_NOSUID | _MS_NODEV
+    size = f"size={limits['tmp_mebibytes']}m,nr_inodes=10000,mode=0700"
+    _mount("tmpfs", "/tmp", quiet, size)
+    _mount("tmpfs", "/dev/shm", quiet, size)
+    # A new procfs may not be mounted over one that bubblewrap has partly covered; none is safer.
+    _mount("tmpfs", "/proc", quiet | _MS_NOEXEC | _MS_RDONLY, "size=4k,nr_inodes=2")
+    os.makedirs("/tmp/home", mode=0o700)
+    os.chdir("/tmp/home")
+    return proc
+
+
+def close_all_but(keep: set[int]) -> None:
+    """Close every descriptor from 3 on that is not in ``keep``."""
+    low = 3
+    for fd in sorted(keep):
+        if fd >= low:
+            os.closerange(low, fd)
+            low = fd + 1
+    os.closerange(low, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+class Watch:
+    """What the processes of a pid namespace use together, seen from outside of it."""
+
+    def __init__(self, proc: int, init: int, limit_bytes: int):
+        self.proc, self.init, self.limit = proc, init, limit_bytes
+        self.page = os.sysconf("SC_PAGE_SIZE")
+        self.baseline = self.resident(init)
+
+    def read(self, name: str) -> str:
+        fd = os.open(name, os.O_RDONLY, dir_fd=self.proc)
+        with open(fd) as file:
+            return file.read()
+
+    def resident(self, pid: int) -> int:
+        return int(self.read(f"{pid}/statm").split()[1]) * self.page
+
+    def proportional(self, pid: int) -> int:
+        """Shared pages are divided among those who share them."""
+        lines = self.read(f"{pid}/smaps_rollup").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+    def descendants(self) -> list[int]:
+        parents = {}
+        for name in os.listdir(self.proc):
+            if name.isdigit():
+                try:
+                    fields = self.read(f"{name}/stat").rpartition(")")[2].split()
+                except OSError:
+                    continue  # it has just ended
+                parents[int(name)] = int(fields[1])
+        found, grew = {self.init}, True
+        while grew:
+            new = {p for p, parent in parents.items() if parent in found} - found
+            grew = bool(new)
+            found |= new
+        return sorted(found)
+
+    def exceeded(self) -> bool:
+        used = 0
+        try:
+            pids = self.descendants()
+            if len(pids) == 1:
+                used = self.resident(self.init) - self.baseline
+            else:
+                for pid in pids:
+                    try:
+                        used += self.proportional(pid)
+                    except (OSError, StopIteration):
+                        continue
+        except OSError:
+            return False
+        return used > self.limit
+
+
+def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> None:
+    """Count for the judge, until the student's process ends or the judge is gone.
+
+    Requests of the judge: ``count`` (with inputs) and ``outputs`` (numbers of them).
+    """
+    from tutor.grading import wire
+    from tutor.grading.inside.counter import Counting
+    from tutor.grading.inside.proxy import LARGEST_MESSAGE
+
+    student.setblocking(False)
+    links, counting, ended, last = [judge, student], None, None, 0.0
+    while ended is None:
+        ready = select.select(links, [], [], 0.05)[0]
+        if time.monotonic() - last > 0.05:
+            last = time.monotonic()
+            pid, status = os.waitpid(watch.init, os.WNOHANG)
+            if pid:
+                ended = _ending(status)
+                break
+            if watch.exceeded():
+                os.kill(watch.init, signal.SIGKILL)
+                os.waitpid(watch.init, 0)
+                ended = "memory"
+                break
+        if student in ready:
+            try:
+                message = student.recv(LARGEST_MESSAGE)
+                if not message:
+                    links.remove(student)
+                elif counting is not None:
+                    student.send(counting.answer(message))
+                else:
+                    student.send(b'{"error": "RuntimeError", "message": "nothing is counted now"}')
+            except OSError:
+                continue  # it does not read its answers
+        if judge in ready:
+            try:
+                message, tensors = wire.receive(judge)
+            except wire.Closed:
+                os.kill(watch.init, signal.SIGKILL)
+                return
+            reply: dict[str, Any] = {"id": message["id"]}
+            out: list[Any] = []
+            try:
+                if message["do"] == "count":
+                    inputs = [wire.unpack(s, tensors) for s in message["inputs"]]
+                    counting = Counting(inputs)
+                    reply["proxies"] = [counting.name(t) for t in inputs]
+                elif message["do"] == "outputs":
+                    found = counting.outputs(message["numbers"])
+                    cost = vars(counting.cost) | {"called": sorted(counting.cost.called)}
+                    reply |= {"cost": cost, "outputs": [wire.pack(t, out) for t in found]}
+                    counting = None
+            except Exception as error:  # a number that names no tensor; a tensor without end
+                reply, out = {"id": message["id"], "error": str(error)[:200]}, []
+            wire.send(judge, reply, out)
+    wire.send(judge, {"ended": ended})
+
+
+def _ending(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"signal {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"exit {os.WEXITSTATUS(status)}"
+
+
+def become_pair(
+    judge: socket.socket, kernel: socket.socket, order: dict[str, Any], shell: Any
+) -> None:
+    """In a fresh fork of the zygote: the counting process, with the student's as its child."""
+    from tutor.grading import wire
+    from tutor.grading.inside.kernel import Kernel
+
+    limits = order["limits"]
+    data = _data_bytes()
+    proc = isolate(limits) if order["sandboxed"] else os.open("/proc", os.O_RDONLY)
+    counts, asks = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child = os.fork()
+    if child == 0:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(nothing, fd)
+        close_all_but({kernel.fileno(), asks.fileno()})
+        if order["sandboxed"]:
+            seal(limits, data)
+        Kernel(kernel, asks, shell, order["device"]).serve()
+        os._exit(0)
+    close_all_but({0, 1, 2, judge.fileno(), counts.fileno(), proc})
+    watch = Watch(proc, child, limits["memory_mebibytes"] * _MIB)
+    if order["sandboxed"]:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = data + limits["memory_mebibytes"] * _MIB
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit if hard < 0 else min(limit, hard)))
+    wire.send(judge, {"student": child})
+    keep_watch(judge, counts, watch)
+
+
+def _data_bytes() -> int:
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if "VmData" in x)
+    return int(line.split()[1]) * 1024
+
+
+def serve(control: socket.socket, shell: Any) -> None:
+    """Requests: ``spawn`` (with two sockets), ``signal`` (a number to a process)."""
+    while True:
+        data, fds, _, _ = socket.recv_fds(control, 65536, 2)
+        if not data:
+            return
+        order = json.loads(data)
+        while True:  # bury those that have ended
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if not pid:
+                break
+        if order["do"] == "signal":
+            for pid in order["pids"]:
+                try:
+                    os.kill(pid, order["signal"])
+                except OSError:
+                    continue  # it has ended already
+            control.send(b"{}")
+            continue
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                judge, kernel = (socket.socket(fileno=fd) for fd in fds)
+                control.detach()
+                become_pair(judge, kernel, order, shell)
+                status = 0
+            except BaseException as error:
+                _complain(fds, error)
+            os._exit(status)
+        for fd in fds:
+            os.close(fd)
+        control.send(json.dumps({"watcher": pid}).encode())
+
+
+def _complain(fds: list[int], error: BaseException) -> None:
+    """Tell the grader what was in the way, if it is still listening."""
+    from tutor.grading import wire
+
+    try:
+        wire.send(socket.socket(fileno=fds[0]), {"failed": f"{type(error).__name__}: {error}"})
+    except Exception:
+        os.write(2, f"zygote: {error}\n".encode())
+
+
+def main() -> None:
+    setting = json.loads(sys.argv[1])
+    control = socket.socket(fileno=setting["control"])
+    if setting["sandboxed"]:
+        demote(setting["uid"])
+    # Stand-ins and earlier chapters come before anything that is installed.
+    sys.path.insert(0, setting["course"])
+    sys.meta_path.insert(0, Withheld(setting["withheld"]))
+    global seccomp
+    import torch
+
+    torch.set_num_threads(1)
+    if setting["sandboxed"]:
+        import pyseccomp as seccomp
+    from tutor.grading.inside.kernel import Stream, make_shell
+
+    sys.stdout = Stream("stdout")
+    for name in setting["preload"]:
+        __import__(name)
+    shell = make_shell()
+    warm(shell)
+    # Forks share the pages of what is there now; a collection would touch, and so copy, them all.
+    gc.collect()
+    gc.freeze()
+    assert threading.active_count() == 1, "a fork takes only the thread that forks along"
+    control.send(b'{"ready": true}')
+    serve(control, shell)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""What ``nbgrader_config.py`` puts in the place of nbgrader's own parts.
+
+So ``nbgrader autograde`` and the formgrader's Autograde button grade as ``tutor grade`` does, and
+what nbgrader offers afterwards (manual grading, late penalties, feedback, export) stays as it is.
+"""
+
+import atexit
+import os
+import stat
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbconvert.exporters import NotebookExporter
+from nbformat import NotebookNode
+from nbgrader.api import Gradebook
+from nbgrader.converters import Autograde
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.utils import is_solution
+from traitlets import Bool, Float, Integer, Unicode
+
+from tutor.grading import submission
+from tutor.grading.executor import Grader
+from tutor.grading.limits import Limits
+from tutor.grading.release import ROOT
+
+
+class AnySubmission(NotebookExporter):
+    """Reads whatever was handed in, so that no file of one student's stops the others' grading."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        if isinstance(self.parent, Autograde):
+            self.parent.coursedir = _guarded(self.parent.coursedir)
+            # By now it has listed what lies in each folder: those that were asked for count.
+            self.parent.assignments = {
+                folder: _asked_for(Path(folder)) or found
+                for folder, found in self.parent.assignments.items()
+            }
+
+    def from_filename(self, filename: str, resources: dict | None = None, **kwargs: Any):
+        if not isinstance(self.parent, Autograde) or not self.parent._sanitizing:
+            return super().from_filename(filename, resources, **kwargs)
+        path = Path(filename)
+        released = submission.released(resources["nbgrader"]["assignment"], path.stem)
+        submitted = submission.read(path, released, Limits.of(self.config.Judged))
+        nb = submission.restore(released, submitted)
+        nb.metadata["tutor"]["problems"] = list(submitted.problems)
+        return self.from_notebook_node(nb, resources, **kwargs)
+
+
+class _Guarded(CourseDirectory):
+    """Takes nothing from a submission's folder but its notebook and a date that can be read."""
+
+    def get_existing_timestamp(self, dest_path: str) -> Any:
+        path = Path(dest_path) / "timestamp.txt"
+        try:
+            about = os.lstat(path)
+            if not stat.S_ISREG(about.st_mode) or about.st_size > 1000:
+                raise ValueError("is no file with a date in it")
+            return super().get_existing_timestamp(dest_path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            self.log.warning("%s is ignored: %s", path, error)
+            return None
+
+
+def _guarded(coursedir: CourseDirectory) -> CourseDirectory:
+    guarded = _Guarded(parent=coursedir.parent, config=coursedir.config)
+    for name in coursedir.trait_names(config=True):
+        setattr(guarded, name, getattr(coursedir, name))
+    # Files that lie beside a notebook, and what they link to, are not copied.
+    guarded.ignore = [*coursedir.ignore, "*"]
+    return guarded
+
+
+def _asked_for(folder: Path) -> list[str]:
+    return [
+        str(folder / f"{p.stem}.ipynb") for p in (ROOT / "solutions" / folder.name).glob("*.md")
+    ]
+
+
+def _limit_traits() -> dict[str, Any]:
+    kinds = {int: Integer, float: Float}
+    return {
+        f.name: kinds[f.type](f.default, help=Limits.about(f.name)).tag(config=True)
+        for f in fields(Limits)
+    }
+
+
+_Limited = type("_Limited", (NbGraderPreprocessor,), _limit_traits())
+"""A preprocessor with the names of ``Limits`` as settings."""
+
+
+class Judged(_Limited):
+    """Runs the notebook in the sandbox and its checks outside, in the place of ``Execute``."""
+
+    sandboxed = Bool(
+        True,
+        help="False runs students' code without protection: it may then read and change all that "
+        "the grader can, including grades. For people whom you trust.",
+    ).tag(config=True)
+    device = Unicode("cpu", help="'cpu', or 'cuda' to show the GPU to the sandbox.").tag(
+        config=True
+    )
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        about = resources["nbgrader"]
+        released = submission.released(about["assignment"], about["notebook"])
+        limits = Limits.of(self)
+        whole = replace(limits, notebook_mebibytes=2**20)
+        submitted = submission.parse(nbformat.writes(nb).encode(), released, whole)
+        problems = tuple(nb.metadata["tutor"]["problems"])
+        if problems and not submitted.written:
+            submitted = submission.Submitted(problems=problems)
+        submitted = replace(submitted, problems=problems)
+        grader = _grader(about["assignment"], limits, self.device, self.sandboxed)
+        graded = grader.grade_submitted(submitted, released)
+        for sentence in (*graded.problems, *graded.limits_broken):
+            self.log.warning("%s: %s", about["student"], sentence)
+        return graded.notebook, resources
+
+
+class SaveReasons(NbGraderPreprocessor):
+    """Puts into the gradebook why a notebook, or a part of it, could not be graded."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        about, tutor = resources["nbgrader"], nb.metadata["tutor"]
+        reasons = " ".join([*tutor["problems"], *tutor["limits"]])
+        if reasons:
+            with Gradebook(about["db_url"]) as gradebook:
+                for cell in filter(is_solution, nb.cells):
+                    comment = gradebook.find_comment(
+                        cell.metadata.nbgrader.grade_id,
+                        about["notebook"],
+                        about["assignment"],
+                        about["student"],
+                    )
+                    comment.auto_comment = reasons
+                gradebook.db.commit()
+        return nb, resources
+
+
+_graders: dict[Any, Grader] = {}
+
+
+def _grader(chapter: str, limits: Limits, device: str, sandboxed: bool) -> Grader:
+    """One for all submissions of a run: its start costs more than a submission."""
+    key = (chapter, limits, device, sandboxed)
+    if key not in _graders:
+        _graders[key] = Grader(chapter, limits, device, sandboxed)
+        atexit.register(_graders[key].close)
+    return _graders[key]

@@ -1,0 +1,199 @@
+"""Values between two processes that do not trust each other: JSON and safetensors, no code.
+
+A frame is the length of its JSON and of its tensors (4 bytes each, big-endian), then the two. A
+tensor is an entry of the safetensors part; the JSON says where it stands and how it lies in memory.
+"""
+
+import json
+import math
+import socket
+import struct
+import time
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+_HEADER = struct.Struct(">II")
+_LARGEST_JSON = 8 * 2**20
+_DTYPES = {
+    str(d).removeprefix("torch."): d
+    for d in (
+        *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+        *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+        *(torch.complex64, torch.complex128),
+    )
+}
+
+
+class Malformed(Exception):
+    """The other side sent something that is no frame, or no value."""
+
+
+class Closed(Exception):
+    """The other side is gone."""
+
+
+class Late(Exception):
+    """Nothing came until the deadline."""
+
+
+def send(link: socket.socket, message: Any, tensors: list[Tensor] | None = None) -> None:
+    text = json.dumps(message).encode()
+    blob = save({str(i): t for i, t in enumerate(tensors)}) if tensors else b""
+    try:
+        link.sendall(_HEADER.pack(len(text), len(blob)) + text + blob)
+    except TimeoutError:
+        raise Late from None
+    except OSError:
+        raise Closed from None
+
+
+def receive(
+    link: socket.socket, deadline: float | None = None, limit: int = 2**31
+) -> tuple[Any, list[Tensor]]:
+    """The next frame; ``deadline`` on ``time.monotonic``'s clock, ``limit`` in bytes of tensors.
+
+    Malformed, Closed or Late instead.
+    """
+    json_size, blob_size = _HEADER.unpack(_exactly(link, _HEADER.size, deadline))
+    if json_size > _LARGEST_JSON or blob_size > limit:
+        raise Malformed(f"a message of {json_size + blob_size:,} bytes")
+    text = _exactly(link, json_size, deadline)
+    blob = _exactly(link, blob_size, deadline)
+    try:
+        message = json.loads(text)
+        named = load(bytes(blob)) if blob else {}
+        return message, [named[str(i)] for i in range(len(named))]
+    except Exception as error:  # whatever a parser makes of hostile bytes, RecursionError included
+        raise Malformed(f"a message that cannot be read ({type(error).__name__})") from None
+
+
+def _exactly(link: socket.socket, size: int, deadline: float | None) -> bytearray:
+    data = bytearray(size)
+    view, got = memoryview(data), 0
+    while got < size:
+        try:
+            if deadline is not None:
+                link.settimeout(max(deadline - time.monotonic(), 1e-3))
+            n = link.recv_into(view[got:])
+        except TimeoutError:
+            raise Late from None
+        except OSError:
+            raise Closed from None
+        if not n:
+            raise Closed
+        got += n
+    return data
+
+
+# Values
+
+
+def pack(value: Any, tensors: list[Tensor], name: Any = None) -> Any:
+    """JSON for ``value``; its tensors are appended to ``tensors``.
+
+    ``name(tensor)`` may give a number under which the other side keeps that tensor.
+    """
+    if isinstance(value, Tensor):
+        return _pack_tensor(value, tensors, name)
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": str(value)}
+    if isinstance(value, (tuple, list)):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [pack(v, tensors, name) for v in value]}
+    if isinstance(value, dict):
+        return {"dict": [[k, pack(v, tensors, name)] for k, v in value.items()]}
+    if isinstance(value, torch.device):
+        return {"device": str(value)}
+    if isinstance(value, (torch.dtype, torch.layout, torch.memory_format)):
+        return {"torch": str(value).removeprefix("torch.")}
+    if isinstance(value, complex):
+        return {"complex": [value.real, value.imag]}
+    raise TypeError(f"a {type(value).__name__} cannot be sent")
+
+
+def _pack_tensor(t: Tensor, tensors: list[Tensor], name: Any) -> dict[str, Any]:
+    t = t.detach()
+    about: dict[str, Any] = {"tensor": None if t.is_meta else len(tensors)}
+    if name is not None and (number := name(t)) is not None:
+        about["name"] = number
+    dense = torch.ops.aten.is_non_overlapping_and_dense(t)
+    if t.is_meta or (dense and not t.is_contiguous()):
+        about |= {"shape": list(t.shape), "strides": list(t.stride())}
+    if t.is_meta:
+        about["dtype"] = str(t.dtype).removeprefix("torch.")
+        return about
+    if t.is_complex():
+        about["complex"] = str(t.dtype).removeprefix("torch.")
+        t = torch.view_as_real(t.resolve_conj())
+    if not t.is_contiguous() or t.is_neg() or t._is_zerotensor() or t.device.type != "cpu":
+        t = torch.empty(t.shape, dtype=t.dtype).copy_(t)  # resolves what is lazy in it
+    # safetensors refuses tensors that share memory.
+    storages = {other.untyped_storage()._cdata for other in tensors}
+    tensors.append(t.clone() if t.untyped_storage()._cdata in storages else t)
+    return about
+
+
+def unpack(spec: Any, tensors: list[Tensor], keep: Any = None, limit: int = 2**28) -> Any:
+    """The value of ``spec``; Malformed if it is none. ``limit``: elements of a laid-out tensor.
+
+    ``keep(number, tensor)`` is given what the sender named, and returns what to use in its place.
+    """
+    try:
+        return _unpack(spec, tensors, keep, limit)
+    except Malformed:
+        raise
+    except Exception as error:
+        raise Malformed(f"a value that cannot be read ({type(error).__name__})") from None
+
+
+def _unpack(spec: Any, tensors: list[Tensor], keep: Any, limit: int) -> Any:
+    if not isinstance(spec, dict):
+        if spec is None or isinstance(spec, (bool, int, float, str)):
+            return spec
+        raise Malformed("a value of no known kind")
+    if "tensor" in spec:
+        return _unpack_tensor(spec, tensors, keep, limit)
+    (kind,) = spec
+    value = spec[kind]
+    if kind in ("tuple", "list"):
+        items = [_unpack(v, tensors, keep, limit) for v in value]
+        return tuple(items) if kind == "tuple" else items
+    if kind == "dict":
+        return {str(k): _unpack(v, tensors, keep, limit) for k, v in value}
+    if kind == "float":
+        return float(value)
+    if kind == "complex":
+        return complex(*value)
+    if kind == "device":
+        return torch.device(value)
+    if kind == "torch":
+        found = getattr(torch, value)
+        if isinstance(found, (torch.dtype, torch.layout, torch.memory_format)):
+            return found
+    raise Malformed(f"a value of the kind {str(kind)[:40]!r}")
+
+
+def _unpack_tensor(spec: dict[str, Any], tensors: list[Tensor], keep: Any, limit: int) -> Tensor:
+    if spec["tensor"] is None:
+        dtype = _DTYPES[spec["dtype"]]
+        t = torch.empty_strided(spec["shape"], spec["strides"], dtype=dtype, device="meta")
+    else:
+        index = spec["tensor"]
+        if index < 0:
+            raise Malformed("a tensor that was not sent")
+        t = tensors[index]
+        if "complex" in spec:
+            t = torch.view_as_complex(t).to(_DTYPES[spec["complex"]])
+        if "strides" in spec:
+            shape, strides = spec["shape"], spec["strides"]
+            span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True) if n)
+            if min(strides, default=0) < 0 or span > limit:
+                raise Malformed(f"a tensor that spans {span:,} elements")
+            t = torch.empty_strided(shape, strides, dtype=t.dtype).copy_(t)
+    number = spec.get("name")
+    return t if keep is None or number is None else keep(number, t)
