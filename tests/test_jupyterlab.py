@@ -1,17 +1,11 @@
 """The check's report where students meet it: in JupyterLab, in the light and in the dark theme."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from contextlib import contextmanager
 
 import nbformat
 import pytest
-from browser import chromium
+from browser import chromium, jupyterlab
 
 from tutor.checks import EXERCISES, judge
 
@@ -57,37 +51,18 @@ def notebook(tmp_path_factory):
 
 
 @contextmanager
-def jupyterlab(folder, theme):
-    """JupyterLab on ``folder``, with settings of its own; yields its address."""
+def themed(folder, theme):
+    """JupyterLab on ``folder`` in a theme; yields its address."""
     settings = folder / theme / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
-    command += ["--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"]
-    env = {**os.environ, "JUPYTER_CONFIG_DIR": str(folder / theme)}
-    log = (folder / f"{theme}.log").open("w")
-    server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"{address}/api", timeout=2).close()
-                break
-            except OSError:
-                time.sleep(0.5)
+    with jupyterlab(folder, folder / theme) as address:
         yield address
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-        log.close()
 
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_report_is_legible_in_jupyterlab(notebook, theme):
-    with jupyterlab(notebook, theme) as address, chromium() as context:
+    with themed(notebook, theme) as address, chromium() as context:
         page = context.new_page()
         page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(f"{address}/lab/tree/report.ipynb")

@@ -235,7 +235,8 @@ def test_files_are_small_and_the_disk_is(session):
         "open('/tmp/big', 'wb').write(bytes(6 * 2**20)); print('written')",
     )
     many = (
-        "n = 0\ntry:\n    while True:\n        open(f'/tmp/{n}', 'wb').write(bytes(2**20))\n        n += 1\n"
+        "n = 0\ntry:\n    while True:\n"
+        "        open(f'/tmp/{n}', 'wb').write(bytes(2**20))\n        n += 1\n"
         "except OSError as error:\n    print(n, error.strerror)"
     )
     written, _, reason = said(session, many).partition(" ")

@@ -21,6 +21,7 @@ from typing import Any
 import tutor
 from tutor.checks import EXERCISES
 from tutor.grading import wire
+from tutor.grading.cgroup import Group, delegated
 from tutor.grading.limits import Limits
 
 PACKAGE = Path(tutor.__file__).resolve().parent
@@ -177,10 +178,12 @@ class Sandbox:
             "preload": ["numpy", "matplotlib", *(f"tutor.{name}" for name in visible)],
         }
         wrapped = bubblewrap(course, self.device) if self.sandboxed else []
+        self._group = Group.of(delegated(), self.limits) if self.sandboxed else None
         script = f"{setting['course']}/tutor/grading/inside/zygote.py"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the sandbox)
+        command = [*wrapped, sys.executable, "-I", script, json.dumps(setting)]
         self._process = subprocess.Popen(
-            [*wrapped, sys.executable, "-I", script, json.dumps(setting)],
+            self._group.wrap(command) if self._group else command,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -255,6 +258,8 @@ class Sandbox:
             self._process.wait()
         self._log.close()
         self._folder.cleanup()
+        if self._group:
+            self._group.close()
         self._process = None
 
 
