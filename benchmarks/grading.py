@@ -1,0 +1,185 @@
+"""How many submissions a minute: ``tutor grade`` beside stock ``nbgrader autograde``.
+
+    python benchmarks/grading.py            measure and write benchmarks/results/grading.md
+    python benchmarks/grading.py --quick    22 submissions only, and write nothing
+
+Both grade the same notebooks, the sample class, on this machine in this run. Stock nbgrader runs
+with its own Execute and the settings that this course had before it had a sandbox. The last column
+of the table is the ratio, which is what can be compared between machines.
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from tutor.grading import executor, sample_class, submission
+from tutor.grading.executor import Grader
+from tutor.grading.release import ROOT, read_config
+
+FOLDER = ROOT / "_build" / "benchmark"
+RESULT = ROOT / "benchmarks" / "results" / "grading.md"
+CHAPTER = sample_class.CHAPTER
+WORKERS = 2
+
+STOCK = """
+c = get_config()
+c.CourseDirectory.course_id = "stock"
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "release"
+c.CourseDirectory.ignore.append("*.md")
+c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
+c.IgnorePattern.enabled = True
+c.IgnorePattern.pattern = "."
+c.Execute.timeout = 60
+c.KernelManager.transport_encryption = "auto"
+"""
+
+
+def classes(sizes: list[int]) -> dict[int, Path]:
+    """A folder with as many submissions, each; the sample class over and over."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    sample = FOLDER / "sample"
+    sample_class.make(sample)
+    students = sorted((sample / "submitted").iterdir())
+    folders = {}
+    for size in sizes:
+        folders[size] = FOLDER / f"class-{size}"
+        for i in range(size):
+            student = students[i % len(students)]
+            target = folders[size] / "submitted" / f"{student.name}-{i}"
+            shutil.copytree(student, target)
+    return folders
+
+
+def timed(command: list[str], folder: Path) -> float:
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}:\n{(done.stdout + done.stderr)[-3000:]}")
+    return seconds
+
+
+def stock(folder: Path) -> float:
+    """Seconds of ``nbgrader autograde`` over the class."""
+    (folder / "nbgrader_config.py").write_text(STOCK, encoding="utf-8")
+    shutil.copytree(ROOT / "solutions", folder / "solutions", dirs_exist_ok=True)
+    nbgrader = [sys.executable, "-W", "ignore", "-m", "nbgrader"]
+    timed([*nbgrader, "generate_assignment", CHAPTER, "--force"], folder)
+    return timed([*nbgrader, "autograde", CHAPTER, "--force"], folder)
+
+
+def ours(folder: Path) -> float:
+    """Seconds of ``tutor grade`` over the class: start, grading, feedback and class report."""
+    command = [sys.executable, "-m", "tutor.grading.cli", "grade", CHAPTER, "--again"]
+    return timed([*command, f"--submitted={folder / 'submitted'}", f"--workers={WORKERS}"], ROOT)
+
+
+def split(folder: Path) -> dict[str, float]:
+    """Milliseconds a submission in one worker, by what they go to; and of a sandbox's start."""
+    spent: dict[str, float] = defaultdict(float)
+
+    def measured(owner, name: str, label: str):
+        real = getattr(owner, name)
+
+        def wrapper(*args, **kwargs):
+            start = time.perf_counter()
+            try:
+                return real(*args, **kwargs)
+            finally:
+                spent[label] += time.perf_counter() - start
+
+        setattr(owner, name, wrapper)
+        return lambda: setattr(owner, name, real)
+
+    undo = [
+        measured(submission, "read", "reading the file"),
+        measured(executor.Sandbox, "spawn", "fork into namespaces of its own"),
+        measured(executor.Session, "cell", "cells, with the fork"),
+        measured(executor.RemoteCandidate, "run", "checks: the student's process"),
+        measured(Grader, "_check", "checks"),
+        measured(Grader, "run", "whole"),
+    ]
+    paths = sorted(folder.glob(f"submitted/*/{CHAPTER}/*.ipynb"))
+    try:
+        with Grader.from_config(CHAPTER, read_config()) as grader:
+            start = time.perf_counter()
+            grader.sandbox.start()
+            begun = time.perf_counter() - start
+            grader.grade(paths[0])
+            spent.clear()
+            for path in paths:
+                grader.grade(path)
+    finally:
+        for back in undo:
+            back()
+    per = {name: 1000 * seconds / len(paths) for name, seconds in spent.items()}
+    fork, inside = per["fork into namespaces of its own"], per["checks: the student's process"]
+    return {
+        "reading the file": per["reading the file"],
+        "fork into namespaces of its own": fork,
+        "the student's cells": per["cells, with the fork"] - fork,
+        "checks: calls in the student's process": inside,
+        "checks: reference, comparison, traps": per["checks"] - inside,
+        "the graded notebook": per["whole"] - per["cells, with the fork"] - per["checks"],
+        "together": per["whole"] + per["reading the file"],
+        "once for a worker: the sandbox's start": 1000 * begun,
+    }
+
+
+def table(sizes: list[int], stock_size: int, folders: dict[int, Path]) -> str:
+    stock_rate = 60 * stock_size / stock(folders[stock_size])
+    head = "| | submissions | seconds | a minute | times stock |"
+    stock_row = f"{60 * stock_size / stock_rate:.1f} | {stock_rate:.1f} | 1 |"
+    rows = [head, "|---|--:|--:|--:|--:|", f"| `nbgrader autograde` | {stock_size} | {stock_row}"]
+    for size in sizes:
+        seconds = ours(folders[size])
+        rate = 60 * size / seconds
+        row = f"| {size} | {seconds:.1f} | {rate:.0f} | {rate / stock_rate:.1f} |"
+        rows.append(f"| `tutor grade --workers {WORKERS}` {row}")
+    rows += ["", "| of a submission in one worker | ms |", "|---|--:|"]
+    rows += [f"| {name} | {ms:.0f} |" for name, ms in split(folders[stock_size]).items()]
+    return "\n".join(rows)
+
+
+def machine() -> str:
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    names = {line.partition(":")[2].strip() for line in lines if line.startswith("model name")}
+    versions = {n: __import__(n).__version__ for n in ("torch", "nbgrader")}
+    return (
+        f"{os.cpu_count()} cores ({', '.join(sorted(names))}), Python {platform.python_version()}, "
+        + ", ".join(f"{n} {v}" for n, v in versions.items())
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few submissions, and write nothing")
+    quick = parser.parse_args().quick
+    # nbgrader calls a bare `alembic`.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    count = sum(s.timestamp is not None for s in sample_class.students())
+    sizes = [count] if quick else [count, 200]
+    folders = classes(sizes)
+    found = table(sizes, count, folders)
+    print(found)
+    if not quick:
+        today = datetime.date.today().isoformat()
+        RESULT.write_text(
+            "# Grading a class\n\n"
+            f"`python benchmarks/grading.py`, {today}; {machine()}.\n\n"
+            f"<!-- table -->\n\n{found}\n\n<!-- end -->\n",
+            encoding="utf-8",
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
