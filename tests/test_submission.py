@@ -45,7 +45,7 @@ def parsed(nb: dict) -> submission.Submitted:
 
 
 def test_released_notebook_is_the_one_that_students_have():
-    assert RELEASED == nbformat.read(EXERCISE, as_version=4)
+    assert nbformat.read(EXERCISE, as_version=4) == RELEASED
 
 
 def test_written_text_is_found_and_restored():
@@ -71,22 +71,20 @@ def test_locked_cells_and_all_metadata_come_from_the_course():
     assert "evil" not in nbformat.writes(restored)
 
 
-def test_added_cells_stand_after_the_solution_that_they_follow():
+def test_added_cells_stand_where_the_student_had_them():
     nb = solved(given())
     places = [c["metadata"].get("nbgrader", {}).get("grade_id") for c in nb["cells"]]
     after_check = places.index(FIRST) + 1
-    nb["cells"].insert(after_check, added("after_check = 1"))
+    nb["cells"].insert(after_check, added(f"del {FIRST}"))
     nb["cells"].insert(places.index(f"{FIRST}-solution") + 1, added("helper = 1"))
     nb["cells"].insert(0, added("first = 1"))
     submitted = parsed(nb)
-    assert submitted.own[""] == ("first = 1",)
-    assert submitted.own[f"{FIRST}-solution"][1:] == ("helper = 1", "after_check = 1")
-    code = [c.source for c in restore(RELEASED, submitted).cells if c.cell_type == "code"]
-    assert code[1] == "first = 1" and code[3:6] == [
-        "helper = 1",
-        "after_check = 1",
-        f"check({FIRST})",
-    ]
+    assert submitted.own[""] == ("first = 1",) and submitted.own[FIRST] == (f"del {FIRST}",)
+    assert submitted.own[f"{FIRST}-solution"][1:] == ("helper = 1",)
+    restored = restore(RELEASED, submitted)
+    code = [c.source for c in restored.cells if c.cell_type == "code"]
+    assert code[1] == "first = 1"
+    assert code[3:6] == ["helper = 1", f"check({FIRST})", f"del {FIRST}"]
 
 
 def test_deleted_cells_come_back_empty():

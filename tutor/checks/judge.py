@@ -111,7 +111,7 @@ def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.devic
         right = verdicts["values"].passed
         verdicts["contracts"] = _contract_verdict(exercise, runner, contract, right)
     failure = verdicts["contracts"].failure if "contracts" in verdicts else None
-    if failure and failure.label == _NOT_ALLOWED:
+    if failure and failure.label in (_NOT_ALLOWED, _UNLIKE):
         # The exercise is to write it: nothing that the library's own work earned is the student's.
         verdicts = {
             n: v.withheld("the work is your own") for n, v in verdicts.items() if v.passed
@@ -507,6 +507,7 @@ def _behaves_like(function: Callable[..., Any], seen: _Observation, compare_type
 
 
 _NOT_ALLOWED = "not allowed here"
+_UNLIKE = "not the same work when it is counted"
 
 
 def _contract_verdict(
@@ -514,11 +515,15 @@ def _contract_verdict(
 ) -> Verdict:
     possible, summary = exercise.points["contracts"], ""
     for args in contract.calls:
-        sentences, did = _broken_by(exercise, runner, contract, args, right)
+        sentences, did, unlike = _broken_by(exercise, runner, contract, args, right)
         if sentences:
-            not_allowed = not set(sentences).isdisjoint(contract.forbidden.values())
+            label = "work of one call"
+            if not set(sentences).isdisjoint(contract.forbidden.values()):
+                label = _NOT_ALLOWED
+            elif unlike and contract.forbidden:
+                label = _UNLIKE
             failure = Failure(
-                label=_NOT_ALLOWED if not_allowed else "work of one call",
+                label=label,
                 shapes=_shapes(_argument_names(exercise), args),
                 sentences=tuple(sentences),
                 trap=None,
@@ -530,10 +535,11 @@ def _contract_verdict(
 
 def _broken_by(
     exercise: Exercise, runner: Candidate, contract: Contract, args: tuple[Any, ...], right: bool
-) -> tuple[list[str], str]:
+) -> tuple[list[str], str, bool]:
     """What one call breaks of the contract, in sentences, and in short what it did.
 
-    ``right``: the other calls gave the right values, so that this one has to, too.
+    ``right``: the other calls gave the right values, so that this one has to, too. The last that
+    is returned is whether it does not.
     """
     no_autograd = "autograd" in contract.forbidden
     runner.run(_copy(args))  # so that an answer kept from an earlier call is seen as one
@@ -541,8 +547,8 @@ def _broken_by(
     cost, sentences = response.cost, []
     if response.crash is not None:
         if no_autograd and "saved tensor hooks" in response.crash.message:
-            return [contract.forbidden["autograd"]], ""
-        return _crash_problem(response.crash), ""
+            return [contract.forbidden["autograd"]], "", False
+        return _crash_problem(response.crash), "", right
     for part, sentence in contract.forbidden.items():
         if any(part in name for name in cost.called) and sentence not in sentences:
             sentences.append(sentence)
@@ -563,13 +569,16 @@ def _broken_by(
             f"{cost.written:,} elements written by all operations together; "
             f"{contract.max_written:,} are enough"
         )
-    if right and not sentences:
+    unlike = []
+    if right:
         expected, tolerance = exercise.reference(*_copy(args)), TOLERANCE.get(_dtype(args), 0.0)
-        sentences = _form_problem(exercise, expected, response) or _value_problem(
+        unlike = _form_problem(exercise, expected, response) or _value_problem(
             exercise, expected, response, tolerance
         )
+        sentences += unlike
     products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
-    return sentences, f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
+    did = f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
+    return sentences, did, bool(unlike)
 
 
 # Small helpers

@@ -356,6 +356,7 @@ class Session:
             raise Stopped("used more than can be counted", "ProcessEnded") from None
 
     def close(self) -> None:
+        """End the processes; the next request begins with fresh ones."""
         if self._pair is not None:
             self._kill(self._pair)
 
@@ -472,7 +473,7 @@ class RemoteCandidate:
         forbid_autograd: bool = False,
     ) -> Response:
         if count:
-            return self._guarded(lambda: self._count(args, forbid_autograd), args, Cost())
+            return self._guarded(lambda: self._counted(args, forbid_autograd), args, Cost())
         return self._guarded(lambda: self._run(args, cotangents), args)
 
     def reread(self, response: Response) -> Any:
@@ -567,6 +568,13 @@ class RemoteCandidate:
         if cotangents is not None:
             gradients = _gradients(args, reply.get("gradients"), found)
         return Response(_outputs(reply.get("outputs"), found), gradients, after)
+
+    def _counted(self, args: tuple[Any, ...], forbid_autograd: bool) -> Response:
+        try:
+            return self._count(args, forbid_autograd)
+        except (Stopped, wire.Malformed):
+            self.session.close()  # the process that counts may still be at it
+            raise
 
     def _count(self, args: tuple[Any, ...], forbid_autograd: bool) -> Response:
         tensors: list[Tensor] = []

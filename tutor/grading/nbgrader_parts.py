@@ -5,6 +5,7 @@ what nbgrader offers afterwards (manual grading, late penalties, feedback, expor
 """
 
 import atexit
+import glob
 import os
 import stat
 from dataclasses import fields, replace
@@ -34,11 +35,14 @@ class AnySubmission(NotebookExporter):
         super().__init__(**kwargs)
         if isinstance(self.parent, Autograde):
             self.parent.coursedir = _guarded(self.parent.coursedir)
-            # By now it has listed what lies in each folder: those that were asked for count.
-            self.parent.assignments = {
-                folder: _asked_for(Path(folder)) or found
-                for folder, found in self.parent.assignments.items()
-            }
+            # By now it has listed the notebooks that it finds. Those that were asked for count, in
+            # every folder: nbgrader passes over one without a notebook, or with a bracket.
+            pattern = self.parent._format_source(
+                self.parent.coursedir.assignment_id, self.parent.coursedir.student_id
+            )
+            for folder in filter(os.path.isdir, glob.glob(pattern)):
+                if asked := _asked_for(Path(folder)):
+                    self.parent.assignments[folder] = asked
 
     def from_filename(self, filename: str, resources: dict | None = None, **kwargs: Any):
         if not isinstance(self.parent, Autograde) or not self.parent._sanitizing:
@@ -63,7 +67,7 @@ class _Guarded(CourseDirectory):
             return super().get_existing_timestamp(dest_path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except Exception as error:  # a date may be out of every range
             self.log.warning("%s is ignored: %s", path, error)
             return None
 

@@ -44,16 +44,18 @@ class Submitted:
     problems: tuple[str, ...] = ()
     """Why nothing, or not all, could be read: one plain sentence each."""
     own: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Solution cell -> its source, and those of the cells added after it; "" before the first."""
+    """Name of a given cell -> sources of the cells added after it; of a solution cell, its own
+    comes first. "" is before them all."""
 
     @property
     def written(self) -> dict[str, str]:
         """Exercise -> what was written for it."""
-        return {
-            name.removesuffix(_SUFFIX): "\n\n".join(sources)
-            for name, sources in self.own.items()
-            if name and any(sources)
-        }
+        found: dict[str, str] = {}
+        for name, sources in self.own.items():
+            exercise, text = name.removesuffix(_SUFFIX), "\n\n".join(filter(None, sources))
+            if text and f"{exercise}{_SUFFIX}" in self.own:
+                found[exercise] = "\n\n".join(filter(None, [found.get(exercise), text]))
+        return found
 
     @property
     def digest(self) -> str:
@@ -102,21 +104,23 @@ def parse(data: bytes, released: NotebookNode, limits: Limits) -> Submitted:
 
 
 def restore(released: NotebookNode, submitted: Submitted) -> NotebookNode:
-    """The released notebook with the student's cells in it."""
+    """The released notebook with the student's cells in it, each where the student had it."""
     nb = copy.deepcopy(released)
-    before = submitted.own.get("", ())
     cells: list[NotebookNode] = []
     first = True
     for cell in nb.cells:
+        cells.append(cell)
         name = _name(cell)
-        if is_solution(cell) and first:
+        if not name:
+            continue
+        added = list(submitted.own.get(name, ()))
+        if is_solution(cell):
+            cell.source = added.pop(0) if added else ""
+        if first:  # what stands before the imports runs after them
+            before = submitted.own.get("", ())
             cells += [_added(source, "", i) for i, source in enumerate(before)]
             first = False
-        cells.append(cell)
-        if is_solution(cell):
-            source, *added = submitted.own.get(name, ("",))
-            cell.source = source
-            cells += [_added(text, name, i) for i, text in enumerate(added)]
+        cells += [_added(source, name, i) for i, source in enumerate(added)]
     nb.cells = cells
     return nb
 
@@ -219,12 +223,11 @@ def clean(text: str) -> str:
 def _own(
     cells: tuple[Cell, ...], released: NotebookNode
 ) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """The student's cells, by the solution cell that they are or follow."""
+    """The student's cells, by the given cell that they are or follow."""
     names = [_name(c) for c in released.cells if is_solution(c)]
-    given = {_name(c) for c in released.cells if _name(c)} | {c.id for c in released.cells}
-    locked = {c.source.strip() for c in released.cells if c.cell_type == "code"} - {
-        c.source.strip() for c in released.cells if is_solution(c)
-    }
+    locked = [c for c in released.cells if _name(c) and not is_solution(c)]
+    by_mark = {_name(c): _name(c) for c in locked} | {c.id: _name(c) for c in locked}
+    by_source = {c.source.strip(): _name(c) for c in locked}
     places = {name: place for name in names if (place := _place(name, cells)) is not None}
     at = {place: name for name, place in places.items()}
     own: dict[str, list[str]] = {name: [cells[place].source] for name, place in places.items()}
@@ -232,10 +235,13 @@ def _own(
     for i, cell in enumerate(cells):
         if i in at:
             current = at[i]
-        elif cell.kind == "code" and cell.source.strip():
-            copy_of_given = (cell.grade_id or cell.id) in given and cell.grade_id not in names
-            if not copy_of_given and cell.source.strip() not in locked:
-                own.setdefault(current, []).append(cell.source)
+            continue
+        text = cell.source.strip()
+        given = by_mark.get(cell.grade_id or cell.id) or by_source.get(text)
+        if given:
+            current = given
+        elif cell.kind == "code" and text:
+            own.setdefault(current, []).append(cell.source)
     problems = [f"The cell {name} is missing." for name in names if name not in places]
     return {name: tuple(sources) for name, sources in own.items()}, problems
 

@@ -25,6 +25,13 @@ _DTYPES = {
         *(torch.complex64, torch.complex128),
     )
 }
+_CONSTANTS = _DTYPES | {
+    str(c).removeprefix("torch."): c
+    for c in (
+        *(torch.strided, torch.contiguous_format, torch.preserve_format),
+        *(torch.channels_last, torch.channels_last_3d),
+    )
+}
 
 
 class Malformed(Exception):
@@ -138,33 +145,33 @@ def _pack_tensor(t: Tensor, tensors: list[Tensor], name: Any) -> dict[str, Any]:
     return about
 
 
-def unpack(spec: Any, tensors: list[Tensor], keep: Any = None, limit: int = 2**28) -> Any:
-    """The value of ``spec``; Malformed if it is none. ``limit``: elements of a laid-out tensor.
+def unpack(spec: Any, tensors: list[Tensor | None], keep: Any = None) -> Any:
+    """The value of ``spec``; Malformed if it is none. Takes what it uses out of ``tensors``.
 
     ``keep(number, tensor)`` is given what the sender named, and returns what to use in its place.
     """
     try:
-        return _unpack(spec, tensors, keep, limit)
+        return _unpack(spec, tensors, keep)
     except Malformed:
         raise
     except Exception as error:
         raise Malformed(f"a value that cannot be read ({type(error).__name__})") from None
 
 
-def _unpack(spec: Any, tensors: list[Tensor], keep: Any, limit: int) -> Any:
+def _unpack(spec: Any, tensors: list[Tensor | None], keep: Any) -> Any:
     if not isinstance(spec, dict):
         if spec is None or isinstance(spec, (bool, int, float, str)):
             return spec
         raise Malformed("a value of no known kind")
     if "tensor" in spec:
-        return _unpack_tensor(spec, tensors, keep, limit)
+        return _unpack_tensor(spec, tensors, keep)
     (kind,) = spec
     value = spec[kind]
     if kind in ("tuple", "list"):
-        items = [_unpack(v, tensors, keep, limit) for v in value]
+        items = [_unpack(v, tensors, keep) for v in value]
         return tuple(items) if kind == "tuple" else items
     if kind == "dict":
-        return {str(k): _unpack(v, tensors, keep, limit) for k, v in value}
+        return {str(k): _unpack(v, tensors, keep) for k, v in value}
     if kind == "float":
         return float(value)
     if kind == "complex":
@@ -172,28 +179,27 @@ def _unpack(spec: Any, tensors: list[Tensor], keep: Any, limit: int) -> Any:
     if kind == "device":
         return torch.device(value)
     if kind == "torch":
-        found = getattr(torch, value)
-        if isinstance(found, (torch.dtype, torch.layout, torch.memory_format)):
-            return found
+        return _CONSTANTS[value]
     raise Malformed(f"a value of the kind {str(kind)[:40]!r}")
 
 
-def _unpack_tensor(spec: dict[str, Any], tensors: list[Tensor], keep: Any, limit: int) -> Tensor:
+def _unpack_tensor(spec: dict[str, Any], tensors: list[Tensor | None], keep: Any) -> Tensor:
     if spec["tensor"] is None:
         dtype = _DTYPES[spec["dtype"]]
         t = torch.empty_strided(spec["shape"], spec["strides"], dtype=dtype, device="meta")
     else:
         index = spec["tensor"]
-        if index < 0:
-            raise Malformed("a tensor that was not sent")
-        t = tensors[index]
+        t = tensors[index] if index >= 0 else None
+        if t is None:
+            raise Malformed("a tensor that was not sent, or is used twice")
+        tensors[index] = None  # a short message must not become many large tensors
         if "complex" in spec:
             t = torch.view_as_complex(t).to(_DTYPES[spec["complex"]])
         if "strides" in spec:
             shape, strides = spec["shape"], spec["strides"]
-            span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True) if n)
-            if min(strides, default=0) < 0 or span > limit:
-                raise Malformed(f"a tensor that spans {span:,} elements")
+            span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+            if min(strides, default=0) < 0 or span != t.numel():
+                raise Malformed("a tensor whose elements do not lie side by side")
             t = torch.empty_strided(shape, strides, dtype=t.dtype).copy_(t)
     number = spec.get("name")
     return t if keep is None or number is None else keep(number, t)

@@ -45,15 +45,16 @@ class Counting:
 
     def answer(self, message: bytes) -> bytes:
         """Do one operation of the student's process; whatever is wrong with it is the answer."""
+        number = None
         try:
-            operation, args, kwargs = json.loads(message)
+            number, operation, args, kwargs = json.loads(message)
             value = self.do(operation, args, kwargs)
             name = self.name if operation != "read" else lambda t: None
-            answer = json.dumps({"value": describe(value, name)}).encode()
+            answer = json.dumps({"id": number, "value": describe(value, name)}).encode()
             if len(answer) > LARGEST_MESSAGE:
                 raise RuntimeError("the result is too large to be read")
         except BaseException as error:
-            text = {"error": type(error).__name__, "message": str(error)[:2000]}
+            text = {"id": number, "error": type(error).__name__, "message": str(error)[:2000]}
             answer = json.dumps(text).encode()
         return answer
 

@@ -6,6 +6,7 @@ the answers. There is nothing in it that would be worth forging.
 
 import contextlib
 import io
+import os
 import signal
 import socket
 import sys
@@ -177,6 +178,7 @@ class Kernel:
 
     def __init__(self, link: socket.socket, counter: socket.socket, shell: Shell, device: str):
         self.link, self.counter, self.shell, self.device = link, counter, shell, device
+        self.pid = os.getpid()
         self.objects: dict[int, Any] = {}
         self.arguments: dict[int, Tensor] = {}
         self.answers: list[Any] = []
@@ -197,6 +199,8 @@ class Kernel:
                 reply = getattr(self, f"do_{message['do']}")(message, tensors, out)
             except KeyboardInterrupt:
                 reply, out = {"interrupted": True}, []
+            if os.getpid() != self.pid:
+                os._exit(0)  # a cell that forked comes back twice; one of them has the link
             reply["id"] = message["id"]
             with _uninterrupted():
                 wire.send(self.link, reply, out)

@@ -57,6 +57,9 @@ class Proxy(Tensor):
 class Forwarding(TorchDispatchMode):
     """Sends every operation that is called while it is active to the counting process."""
 
+    asked = 0
+    """Questions of this process so far."""
+
     def __init__(self, link: socket.socket):
         super().__init__()
         self.link = link
@@ -80,11 +83,18 @@ class Forwarding(TorchDispatchMode):
         return self.ask("read", (proxy,), {})
 
     def ask(self, operation: str, args: tuple, kwargs: dict) -> Any:
-        message = json.dumps([operation, self.describe(args), self.describe(kwargs)]).encode()
+        Forwarding.asked += 1
+        asked = [Forwarding.asked, operation, self.describe(args), self.describe(kwargs)]
+        message = json.dumps(asked).encode()
         if len(message) > LARGEST_MESSAGE:
             raise RuntimeError(f"{operation} brings {len(message):,} bytes from outside torch")
         self.link.send(message)
-        answer = json.loads(self.link.recv(LARGEST_MESSAGE))
+        answer: dict[str, Any] = {}
+        while answer.get("id") != Forwarding.asked:  # answers to a call that was interrupted
+            received = self.link.recv(LARGEST_MESSAGE)
+            if not received:
+                raise RuntimeError("nothing counts any more")
+            answer = json.loads(received)
         if "error" in answer:
             raise _ERRORS.get(answer["error"], RuntimeError)(answer["message"])
         return undescribe(answer["value"], self.proxy)

@@ -8,6 +8,7 @@ student's (``inside.kernel``) and has no capability left, no way to new namespac
 /dev/shm of its own.
 """
 
+import contextlib
 import ctypes
 import gc
 import importlib.abc
@@ -36,6 +37,7 @@ _CLONE = {
 }
 _LAST_CAPABILITY = 63
 _STUDENT = 1000
+_LOOK_SECONDS = 0.05
 _MIB = 2**20
 
 # What honest numerical code has no use for and attacks on a kernel start with, or what would hold
@@ -157,6 +159,11 @@ def _count(counting: Any, link: socket.socket) -> None:
 
 def seal(limits: dict[str, Any], data_bytes: int) -> None:
     """Give up everything that a student's process must not have. Cannot be undone."""
+    limit(limits, data_bytes)
+    lock()
+
+
+def limit(limits: dict[str, Any], data_bytes: int) -> None:
     for which, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
@@ -168,6 +175,10 @@ def seal(limits: dict[str, Any], data_bytes: int) -> None:
         (resource.RLIMIT_CPU, int(limits["submission_seconds"]) * 2 + 60),
     ):
         resource.setrlimit(which, (value, value))
+
+
+def lock() -> None:
+    """No capability, and none of the kernel's calls that nothing here needs."""
     for capability in range(_LAST_CAPABILITY + 1):
         _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
@@ -285,31 +296,18 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
     from tutor.grading.inside.proxy import LARGEST_MESSAGE
 
     student.setblocking(False)
-    links, counting, ended, last = [judge, student], None, None, 0.0
-    while ended is None:
-        ready = select.select(links, [], [], 0.05)[0]
-        if time.monotonic() - last > 0.05:
-            last = time.monotonic()
+    counting, due = None, 0.0
+    while True:
+        ready = select.select([judge, student], [], [], _LOOK_SECONDS)[0]
+        start = time.monotonic()
+        if start > due:
             pid, status = os.waitpid(watch.init, os.WNOHANG)
             if pid:
-                ended = _ending(status)
-                break
+                return _report(judge, _ending(status))
             if watch.exceeded():
-                os.kill(watch.init, signal.SIGKILL)
-                os.waitpid(watch.init, 0)
-                ended = "memory"
-                break
-        if student in ready:
-            try:
-                message = student.recv(LARGEST_MESSAGE)
-                if not message:
-                    links.remove(student)
-                elif counting is not None:
-                    student.send(counting.answer(message))
-                else:
-                    student.send(b'{"error": "RuntimeError", "message": "nothing is counted now"}')
-            except OSError:
-                continue  # it does not read its answers
+                return _report(judge, "memory", watch.init)
+            # Many processes take long to look at: no more than a tenth of the time goes there.
+            due = time.monotonic() + max(_LOOK_SECONDS, 9 * (time.monotonic() - start))
         if judge in ready:
             try:
                 message, tensors = wire.receive(judge)
@@ -331,7 +329,28 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
             except Exception as error:  # a number that names no tensor; a tensor without end
                 reply, out = {"id": message["id"], "error": str(error)[:200]}, []
             wire.send(judge, reply, out)
-    wire.send(judge, {"ended": ended})
+        if student in ready:
+            with contextlib.suppress(OSError):  # it does not read its answers
+                message = student.recv(LARGEST_MESSAGE)
+                if not message:
+                    return _report(judge, "it closed its side", watch.init)
+                if counting is not None:
+                    student.send(counting.answer(message))
+
+
+def _report(judge: socket.socket, ending: str, init: int | None = None) -> None:
+    """Tell the judge how the student's process ended; end ``init`` before."""
+    from tutor.grading import wire
+
+    if init is not None and ending != "memory":
+        time.sleep(_LOOK_SECONDS)  # who closes everything is about to exit, as a rule
+        pid, status = os.waitpid(init, os.WNOHANG)
+        if pid:
+            init, ending = None, _ending(status)
+    if init is not None:
+        os.kill(init, signal.SIGKILL)
+        os.waitpid(init, 0)
+    wire.send(judge, {"ended": ending})
 
 
 def _ending(status: int) -> str:
@@ -366,9 +385,8 @@ def become_pair(
     close_all_but({0, 1, 2, judge.fileno(), counts.fileno(), proc})
     watch = Watch(proc, child, limits["memory_mebibytes"] * _MIB)
     if order["sandboxed"]:
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        limit = data + limits["memory_mebibytes"] * _MIB
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit if hard < 0 else min(limit, hard)))
+        limit(limits, data)
+        lock()
     wire.send(judge, {"student": child})
     keep_watch(judge, counts, watch)
 

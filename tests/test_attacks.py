@@ -1,0 +1,115 @@
+"""Every submission of the corpus, graded by nbgrader's command and by ours: its verdict, and what
+it must not have read, changed or reached."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.attacks import SUBMISSIONS, stock  # noqa: E402
+from tests.attacks.corpus import FULL, NOTHING, Work  # noqa: E402
+from tests.attacks.runners import Pass, faults, graded  # noqa: E402
+
+FORGERIES = [name for name, s in SUBMISSIONS.items() if s.forges]
+
+
+@pytest.fixture(scope="session", params=["nbgrader", "tutor"])
+def result(request) -> Pass:
+    return graded(request.param)
+
+
+# The corpus itself
+
+
+def test_corpus_is_large_and_has_every_kind():
+    kinds = {s.kind for s in SUBMISSIONS.values()}
+    assert kinds == {"forging", "cost", "reading", "files", "exhaustion", "broken", "honest"}
+    assert len(SUBMISSIONS) >= 90
+
+
+def test_names_of_students_differ_and_can_be_told_apart():
+    students = [s.student for s in SUBMISSIONS.values()]
+    assert len(set(map(str.casefold, students))) == len(students)
+
+
+@pytest.mark.parametrize("name", SUBMISSIONS)
+def test_builder_writes_something_and_not_what_all_solved_writes(name, tmp_path):
+    SUBMISSIONS[name].work().to(tmp_path / "x")
+    Work().to(tmp_path / "solved")
+    mine, solved = (
+        {
+            str(p.relative_to(f)): p.read_bytes() if p.is_file() and not p.is_symlink() else b""
+            for p in f.rglob("*")
+        }
+        for f in (tmp_path / "x", tmp_path / "solved")
+    )
+    plain = {"all_solved", "name_with_quotes"}
+    assert (mine == solved) == (name in plain)
+
+
+def test_no_submission_is_expected_to_get_more_than_there_is():
+    for s in SUBMISSIONS.values():
+        assert set(s.points) == set(FULL)
+        for name, points in s.points.items():
+            assert isinstance(points, int | float) is False or 0 <= points <= FULL[name]
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forgery_wins_points_from_a_check_in_its_own_process(name):
+    """So these attacks are real: only the place of the check defeats them."""
+    submission = SUBMISSIONS[name]
+    won, right = stock.points(submission), submission.points[submission.forges]
+    assert won > 3 and won != right
+
+
+# The verdicts
+
+
+@pytest.mark.parametrize("name", SUBMISSIONS)
+def test_verdict(name, result):
+    found = faults(SUBMISSIONS[name], result.verdicts[name])
+    assert not found, f"{SUBMISSIONS[name].tries}\n" + "\n".join(found)
+
+
+def test_everybody_has_a_grade_and_who_has_none_of_the_points_a_reason(result):
+    silent = [n for n, v in result.verdicts.items() if v.points is None]
+    unexplained = [n for n, v in result.verdicts.items() if v.points == NOTHING and not v.told]
+    assert not silent and not unexplained
+
+
+def test_the_run_ends_well(result):
+    assert result.exit_status == 0, result.log[-3000:]
+
+
+def test_nothing_outside_was_read(result):
+    assert not result.leaks
+
+
+def test_nothing_outside_was_changed_and_nothing_is_left_running(result):
+    assert not result.damage
+
+
+def test_nobody_reached_the_network(result):
+    assert not result.connections
+
+
+def test_no_page_runs_a_students_script(result):
+    assert not result.scripts
+
+
+def test_the_grader_itself_takes_no_more_than_a_few_gigabytes(result):
+    assert 0 < result.peak_mebibytes < 4096
+
+
+def test_passes_can_be_repeated_from_the_command_line():
+    usage = subprocess.run(
+        [sys.executable, "-m", "tests.attacks", "--passes", "2", "--runner", "direct",
+         "all_solved", "imports_the_reference"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert usage.returncode == 0, usage.stdout + usage.stderr
+    assert "2 passes, the same verdicts" in usage.stdout
