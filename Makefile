@@ -18,7 +18,7 @@ SOLUTIONS := $(wildcard solutions/*/*.md)
 NOTEBOOKS := $(SOLUTIONS:.md=.ipynb)
 EXERCISES := $(or $(NOTEBOOKS:solutions/%=exercises/%),$(wildcard exercises/*/*.ipynb))
 REFERENCE := $(wildcard tutor/*.py tutor/checks/*.py)
-GRADING := nbgrader_config.py $(wildcard tutor/grading/*.py)
+GRADING := nbgrader_config.py $(wildcard tutor/grading/*.py tutor/grading/*/*.py)
 PAGES := _config.yml _toc.yml $(wildcard book/* book/*/* benchmarks/* benchmarks/*/*)
 
 # $(call try,command,what to do next if it fails). No commas in either: make splits at them.
@@ -34,7 +34,7 @@ course: $(BOOK) $(CLASS) ## installs everything, makes the exercises, builds the
 	  'Grades' _build/class/grades.csv 'Class report' $(CLASS) 'Feedback' _build/class/feedback/
 
 .PHONY: test
-test: check $(BOOK) $(CLASS) $(NOTEBOOKS) chromium ## the tests of all that
+test: check $(BOOK) $(CLASS) $(NOTEBOOKS) bubblewrap chromium postgresql ## the tests of all that
 	python -m pytest $(ARGS)
 	python -m pytest --nbval-lax -q $(NOTEBOOKS)
 	# The shapes in the signatures, checked in every call that is not meant to be refused.
@@ -64,8 +64,8 @@ release: $(INSTALLED) solutions-here ## makes the student notebooks in exercises
 	python -m tutor.grading.release
 
 .PHONY: grade
-grade: release ## grades what lies in submitted/, with feedback, grades.csv and report.html
-	python -m tutor.grading.grade $(ARGS)
+grade: release bubblewrap ## grades what lies in submitted/, with feedback, grades.csv and report.html
+	python -m tutor.grading.cli grade $(ARGS)
 
 .PHONY: bundle
 bundle: release ## an archive of the course without solutions, in dist/
@@ -81,6 +81,10 @@ check: $(INSTALLED) solutions-here ## format, lint, spelling, and whether exerci
 .PHONY: mutants
 mutants: $(INSTALLED) ## mutation testing of the checks
 	python -m tests.mutants
+
+.PHONY: attacks
+attacks: $(INSTALLED) bubblewrap ## twenty times the hostile submissions, whose verdicts must not differ
+	python -m tests.attacks --passes 20
 
 .PHONY: clean
 clean: ## removes what was built, and nothing else
@@ -109,9 +113,9 @@ $(BOOK): $(INSTALLED) $(PAGES) $(REFERENCE) $(EXERCISES)
 	  The messages above name the page and its line. Mend it and run `make book` again.)
 	@touch $@
 
-$(CLASS): $(INSTALLED) $(SOLUTIONS) $(EXERCISES) $(REFERENCE) $(GRADING)
+$(CLASS): $(INSTALLED) $(SOLUTIONS) $(EXERCISES) $(REFERENCE) $(GRADING) | bubblewrap
 	python -m tutor.grading.sample_class
-	$(call try,python -m tutor.grading.grade --folder _build/class,\
+	$(call try,python -m tutor.grading.cli grade --submitted _build/class/submitted,\
 	  The messages above say what could not be graded.)
 
 .PHONY: solutions-here
@@ -119,11 +123,21 @@ solutions-here:
 	@test -n "$(SOLUTIONS)" || { echo 'This copy of the course has no solutions/:' \
 	  '`make lab` and `make book` are for you.' >&2; exit 1; }
 
+# $(call debian,test whether it is here,package,what it is for). No commas in any of them.
 SUDO = $$(test "$$(id -u)" = 0 || echo sudo -n)
+debian = @{ $(1); } >/dev/null 2>&1 || \
+  { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends $(2); } || \
+  { echo '$(3): install $(2) and run this again.' >&2; exit 1; }
+
+.PHONY: bubblewrap
+bubblewrap:
+	$(call debian,command -v bwrap,bubblewrap libseccomp2,Notebooks are graded in a sandbox)
+
 .PHONY: chromium
 chromium:
-	@for browser in chromium chromium-browser google-chrome; do \
-	  command -v $$browser >/dev/null && exit 0; done; \
-	  $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends chromium || \
-	  { echo 'The tests look at the book in a browser: install Chromium, then run this again.' >&2; \
-	  exit 1; }
+	$(call debian,command -v chromium || command -v chromium-browser || command -v google-chrome,\
+	  chromium,The tests look at the book in a browser)
+
+.PHONY: postgresql
+postgresql:
+	$(call debian,ls /usr/lib/postgresql/*/bin/postgres,postgresql,The tests grade into PostgreSQL)

@@ -1,23 +1,16 @@
-"""The sample class, graded by stock nbgrader: grades, feedback, class report."""
+"""The sample class, graded by ``tutor grade``: grades, feedback, class report."""
 
 import csv
 import html
-import os
 import re
-import shutil
 from html.parser import HTMLParser
-from pathlib import Path
 
-import nbformat
 import pytest
-from nbgrader.api import Gradebook
-from nbgrader.preprocessors import IgnorePattern
-from nbgrader.utils import determine_grade
-from traitlets.config.loader import PyFileConfigLoader
 
 from tutor.checks import EXERCISES
-from tutor.grading import class_report, grade
+from tutor.grading import class_report
 from tutor.grading.class_report import Chapter, Submission, render
+from tutor.grading.gradebook import open_gradebook
 from tutor.grading.sample_class import (
     CHAPTER,
     FIRST_HALF,
@@ -28,7 +21,6 @@ from tutor.grading.sample_class import (
     students,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
 FULL = {name: float(e.total) for name, e in EXERCISES.items()}
 NONE = dict.fromkeys(EXERCISES, 0.0)
 
@@ -36,7 +28,7 @@ NONE = dict.fromkeys(EXERCISES, 0.0)
 @pytest.fixture(scope="session")
 def grades(sample_class) -> dict[str, dict[str, float]]:
     """Points by student and exercise, from nbgrader's gradebook."""
-    with Gradebook(f"sqlite:///{sample_class / 'gradebook.db'}") as gradebook:
+    with open_gradebook(f"sqlite:///{sample_class / 'gradebook.db'}") as gradebook:
         return {
             s.student.id: {g.name: g.score for n in s.notebooks for g in n.grades}
             for s in gradebook.find_assignment(CHAPTER).submissions
@@ -91,7 +83,7 @@ def test_every_trap_costs_points_where_it_stands_and_none_before(grades):
 
 def test_late_work_keeps_its_points_and_is_known_to_be_late(sample_class, grades):
     assert grades["tomoko"] == FULL
-    with Gradebook(f"sqlite:///{sample_class / 'gradebook.db'}") as gradebook:
+    with open_gradebook(f"sqlite:///{sample_class / 'gradebook.db'}") as gradebook:
         late = {
             s.student.id
             for s in gradebook.find_assignment(CHAPTER).submissions
@@ -104,17 +96,6 @@ def test_exported_grades_hold_everybody(sample_class, grades):
     rows = list(csv.DictReader((sample_class / "grades.csv").open()))
     exported = {r["student_id"]: float(r["score"]) for r in rows}
     assert exported == {name: sum(points.values()) for name, points in grades.items()} | {"uri": 0}
-
-
-def test_a_warning_costs_no_points():
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
-    warned = nbformat.v4.new_output("stream", name="stderr", text="UserWarning: careful\n")
-    points = nbformat.v4.new_output("execute_result", data={"text/plain": "5.0"})
-    cell = nbformat.v4.new_code_cell("check(padding_mask)", outputs=[warned, points])
-    cell.metadata["nbgrader"] = {"grade": True, "points": 5, "grade_id": "padding_mask"}
-    assert determine_grade(cell) == (0, 5)
-    cell, _ = IgnorePattern(config=config).preprocess_cell(cell, {}, 0)
-    assert determine_grade(cell) == (5, 5)
 
 
 # Feedback
@@ -206,30 +187,9 @@ def test_distribution_counts_students_by_points():
 
 
 def test_report_of_an_empty_gradebook_says_so(tmp_path):
-    with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}"):
+    with open_gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}"):
         pass
     assert "no exercise yet" in class_report.write(tmp_path).read_text("utf-8")
-
-
-# make grade
-
-
-def test_nothing_to_grade_says_where_to_put_notebooks(tmp_path):
-    message = r"nothing to grade.*submitted/<student>/<chapter>.*03_attention/attention\.ipynb"
-    with pytest.raises(FileNotFoundError, match=f"(?s){message}"):
-        grade.grade(tmp_path)
-    assert grade.main(["--folder", str(tmp_path)]) == 1
-
-
-def test_submission_is_graded_again_only_after_a_change(sample_class, tmp_path):
-    for step in ("submitted", "autograded"):
-        shutil.copytree(sample_class / step / "amara", tmp_path / step / "amara")
-    graded = tmp_path / "autograded" / "amara" / CHAPTER / "attention.ipynb"
-    submission = tmp_path / "submitted" / "amara" / CHAPTER
-    assert not grade._outdated(submission, tmp_path)
-    later = graded.stat().st_mtime + 1
-    os.utime(submission / "attention.ipynb", (later, later))
-    assert grade._outdated(submission, tmp_path)
 
 
 # The sample class

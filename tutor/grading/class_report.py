@@ -1,7 +1,8 @@
 """What a class knows and what it has misunderstood, as one HTML page: report.html.
 
-Scores come from nbgrader's gradebook (so with late penalties and manual grades), traps and errors
-from the outputs of the autograded notebooks. The page names students: it is the instructor's.
+Scores come from nbgrader's gradebook (so with late penalties and manual grades), all else from the
+autograded notebooks: traps and errors from their outputs, times, limits and what could not be read
+from their metadata. The page names students: it is the instructor's.
 """
 
 import statistics
@@ -15,9 +16,12 @@ import jinja2
 import nbformat
 from markupsafe import Markup
 from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.utils import is_grade
+from nbgrader.utils import is_grade, is_solution
 
 from tutor.checks.report import MIME
+from tutor.grading import similarity
+from tutor.grading.gradebook import open_gradebook
+from tutor.grading.similarity import Pair
 
 FAR_BELOW = 0.5
 """Of the class's median: who has less is listed among those who need a look."""
@@ -38,6 +42,14 @@ class Submission:
     """Exercise, and the trap's name, misconception and section."""
     problems: list[str] = field(default_factory=list)
     """Reasons to look at the submission, one sentence each."""
+    unreadable: list[str] = field(default_factory=list)
+    """Why the notebook, or a part of it, could not be graded."""
+    limits: list[str] = field(default_factory=list)
+    """Of time, memory and so on, that it broke."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By exercise: its cells and its check."""
+    written: dict[str, str] = field(default_factory=dict)
+    """By exercise: what the student wrote."""
 
     @property
     def label(self) -> str:
@@ -50,6 +62,7 @@ class Chapter:
     exercises: dict[str, float]
     """Points possible, by exercise."""
     submissions: list[Submission]
+    similar: list[Pair] = field(default_factory=list)
 
     @property
     def possible(self) -> float:
@@ -85,12 +98,30 @@ class Chapter:
         keys = sorted(who, key=lambda k: (-len(who[k]), order.index(k[0])))
         return [(k[0], trap_of[k], who[k]) for k in keys]
 
+    def times(self) -> list[tuple[str, float, float, str]]:
+        """Exercise, median seconds, most seconds, and whose they are."""
+        rows = []
+        for exercise in self.exercises:
+            times = [
+                (s.seconds[exercise], s.label) for s in self.submissions if exercise in s.seconds
+            ]
+            if times:
+                rows.append((exercise, statistics.median(t for t, _ in times), *max(times)))
+        return rows
+
+    def label(self, student: str) -> str:
+        return next((s.label for s in self.submissions if s.student == student), student)
+
     def needs_a_look(self) -> list[tuple[Submission, list[str]]]:
         found = []
         for s in self.submissions:
             reasons = list(s.problems)
             if s.late:
                 reasons.insert(0, f"{_duration(s.late)} late")
+            if s.unreadable:
+                reasons.append("see “Could not be graded”")
+            if s.limits:
+                reasons.append("see “Limits”")
             if s.scores and not any(s.scores.values()):
                 reasons.append("no points at all")
             elif s.scores and s.total < FAR_BELOW * self.median:
@@ -100,10 +131,10 @@ class Chapter:
         return found
 
 
-def collect(folder: Path) -> list[Chapter]:
+def collect(folder: Path, url: str = "") -> list[Chapter]:
     """Everything that the gradebook and the autograded notebooks in ``folder`` know."""
     chapters = []
-    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as gradebook:
+    with open_gradebook(url or f"sqlite:///{folder / 'gradebook.db'}") as gradebook:
         students = sorted(gradebook.students, key=lambda s: s.id)
         for assignment in sorted(gradebook.assignments, key=lambda a: a.name):
             # The source cells, unlike the grade cells, know their order.
@@ -117,7 +148,13 @@ def collect(folder: Path) -> list[Chapter]:
             rows = [_submission(gradebook, folder, assignment.name, s) for s in students]
             for row in filter(lambda r: r.scores, rows):
                 row.scores = {name: row.scores.get(name, 0.0) for name in exercises}
-            chapters.append(Chapter(assignment.name, exercises, rows))
+            written = {r.student: r.written for r in rows if r.written}
+            similar = [
+                pair
+                for notebook in assignment.notebooks
+                for pair in similarity.pairs(assignment.name, notebook.name, written)
+            ]
+            chapters.append(Chapter(assignment.name, exercises, rows, similar))
     return chapters
 
 
@@ -136,8 +173,10 @@ def _submission(gradebook: Gradebook, folder: Path, chapter: str, student: Any) 
             row.problems.append(f"{notebook.name}.ipynb is missing or could not be graded")
             continue
         row.scores |= {grade.name: grade.score for grade in notebook.grades}
-        nb = nbformat.read(path, as_version=4)
+        # Ours: without nbformat's validation, which takes longer than everything else here.
+        nb = nbformat.v4.reads(path.read_text(encoding="utf-8"))
         _read_outputs(nb, row)
+        _read_facts(nb, row)
         present = {c.metadata.get("nbgrader", {}).get("grade_id") for c in nb.cells}
         for grade in notebook.grades:
             if grade.name not in present:
@@ -165,6 +204,20 @@ def _read_outputs(nb: nbformat.NotebookNode, row: Submission) -> None:
             row.problems.append(f"{name}: its check said nothing")
 
 
+def _read_facts(nb: nbformat.NotebookNode, row: Submission) -> None:
+    about = nb.metadata.get("tutor", {})
+    row.unreadable += about.get("problems", [])
+    row.limits += about.get("limits", [])
+    row.seconds |= about.get("seconds", {})
+    for cell in nb.cells:
+        own = cell.metadata.get("tutor", {}).get("added_after")
+        if is_solution(cell):
+            own = cell.metadata.nbgrader.grade_id
+        if own and cell.source.strip():
+            name = own.removesuffix("-solution")
+            row.written[name] = "\n\n".join(filter(None, (row.written.get(name), cell.source)))
+
+
 def _blames_another(report: dict[str, Any]) -> bool:
     """Whether an earlier function of the student's is at fault: its own report counts the trap."""
     return any(note.startswith("It calls your ") for note in report["notes"])
@@ -190,9 +243,9 @@ def render(chapters: list[Chapter]) -> str:
     return environment.from_string(PAGE).render(chapters=chapters)
 
 
-def write(folder: Path) -> Path:
+def write(folder: Path, url: str = "") -> Path:
     page = folder / "report.html"
-    page.write_text(render(collect(folder)), encoding="utf-8")
+    page.write_text(render(collect(folder, url)), encoding="utf-8")
     return page
 
 
@@ -243,6 +296,31 @@ median {{ chapter.median | points }} of {{ chapter.possible | points }} points.<
 {% endfor %}
 </ul>
 
+{% for title, attribute in (("Could not be graded", "unreadable"), ("Limits", "limits")) %}
+{% set found = chapter.submissions | selectattr(attribute) | list %}
+{% if found %}
+<h3>{{ title }}</h3>
+<ul class="cards {{ attribute }}">
+{% for s in found %}
+<li><b>{{ s.label }}</b>: {{ s[attribute] | join(" ") }}</li>
+{% endfor %}
+</ul>
+{% endif %}
+{% endfor %}
+
+{% if chapter.similar %}
+<h3>Solutions that are alike</h3>
+<p>These agree in more than chance explains, names of variables aside or to the letter, with the
+reference solution and what few lines allow taken out. It is a reason to lay two notebooks side by
+side, and no proof of anything.</p>
+<ul class="cards similar">
+{% for pair in chapter.similar %}
+<li><b>{{ chapter.label(pair.students[0]) }}</b> and
+<b>{{ chapter.label(pair.students[1]) }}</b>: {{ pair.exercises | join(", ") }}</li>
+{% endfor %}
+</ul>
+{% endif %}
+
 <h3>Which traps the class fell into</h3>
 <ul class="cards traps">
 {% for exercise, trap, who in chapter.traps() %}
@@ -278,6 +356,19 @@ mean {{ chapter.mean(exercise) | points }} of {{ possible | points }}</figcaptio
 </figure>
 {% endfor %}
 </div>
+
+{% if chapter.times() %}
+<h3>Time by exercise</h3>
+<div class="wide" tabindex="0">
+<table class="times">
+<thead><tr><th>Exercise</th><th>median</th><th>most</th><th>whose</th></tr></thead>
+{% for exercise, median, most, whose in chapter.times() %}
+<tr><td>{{ exercise | broken }}</td><td>{{ "%.2f" | format(median) }} s</td>
+<td>{{ "%.2f" | format(most) }} s</td><td>{{ whose }}</td></tr>
+{% endfor %}
+</table>
+</div>
+{% endif %}
 
 <h3>Every student</h3>
 <div class="wide" tabindex="0">

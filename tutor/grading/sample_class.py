@@ -14,11 +14,11 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from nbgrader.api import Gradebook
 from nbgrader.utils import is_solution
 
 from tutor.checks import EXERCISES, judge
 from tutor.checks.exercise import Trap
+from tutor.grading.gradebook import open_gradebook
 from tutor.grading.release import ROOT
 
 CHAPTER = "03_attention"
@@ -132,7 +132,7 @@ def make(folder: Path = FOLDER) -> None:
         place.mkdir(parents=True)
         nbformat.write(nb, place / f"{NOTEBOOK}.ipynb")
         (place / "timestamp.txt").write_text(student.timestamp + "\n", encoding="utf-8")
-    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as gradebook:
+    with open_gradebook(f"sqlite:///{folder / 'gradebook.db'}") as gradebook:
         gradebook.update_or_create_assignment(CHAPTER, duedate=DUE)
         for student in students():
             gradebook.update_or_create_student(student.id, first_name=student.name)

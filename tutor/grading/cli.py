@@ -1,0 +1,358 @@
+"""The ``tutor`` command: grade a class, check a notebook, see how far one has come."""
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tutor.grading.release import ROOT
+
+# Imported where they are used: a student who checks a notebook needs no Dask and no gradebook.
+if TYPE_CHECKING:
+    from tutor.grading.batch import ClassFolder, Outcome
+
+GRADE = """Grade what lies in submitted/<student>/<chapter>/<notebook>.ipynb and write, beside
+submitted/, the gradebook, autograded/, feedback/, grades.csv and the class report, report.html.
+What was graded before and has not changed is not graded again, so a run that was stopped, even by
+force, goes on where it stopped when you type the same command."""
+
+CLUSTERS = """on a cluster:
+  `dask scheduler`, and on each machine `dask worker ADDRESS --nworkers auto --nthreads 1`; then
+  --scheduler ADDRESS. With Slurm (dask-jobqueue), and in the same way with dask_gateway's
+  Gateway().new_cluster(), from Python:
+
+    from dask_jobqueue import SLURMCluster
+    from tutor.grading.cli import main
+    cluster = SLURMCluster(cores=1, memory="8GB", walltime="02:00:00")
+    cluster.scale(20)
+    main(["grade", "03_attention"], scheduler=cluster)
+
+  Workers need this course at the same version, its packages, bubblewrap, and the secret that the
+  hidden cases are drawn from (TUTOR_GRADING_SECRET, or .grading-secret in the course's folder).
+  Submissions are sent to them: they need not share a disk. Whoever reaches the scheduler's port
+  can run code in your name: on a network that you share, set Dask's TLS (distributed.comm.tls)."""
+
+
+def main(argv: list[str] | None = None, **replaced: Any) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        return {"grade": grade, "check": check, "status": status}[arguments.command](
+            arguments, **replaced
+        )
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tutor", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    grade = commands.add_parser(
+        "grade",
+        description=GRADE,
+        epilog=CLUSTERS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="grade a class",
+    )
+    grade.add_argument("chapter", nargs="*", help="such as 03_attention; default: all in submitted")
+    grade.add_argument(
+        "--submitted", type=Path, metavar="DIR", help="default: submitted/ in the course's folder"
+    )
+    where = grade.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, metavar="N", help="processes here; default: cores")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, see below")
+    grade.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    grade.add_argument("--again", action="store_true", help="also what was graded before")
+    grade.add_argument("--json", action="store_true", help="one object a submission, to stdout")
+    grade.add_argument(
+        "--db", metavar="URL", default="", help="gradebook, such as postgresql://user@host/name"
+    )
+    grade.add_argument(
+        "--format", choices=("canvas", "moodle"), help="also write the grades for its import"
+    )
+    grade.add_argument(
+        "--trust-the-class",
+        action="store_true",
+        help="no sandbox: students' code may then read and change all that you can, also grades",
+    )
+
+    check = commands.add_parser(
+        "check", help="run a notebook and its checks", description="Run a notebook from the first "
+        "cell to the last in a fresh process, as you are, and print what its checks say. The file "
+        "is not changed. The exit code is 0 if every exercise has full marks."
+    )  # fmt: skip
+    check.add_argument("notebook", type=Path)
+
+    status = commands.add_parser(
+        "status", help="points so far in all chapters", description="Points so far, as your checks "
+        "said them when the notebooks were last saved: nothing is run, so it is quick and shows "
+        "what you last saw. “check again” marks a solution that ran after its check."
+    )  # fmt: skip
+    status.add_argument("folder", type=Path, nargs="?", default=ROOT / "work")
+    return parser
+
+
+# tutor grade
+
+
+def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None) -> int:
+    """``scheduler`` may be a Dask cluster itself, which brings its own credentials."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from tutor.grading import batch, class_report, exports
+
+    if arguments.workers is not None and arguments.workers < 1:
+        print("--workers takes a number of processes, 1 or more.", file=sys.stderr)
+        return 2
+    submitted = (arguments.submitted or ROOT / "submitted").resolve()
+    place = batch.ClassFolder(submitted.parent, _url(arguments, submitted), submitted.name)
+    chapters = arguments.chapter or place.chapters()
+    options = {n: getattr(arguments, n) for n in ("workers", "scheduler", "device", "again")}
+    options["scheduler"] = scheduler or arguments.scheduler
+    options["make"] = make or (batch.trusting if arguments.trust_the_class else batch.sandboxed)
+    problems = place.strays()
+    show = _Json() if arguments.json else _Live() if sys.stderr.isatty() else _Plain()
+    if arguments.trust_the_class:
+        show.say("Without a sandbox: what you grade may read and change all that you can.")
+    try:
+        if unknown := sorted(set(chapters) - set(batch.chapters())):
+            known = ", ".join(batch.chapters())
+            raise batch.CannotGrade(f"There is no chapter {unknown[0]}; there are: {known}.")
+        if not any(place.students(chapter) for chapter in chapters):
+            raise batch.CannotGrade(_nothing(place, chapters or list(batch.chapters())))
+        for chapter in chapters:
+            run = batch.Run(place, chapter, **options)
+            with show.chapter(chapter, len(run.students)):
+                for outcome in run:
+                    show.outcome(outcome)
+            problems += run.problems
+        written = exports.write(place.folder, place.database, arguments.format)
+        written.append(class_report.write(place.folder, place.database))
+    except (batch.CannotGrade, SQLAlchemyError, OSError, TimeoutError) as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    show.end(place.folder, [p.name for p in written])
+    return int(bool(problems) or show.failed > 0)
+
+
+def _url(arguments: argparse.Namespace, submitted: Path) -> str:
+    """``--db``; in the course's own folder, what ``nbgrader_config.py`` says."""
+    from tutor.grading.gradebook import settings
+
+    if arguments.db or submitted.parent != ROOT:
+        return arguments.db
+    return settings().CourseDirectory.get("db_url", "")
+
+
+def _nothing(place: "ClassFolder", chapters: list[str]) -> str:
+    from tutor.grading import batch
+
+    chapter = chapters[0]
+    folder = place.folder / place.submitted
+    return (
+        f"There is nothing to grade in {folder}. Put each student's notebook there as\n"
+        f"    {folder}/<student>/<chapter>/<notebook>.ipynb\n"
+        f"such as {folder}/ada/{chapter}/{batch.chapters()[chapter]}.ipynb, and run this again."
+    )
+
+
+class _Plain:
+    """A line when something needs one: for logs."""
+
+    def __init__(self):
+        self.graded = self.unchanged = self.failed = 0
+
+    @contextlib.contextmanager
+    def chapter(self, name: str, submissions: int) -> Iterator[None]:
+        self.say(f"{name}: {submissions} submissions")
+        yield
+
+    def outcome(self, outcome: "Outcome") -> None:
+        self.graded += outcome.graded and not outcome.failed
+        self.unchanged += not outcome.graded
+        self.failed += outcome.failed
+        for sentence in (*outcome.problems, *outcome.limits):
+            self.say(f"{outcome.student}, {outcome.chapter}: {sentence}")
+
+    def end(self, folder: Path, files: list[str]) -> None:
+        failed = f", {self.failed} could not be" * bool(self.failed)
+        self.say(f"{self.graded} graded, {self.unchanged} unchanged{failed}.")
+        self.say(f"In {folder}: {', '.join(files)}, feedback/.")
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stdout, flush=True)
+
+
+class _Json(_Plain):
+    """Objects on stdout, one a line; what people read goes to stderr."""
+
+    def outcome(self, outcome: "Outcome") -> None:
+        super().outcome(outcome)
+        print(json.dumps(asdict(outcome)), flush=True)
+
+    def end(self, folder: Path, files: list[str]) -> None:
+        counts = {"graded": self.graded, "unchanged": self.unchanged, "failed": self.failed}
+        print(json.dumps({"summary": {**counts, "folder": str(folder), "files": files}}))
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class _Live(_Plain):
+    """A bar with what is done, failed and left, the rate and the time left."""
+
+    @contextlib.contextmanager
+    def chapter(self, name: str, submissions: int) -> Iterator[None]:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f} done, {task.fields[failed]} failed,"),
+            TextColumn("{task.fields[left]} left; {task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as self.progress:
+            self.left = submissions
+            fields = {"failed": 0, "left": submissions, "rate": "starting"}
+            self.task = self.progress.add_task(name, total=submissions, **fields)
+            yield
+
+    def outcome(self, outcome: "Outcome") -> None:
+        super().outcome(outcome)
+        self.left -= 1
+        speed = self.progress.tasks[-1].speed
+        rate = f"{60 * speed:.0f} a minute" if speed else "starting"
+        self.progress.update(self.task, advance=1, failed=self.failed, left=self.left, rate=rate)
+
+
+# tutor check, tutor status
+
+
+def check(arguments: argparse.Namespace) -> int:
+    import nbformat
+    from nbclient import NotebookClient
+    from nbgrader.utils import is_grade
+    from traitlets.config import Config
+
+    from tutor.checks.report import MIME
+    from tutor.grading.release import read
+
+    path = arguments.notebook
+    if not path.is_file():
+        print(f"There is no {path}.", file=sys.stderr)
+        return 2
+    nb = read(path)
+    if nb is None:
+        print(f"{path} is no notebook that can be read.", file=sys.stderr)
+        return 2
+    nb = nbformat.v4.upgrade(nb)
+    place = {"metadata": {"path": str(path.resolve().parent)}}
+    with tempfile.TemporaryDirectory() as folder:
+        # TCP would be open to the machine's other users.
+        kernel = {"transport": "ipc", "ip": f"{folder}/kernel"}
+        config = Config({"KernelManager": kernel})
+        NotebookClient(nb, allow_errors=True, resources=place, config=config).execute()
+    console, passed = Console(highlight=False, soft_wrap=True), True
+    for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            if MIME in output.get("data", {}):
+                console.print(_coloured(output.data["text/plain"]), end="\n\n")
+            elif output.output_type == "error" and not is_grade(cell):
+                name = cell.metadata.get("nbgrader", {}).get("grade_id", "one of your cells")
+                console.print(Text(f"{name}: {output.ename}: {output.evalue}\n", style="red"))
+    exercises = _exercises(nb)
+    for name, (points, possible, _) in exercises.items():
+        passed &= points == possible
+        if points is None:
+            console.print(Text(f"{name}: its check said nothing", style="red"))
+    total = sum(points or 0 for points, _, _ in exercises.values())
+    possible = sum(possible for _, possible, _ in exercises.values())
+    if exercises:
+        console.print(f"{total:g} of {possible:g} points")
+    else:
+        console.print(f"{path} holds no exercise.")
+    return 0 if exercises and passed else 1
+
+
+def _coloured(report: str) -> Text:
+    text = Text()
+    for line in report.splitlines():
+        mark = line.strip()[:1]
+        style = {"✓": "green", "✗": "red"}.get(mark, "bold" if line[:1].strip() else "")
+        text.append(line + "\n", style)
+    text.right_crop(1)
+    return text
+
+
+def status(arguments: argparse.Namespace) -> int:
+    from tutor.grading.release import read
+
+    folder = arguments.folder
+    paths = sorted(folder.glob("*/*.ipynb")) if folder.is_dir() else []
+    paths = [p for p in paths if (ROOT / "exercises" / p.parent.name / p.name).exists()]
+    if not paths:
+        print(f"There are no exercises in {folder}: `make lab` puts them into work/.")
+        return 1
+    table = Table(box=None, pad_edge=False)
+    for column, side in (
+        ("chapter", "left"),
+        ("exercise", "left"),
+        ("points", "right"),
+        ("", "left"),
+    ):
+        table.add_column(column, justify=side, no_wrap=True)
+    total = everything = 0.0
+    for path in paths:
+        nb = read(path)
+        if nb is None:
+            table.add_row(path.parent.name, path.name, "", Text("cannot be read", "red"))
+            continue
+        chapter = path.parent.name
+        for name, (points, possible, state) in _exercises(nb).items():
+            total, everything = total + (points or 0), everything + possible
+            shown = f"{'–' if points is None else f'{points:g}'} of {possible:g}"
+            style = "green" if points == possible else ""
+            table.add_row(chapter, name, Text(shown, style), state)
+            chapter = ""
+    table.add_section()
+    table.add_row("together", "", f"{total:g} of {everything:g}", "")
+    Console().print(table)
+    return 0
+
+
+def _exercises(nb: Any) -> dict[str, tuple[float | None, float, str]]:
+    """Points, points possible and, in words, where the student stands, by exercise."""
+    from nbgrader.utils import compute_checksum, determine_grade, is_grade, is_solution
+
+    solutions = {c.metadata.nbgrader.grade_id: c for c in nb.cells if is_solution(c)}
+    found = {}
+    for cell in filter(is_grade, nb.cells):
+        name = cell.metadata.nbgrader.grade_id
+        points, possible = determine_grade(cell)
+        solution = solutions.get(f"{name}-solution")
+        state = ""
+        if not cell.outputs:
+            points, state = None, "not checked yet"
+        elif solution and (solution.execution_count or 0) > (cell.execution_count or 0):
+            state = "check again"
+        if solution and solution.metadata.nbgrader.get("checksum") == compute_checksum(solution):
+            points, state = None, "untouched"
+        found[name] = (points, possible, state)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
