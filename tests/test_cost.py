@@ -190,3 +190,35 @@ def test_autograd_is_seen_where_it_is_forbidden(draw, function):
     assert "autograd" in called
     assert "autograd" not in cost_of(lambda a: a.exp(), draw(M, N), forbid_autograd=True).called
     assert "autograd" not in cost_of(function, draw(M, N)).called
+
+
+# What a call may learn, and what may be in it
+
+
+def test_reading_the_bits_of_a_number_is_reading_it():
+    x = torch.randn(3, 5, dtype=torch.float64)
+    assert cost_of(lambda x: x * x.view(torch.int64)[0, 0].item(), x).outside
+    assert cost_of(lambda x: x * int(x.argmax()), x).outside
+    assert cost_of(lambda x: x[x > 0], x).outside
+    assert cost_of(lambda x: x * int(torch.arange(3)[1]), x).outside is None
+
+
+def test_few_questions_about_the_numbers_are_allowed_and_many_are_not():
+    x = torch.randn(3, 5)
+    assert cost_of(lambda x: x if x.isnan().any() else x + 1, x).outside is None
+    many = lambda x: x * sum(bool(x[0, 0] > n) for n in range(20))  # noqa: E731
+    assert cost_of(many, x).outside
+
+
+def test_operation_whose_work_is_unknown_is_named():
+    x = torch.randn(1, 1, 4, 4)
+    assert cost_of(lambda x: x.exp().softmax(-1) @ x, x).uncountable is None
+    library = torch.nn.functional.scaled_dot_product_attention
+    assert "scaled_dot_product" in cost_of(lambda x: library(x, x, x), x).uncountable
+    assert "linalg" in cost_of(lambda x: torch.linalg.solve(x, x), x).uncountable
+
+
+def test_product_that_writes_into_a_tensor_is_counted():
+    a, b = torch.randn(2, 3, 5), torch.randn(2, 5, 7)
+    out = torch.zeros(2, 3, 7)
+    assert cost_of(lambda a, b, out: out.baddbmm_(a, b), a, b, out).flops == 2 * 2 * 3 * 5 * 7

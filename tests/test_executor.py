@@ -3,6 +3,7 @@
 import ast
 import inspect
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -267,10 +268,11 @@ def test_long_output_is_cut_and_says_so(session):
 # Hidden cases
 
 
-def test_hidden_seeds_depend_on_course_and_exercise():
-    seeds = {hidden_seed(k, n) for k in (b"one course", b"another") for n in EXERCISES}
-    assert len(seeds) == 2 * len(EXERCISES) and all(0 <= s < 2**63 for s in seeds)
-    assert hidden_seed(b"one course", "f") == hidden_seed(b"one course", "f")
+def test_hidden_seeds_depend_on_course_exercise_and_submission():
+    keys, digests = (b"one course", b"another"), ("one", "other")
+    seeds = {hidden_seed(k, n, d) for k in keys for n in EXERCISES for d in digests}
+    assert len(seeds) == 4 * len(EXERCISES) and all(0 <= s < 2**63 for s in seeds)
+    assert hidden_seed(b"one course", "f", "one") == hidden_seed(b"one course", "f", "one")
 
 
 def test_secret_is_made_once_and_the_environment_comes_first(tmp_path, monkeypatch):
@@ -341,6 +343,44 @@ def test_report_has_the_diagnosis_and_no_long_message(grader):
     assert "ValueError: inputs:" in text and max(map(len, text.splitlines())) < 250
     assert cell.outputs[0].data[MIME]["points"] == 0
     assert cell.outputs[1].data == {"text/plain": "0.0"}
+
+
+def test_answers_of_broadcasting_shapes_do_not_fill_the_judges_memory(grader):
+    """Two short answers whose difference would have 2**30 elements."""
+    lengthy = (
+        "n = 0\ndef stable_softmax(scores, dim=-1):\n    global n\n    n += 1\n"
+        "    return torch.zeros((2**15, 1) if n % 2 else (1, 2**15), dtype=torch.double)"
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert grader.run(*notebook(stable_softmax=lengthy)).points["stable_softmax"] == 0
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
+
+
+def test_answers_that_nobody_asked_for_do_not_keep_the_grader(grader):
+    flood = solutions()["causal_mask"] + (
+        "\nimport os, socket, struct, threading\n"
+        "def flood(fd):\n"
+        "    while True:\n"
+        "        os.write(fd, struct.pack('>II', 9, 0) + b'{\"id\":-1}')\n"
+        "for fd in range(3, 64):\n"
+        "    try:\n"
+        "        socket.socket(fileno=os.dup(fd))\n"
+        "        threading.Thread(target=flood, args=(fd,), daemon=True).start()\n"
+        "    except OSError:\n"
+        "        pass"
+    )
+    start = time.monotonic()
+    points = grader.run(*notebook(causal_mask=flood)).points
+    assert time.monotonic() - start < 1.5 * LIMITS.submission_seconds
+    assert points["stable_softmax"] == FULL["stable_softmax"]
+
+
+def test_outputs_are_counted_whole():
+    error = {"output_type": "error", "ename": "x" * 200, "evalue": "y" * 2000, "traceback": []}
+    kept = executor._checked_outputs([error] * 5000, 10_000)
+    assert len(kept) < 20
+    silent = {"output_type": "stream", "name": "stdout", "text": ""}
+    assert len(executor._checked_outputs([silent] * 100_000, 10**9)) <= 1000
 
 
 # Limits: the offender loses its own points, and nobody else's

@@ -1,5 +1,6 @@
 """Values between processes: what arrives equals what was sent, and nothing else arrives."""
 
+import contextlib
 import json
 import math
 import random
@@ -10,6 +11,7 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from tutor.grading import wire
@@ -96,8 +98,11 @@ def frame(text: bytes, blob: bytes = b"") -> bytes:
         (frame(b"not json"), "cannot be read"),
         (frame(b"[" * 100_000), "cannot be read"),
         (frame(b'{"a": ' + b"9" * 100_000 + b"}"), "cannot be read"),
-        (frame(b"{}", b"no safetensors"), "cannot be read"),
-        (frame(b"{}", struct.pack("<Q", 2**60) + b"{}"), "cannot be read"),
+        (frame(b"{}", struct.pack("<Q", 10) + b"no safetensors"), "cannot be read"),
+        (frame(b"{}", struct.pack("<Q", 2**60) + b"{}"), "too many tensors"),
+        (frame(b"{}", save({str(i): torch.zeros(0) for i in range(2000)})), "too many tensors"),
+        (frame(b"{}", save({"0": torch.zeros([1] * 30)})), "no known kind"),
+        (frame(b"{}", save({"0": torch.zeros(2).to(torch.float8_e4m3fn)})), "no known kind"),
     ],
 )
 def test_malformed_frames_are_refused(link, data, problem):
@@ -115,6 +120,8 @@ def test_malformed_frames_are_refused(link, data, problem):
         {"tensor": 0, "shape": [10**6, 10**6], "strides": [0, 0]},
         {"tensor": 0, "shape": [2], "strides": [10**12]},
         {"tensor": 0, "shape": [2], "strides": [-1]},
+        {"tensor": None, "shape": [1] * 30, "strides": [1] * 30, "dtype": "float32"},
+        {"tuple": [{"tensor": 0}, {"tensor": 0}]},
         {"tensor": 0, "complex": "float32"},
         {"tensor": None, "shape": [2], "strides": [1], "dtype": "Tensor"},
         {"tuple": 3},
@@ -144,6 +151,21 @@ def test_random_bytes_are_refused_and_nothing_else_happens(link):
             ours.shutdown(socket.SHUT_WR)
             with pytest.raises((wire.Malformed, wire.Closed)):
                 wire.receive(theirs, time.monotonic() + 5, limit=2**20)
+
+
+def test_a_message_that_never_ends_is_late(link):
+    def trickle():
+        with contextlib.suppress(OSError):
+            link[0].sendall(struct.pack(">II", 10_000, 0))
+            while True:
+                link[0].send(b" ")
+                time.sleep(0.01)
+
+    threading.Thread(target=trickle, daemon=True).start()
+    start = time.monotonic()
+    with pytest.raises(wire.Late):
+        wire.receive(link[1], start + 0.2)
+    assert time.monotonic() - start < 2
 
 
 def test_silence_is_late_and_an_end_is_closed(link):

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -17,6 +18,44 @@ _EXTRA_FLOPS = {
     torch.ops.aten.dot: lambda x, y: 2 * x.numel(),
     torch.ops.aten.vdot: lambda x, y: 2 * x.numel(),
 }
+
+# Their writing forms have no formula of their own in torch's counter.
+_SAME_FLOPS = {
+    torch.ops.aten.addmm_: torch.ops.aten.addmm,
+    torch.ops.aten.baddbmm_: torch.ops.aten.baddbmm,
+}
+
+# Operations whose work is what it seems: products with a formula, and those that do a fixed amount
+# of work for each element. Elementwise ones are known by torch's own tag. Not here: products
+# without a formula, library layers, and what trusts its arguments (sparse, quantized, *_backward).
+_COUNTABLE = """
+alias as_strided detach diagonal expand lift_fresh permute select slice split split_with_sizes
+squeeze t transpose unbind unfold unsqueeze view view_as_complex view_as_real _reshape_alias
+_unsafe_view
+
+_to_copy arange bernoulli clone copy empty empty_like empty_permuted empty_strided exponential
+eye fill full full_like linspace logspace multinomial new_empty new_empty_strided new_full
+new_ones new_zeros normal ones ones_like rand rand_like randint randint_like randn randn_like
+randperm scalar_tensor tril_indices triu_indices uniform zero zeros zeros_like
+
+all amax aminmax any amin argmax argmin count_nonzero cummax cummin cumprod cumsum
+linalg_vector_norm logcumsumexp logsumexp max mean median min nansum norm prod std std_mean sum
+var var_mean
+
+addmm addmv baddbmm bmm convolution dot mm mv vdot
+
+_unique2 argsort bincount bucketize cat constant_pad_nd diag_embed embedding flip gather index index_add index_copy
+index_fill index_put index_select isin kthvalue masked_fill masked_scatter masked_select
+native_dropout native_group_norm native_layer_norm nonzero repeat repeat_interleave roll scatter
+scatter_add scatter_reduce searchsorted select_scatter slice_scatter sort stack take topk tril
+triu trace unique_consecutive where _log_softmax _softmax
+
+_local_scalar_dense equal
+"""
+_COUNTABLE_NAMES = frozenset(_COUNTABLE.split())
+
+_MOST_READINGS = 16
+"""Truth values of computed numbers that one call may read, as in ``if x.isnan().any()``."""
 
 # Functions through which numbers leave their device for numpy, Python or a raw buffer.
 _EXITS = {
@@ -41,6 +80,24 @@ class Cost:
     """Names of operations, as the candidate called them and as torch ran them."""
     outside: str | None = None
     """The first sign that numbers left torch or came from outside of it."""
+    uncountable: str | None = None
+    """The first operation whose work is not known."""
+
+
+def countable(func) -> bool:
+    """Whether the work of an operation (an overload) is known."""
+    library, name = func._schema.name.split("::")
+    if library not in ("aten", "prims"):
+        return False
+    name = name.removesuffix("_")
+    return name in _COUNTABLE_NAMES or _elementwise(name)
+
+
+@cache
+def _elementwise(name: str) -> bool:
+    packet = getattr(torch.ops.aten, name, None)
+    overloads = packet.overloads() if packet else []
+    return any(torch.Tag.pointwise in getattr(packet, o).tags for o in overloads)
 
 
 class Operations(TorchDispatchMode):
@@ -50,7 +107,10 @@ class Operations(TorchDispatchMode):
         super().__init__()
         self.cost = cost
         # Kept alive: a freed storage's address may be used again.
-        self.known = {_storage(t): t for t in inputs}
+        self.known = {storage(t): t for t in inputs}
+        self.computed = {storage(t) for t in inputs if t.is_floating_point()}
+        """Storages whose contents depend on the inputs' numbers, bits and truth values included."""
+        self.readings = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -62,34 +122,54 @@ class Operations(TorchDispatchMode):
     def count(self, func, args, kwargs, out) -> None:
         cost, packet = self.cost, func._overloadpacket
         cost.called.add(str(packet))
+        if not countable(func):
+            cost.uncountable = cost.uncountable or str(packet)
+        packet = _SAME_FLOPS.get(packet, packet)
         if packet in flop_registry:
             cost.flops += flop_registry[packet](*args, **kwargs, out_val=out)
             cost.products += 1
         elif packet in _EXTRA_FLOPS:
             cost.flops += _EXTRA_FLOPS[packet](*args, **kwargs)
             cost.products += 1
-        if packet is torch.ops.aten._local_scalar_dense and args[0].is_floating_point():
-            self.outsider(
-                "a number was read out of a tensor (.item(), float(...)): a GPU has to be waited "
-                "for, and no gradient follows"
-            )
+        self.check_reading(func, args, out)
         if packet is torch.ops.aten.lift_fresh:
             return  # torch.tensor(data): still unknown, so using it below is seen
         read = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
         for t in read:
             self.check_known(t)
-        sources = {_storage(t) for t in read}
+        sources = {storage(t) for t in read}
+        depends = not sources.isdisjoint(self.computed)
         for t in tree_leaves(out):
             if not isinstance(t, Tensor):
                 continue
-            self.known.setdefault(_storage(t), t)
-            if _storage(t) not in sources or func._schema.is_mutable:
+            if depends:
+                self.computed.add(storage(t))
+            self.known.setdefault(storage(t), t)
+            if storage(t) not in sources or func._schema.is_mutable:
                 cost.written += t.numel()
                 if t.numel() > cost.largest:
                     cost.largest, cost.largest_shape = t.numel(), tuple(t.shape)
 
+    def check_reading(self, func, args, out) -> None:
+        """Note where Python learns a number, or a shape that hangs on one."""
+        reads = torch.Tag.data_dependent_output in func.tags
+        shapes = torch.Tag.dynamic_output_shape in func.tags
+        if not (reads or shapes):
+            return
+        tensors = [t for t in tree_leaves(args) if isinstance(t, Tensor)]
+        if shapes and func._overloadpacket is torch.ops.aten.index:  # what chooses, not what from
+            tensors = [t for t in tensors[1:] if t.dtype in (torch.bool, torch.uint8)]
+        if not any(storage(t) in self.computed for t in tensors):
+            return
+        self.readings += 1
+        if not isinstance(out, bool) or self.readings > _MOST_READINGS:
+            self.outsider(
+                "a number was read out of a tensor (.item(), float(...), a shape that hangs on "
+                "one): a GPU has to be waited for, and no gradient follows"
+            )
+
     def check_known(self, t: Tensor) -> None:
-        if t.numel() > 1 and _storage(t) not in self.known:
+        if t.numel() > 1 and storage(t) not in self.known:
             self.outsider(
                 f"a tensor of shape {tuple(t.shape)} was not computed by this call: it comes from "
                 "numpy, from a list or from an earlier call"
@@ -117,7 +197,7 @@ class Names(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _storage(t: Tensor) -> int:
+def storage(t: Tensor) -> int:
     # A sparse tensor has no storage of its own.
     return t.untyped_storage()._cdata if t.layout == torch.strided else id(t)
 

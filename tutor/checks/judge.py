@@ -109,7 +109,8 @@ def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.devic
                 named.add(failure.trap["name"])
     if "contracts" in groups:
         right = verdicts["values"].passed
-        verdicts["contracts"] = _contract_verdict(exercise, runner, contract, right)
+        earlier = exercise.contract(generator("before it is counted"), device)
+        verdicts["contracts"] = _contract_verdict(exercise, runner, contract, earlier, right)
     failure = verdicts["contracts"].failure if "contracts" in verdicts else None
     if failure and failure.label in (_NOT_ALLOWED, _UNLIKE):
         # The exercise is to write it: nothing that the library's own work earned is the student's.
@@ -257,6 +258,9 @@ def _test_properties(
             if response.crash is not None or not isinstance(response.outputs, Tensor):
                 crashes.append(response.crash)
                 raise Stop
+            wanted = exercise.reference(*_copy(args))
+            if response.outputs.shape != wanted.shape:  # to broadcast it may take all memory
+                raise IndexError(f"{tuple(response.outputs.shape)} and not {tuple(wanted.shape)}")
             return response.outputs.detach()
 
         group = groups[prop.group]
@@ -428,14 +432,19 @@ def _verdict(exercise: Exercise, name: str, group: _Group, named: set[str]) -> V
         failure = Failure(
             label=worst.label,
             shapes=_shapes(_argument_names(exercise), worst.args),
-            sentences=tuple(worst.problem),
+            sentences=_cut(worst.problem),
             trap=_trap_dict(trap),
         )
     else:
         label, sentence = group.broken[0]
-        failure = Failure(label=label, shapes="", sentences=(sentence,), trap=None)
+        failure = Failure(label=label, shapes="", sentences=_cut([sentence]), trap=None)
     summary = f"{bad} of {group.size} cases fail; first: “{failure.label}”"
     return Verdict(name, 0, possible, summary, failure)
+
+
+def _cut(sentences: list[str]) -> tuple[str, ...]:
+    """Short enough to be read: an answer may have a million dimensions."""
+    return tuple(s if len(s) <= _LONGEST else s[:_LONGEST] + " ..." for s in sentences)
 
 
 def _all_well(name: str, group: _Group) -> str:
@@ -506,16 +515,17 @@ def _behaves_like(function: Callable[..., Any], seen: _Observation, compare_type
     return dtypes[0] == dtypes[1] and _same_values(theirs.args_after, got.args_after, tolerance)
 
 
+_LONGEST = 400
 _NOT_ALLOWED = "not allowed here"
 _UNLIKE = "not the same work when it is counted"
 
 
 def _contract_verdict(
-    exercise: Exercise, runner: Candidate, contract: Contract, right: bool
+    exercise: Exercise, runner: Candidate, contract: Contract, earlier: Contract, right: bool
 ) -> Verdict:
     possible, summary = exercise.points["contracts"], ""
-    for args in contract.calls:
-        sentences, did, unlike = _broken_by(exercise, runner, contract, args, right)
+    for before, args in zip(earlier.calls, contract.calls, strict=True):
+        sentences, did, unlike = _broken_by(exercise, runner, contract, before, args, right)
         if sentences:
             label = "work of one call"
             if not set(sentences).isdisjoint(contract.forbidden.values()):
@@ -525,7 +535,7 @@ def _contract_verdict(
             failure = Failure(
                 label=label,
                 shapes=_shapes(_argument_names(exercise), args),
-                sentences=tuple(sentences),
+                sentences=_cut(sentences),
                 trap=None,
             )
             return Verdict("contracts", 0, possible, failure.label, failure)
@@ -534,15 +544,21 @@ def _contract_verdict(
 
 
 def _broken_by(
-    exercise: Exercise, runner: Candidate, contract: Contract, args: tuple[Any, ...], right: bool
+    exercise: Exercise,
+    runner: Candidate,
+    contract: Contract,
+    before: tuple[Any, ...],
+    args: tuple[Any, ...],
+    right: bool,
 ) -> tuple[list[str], str, bool]:
-    """What one call breaks of the contract, in sentences, and in short what it did.
+    """What the call with ``args`` breaks of the contract, in sentences, and in short what it did.
 
+    ``before``: arguments like these, with other numbers, of a call that is not counted.
     ``right``: the other calls gave the right values, so that this one has to, too. The last that
     is returned is whether it does not.
     """
     no_autograd = "autograd" in contract.forbidden
-    runner.run(_copy(args))  # so that an answer kept from an earlier call is seen as one
+    runner.run(_copy(before))  # an answer kept from that call is the answer to other numbers
     response = runner.run(_copy(args), count=True, forbid_autograd=no_autograd)
     cost, sentences = response.cost, []
     if response.crash is not None:
@@ -552,6 +568,8 @@ def _broken_by(
     for part, sentence in contract.forbidden.items():
         if any(part in name for name in cost.called) and sentence not in sentences:
             sentences.append(sentence)
+    if cost.uncountable:
+        sentences.append(f"{cost.uncountable} is called, whose work cannot be counted")
     if cost.outside:
         sentences.append(f"work outside torch: {cost.outside}")
     if cost.flops > contract.max_flops:
@@ -578,7 +596,7 @@ def _broken_by(
         sentences += unlike
     products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
     did = f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
-    return sentences, did, bool(unlike)
+    return sentences, did, bool(unlike or cost.uncountable)
 
 
 # Small helpers

@@ -9,6 +9,7 @@ sandbox as tensors and numbers, answers come back as such, and nothing else is b
 """
 
 import hmac
+import json
 import os
 import secrets
 import signal
@@ -36,6 +37,10 @@ from tutor.grading.submission import Submitted, clean
 _LOSSES = 2
 """Times that a notebook is begun again because its sandbox, and not its own process, ended."""
 _DEATHS_IN_A_CHECK = 3
+_STALE_ANSWERS = 5
+"""To requests that were interrupted."""
+_MOST_OUTPUTS = 1000
+"""Of one cell."""
 _LONGEST_MESSAGE = 120
 """Characters of an exception: it may quote the inputs, which are nobody's business."""
 
@@ -78,8 +83,9 @@ def _written_secret(path: Path) -> bytes:
     raise RuntimeError(f"{path} is empty: delete it, and the next grading makes a new one")
 
 
-def hidden_seed(key: bytes, exercise: str) -> int:
-    return int.from_bytes(hmac.digest(key, exercise.encode(), "sha256")[:7])
+def hidden_seed(key: bytes, exercise: str, digest: str) -> int:
+    """Depends on the submission, too: what leaked from one would be of no use to another."""
+    return int.from_bytes(hmac.digest(key, f"{exercise} {digest}".encode(), "sha256")[:7])
 
 
 class Grader:
@@ -142,7 +148,7 @@ class Grader:
         return self._graded(_Run(), nb, submitted, (*submitted.problems, reason))
 
     def _run(self, nb: NotebookNode, submitted: Submitted) -> Graded:
-        session, run = Session(self.sandbox), _Run()
+        session, run, digest = Session(self.sandbox), _Run(), submitted.digest
         left, checked, name = self.limits.total_output_kibibytes * 1024, False, ""
         try:
             for cell in nb.cells:
@@ -151,7 +157,8 @@ class Grader:
                 start = time.monotonic()
                 if is_grade(cell):
                     name, checked = cell.metadata.nbgrader.grade_id, True
-                    run.reports[name] = self._check(name, session, run)
+                    seed = hidden_seed(self.key, name, digest)
+                    run.reports[name] = self._check(name, seed, session, run)
                     run.seconds[name] = run.seconds.get(name, 0) + time.monotonic() - start
                     continue
                 outputs = session.cell(cell.source, _label(cell), left)
@@ -163,6 +170,7 @@ class Grader:
                 name = _exercise(cell)
                 run.seconds[name] = run.seconds.get(name, 0) + time.monotonic() - start
             if run.tells:
+                session.close()  # what has seen hidden cases must not live beside it
                 self._put_out_again(nb, session, run)
         finally:
             session.close()
@@ -181,7 +189,7 @@ class Grader:
         finally:
             fresh.close()
 
-    def _check(self, name: str, session: "Session", run: "_Run") -> Report:
+    def _check(self, name: str, seed: int, session: "Session", run: "_Run") -> Report:
         exercise = EXERCISES[name]
         candidate = RemoteCandidate(session, name)
         try:
@@ -191,7 +199,7 @@ class Grader:
         if not about["callable"]:
             return Report.unwritten(exercise, _undefined(name, session))
         try:
-            report = judge(exercise, candidate, hidden_seed(self.key, name), self.device)
+            report = judge(exercise, candidate, seed, self.device)
         except SandboxLost:
             raise
         except Exception as error:  # a fault of ours must cost one check, not the class
@@ -319,7 +327,7 @@ class Session:
         self._living(len(self.cells))
         pair = self._pair
         deadline = min(time.monotonic() + seconds, self.deadline)
-        limit = self.limits.answer_mebibytes * 2**20
+        limit = self._largest()
         self._id += 1
         try:
             pair.student.settimeout(max(deadline - time.monotonic(), 1e-3))
@@ -346,7 +354,7 @@ class Session:
             wire.send(pair.watcher, {**message, "id": self._id}, tensors)
             deadline = time.monotonic() + seconds
             while True:
-                reply, found = wire.receive(pair.watcher, deadline)
+                reply, found = wire.receive(pair.watcher, deadline, self._largest())
                 if "ended" in reply:
                     raise Stopped(self._ended(pair, reply["ended"]), "ProcessEnded")
                 if reply.get("id") == self._id:
@@ -360,13 +368,17 @@ class Session:
         if self._pair is not None:
             self._kill(self._pair)
 
+    def _largest(self) -> int:
+        return self.limits.answer_mebibytes * 2**20
+
     def _reply(self, pair: Pair, deadline: float, limit: int) -> tuple[dict, list[Tensor]]:
-        while True:
+        for _ in range(_STALE_ANSWERS):
             reply, found = wire.receive(pair.student, deadline, limit)
             if not isinstance(reply, dict):
                 raise wire.Malformed("a message that is no answer")
             if reply.get("id") == self._id:
                 return reply, found
+        raise wire.Malformed("answers that nobody asked for")
 
     def _interrupt(self, pair: Pair, seconds: float, limit: int) -> Stopped:
         over = time.monotonic() >= self.deadline
@@ -558,7 +570,7 @@ class RemoteCandidate:
             for a, n in zip(args, named, strict=True)
         ]
         both = {"tuple": [{"tuple": packed}, wire.pack(cotangents, tensors)]}
-        largest = self.session.limits.answer_mebibytes * 2**20 // 8
+        largest = self.session._largest() // 8
         reply, found = self._ask({"do": "run", "args": both, "largest": largest}, tensors)
         crash = _crash(reply.get("crash"))
         after = _after(args, reply.get("args_after"), found)
@@ -594,7 +606,8 @@ class RemoteCandidate:
         crash = _crash(reply.get("crash"))
         numbers: list[int] = []
         shape = None if crash else _numbered(reply.get("outputs"), numbers)
-        counted, found = self.session.ask_watcher({"do": "outputs", "numbers": numbers}, [])
+        asked = {"do": "outputs", "numbers": numbers, "largest": self.session._largest() // 2}
+        counted, found = self.session.ask_watcher(asked, [])
         if "error" in counted:
             raise wire.Malformed("a result that was never computed")
         cost = Cost(**{**counted["cost"], "called": set(counted["cost"]["called"])})
@@ -694,7 +707,7 @@ def _short(text: Any) -> str:
 def _checked_outputs(found: Any, size: int) -> list[dict[str, Any]]:
     """A cell's outputs, rebuilt from what may be in them, as long as they are short enough."""
     outputs, left = [], size + 20_000  # an error's traceback, and the note that something was cut
-    for output in found if isinstance(found, list) else []:
+    for output in found[:_MOST_OUTPUTS] if isinstance(found, list) else []:
         made = _output_of(output) if isinstance(output, dict) else None
         if made is not None and (left := left - _size([made])) >= 0:
             outputs.append(made)
@@ -729,7 +742,7 @@ def _error(name: str, message: str, lines: list[str] | None = None) -> dict[str,
 
 
 def _size(outputs: list[dict[str, Any]]) -> int:
-    return sum(len(str(o.get("text") or o.get("data") or o.get("traceback"))) for o in outputs)
+    return sum(len(json.dumps(o)) for o in outputs)
 
 
 def _outputs_of(report: Report, count: int) -> list[NotebookNode]:

@@ -115,7 +115,7 @@ class Judged(_Limited):
         about = resources["nbgrader"]
         released = submission.released(about["assignment"], about["notebook"])
         limits = Limits.of(self)
-        whole = replace(limits, notebook_mebibytes=2**20)
+        whole = replace(limits, notebook_mebibytes=2**20, notebook_cells=2**31)
         submitted = submission.parse(nbformat.writes(nb).encode(), released, whole)
         problems = tuple(nb.metadata["tutor"]["problems"])
         if problems and not submitted.written:

@@ -23,6 +23,7 @@ from tutor.checks import EXERCISES
 from tutor.grading import wire
 from tutor.grading.cgroup import Group, delegated
 from tutor.grading.limits import Limits
+from tutor.grading.release import ROOT
 
 PACKAGE = Path(tutor.__file__).resolve().parent
 NOBODY = 65534
@@ -100,8 +101,10 @@ def bubblewrap(course: Path, device: str) -> list[str]:
     shown = [Path(p) for p in (*_SETTINGS, *_FONTS) if Path(p).exists()]
     roots = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.base_prefix).resolve()}
     shown += sorted(p for p in roots if not p.is_relative_to("/usr"))
+    command += _covered([Path("/usr")])
     for path in shown:
         command += [*_parents(path, made), "--ro-bind", str(path), str(path)]
+    command += _covered(shown)
     command += ["--ro-bind", str(course), "/course", "--dev", "/dev", "--proc", "/proc"]
     if device == "cuda":
         for path in sorted(Path("/dev").glob("nvidia*")):
@@ -110,6 +113,18 @@ def bubblewrap(course: Path, device: str) -> list[str]:
     for name, value in _environment().items():
         command += ["--setenv", name, value]
     return [*command, "--chdir", "/tmp", "--"]
+
+
+def _covered(mounts: list[Path]) -> Iterator[str]:
+    """The course itself may lie under what is shown, and settings with passwords in them."""
+    for mount in mounts:
+        for folder in (PACKAGE, ROOT, mount / "etc", mount / "local" / "etc"):
+            below = folder.is_relative_to(mount) and folder != mount
+            if below and folder.is_dir() and not Path(sys.prefix).is_relative_to(folder):
+                yield from ("--tmpfs", str(folder))
+        for file in (mount / "pip.conf", mount / ".condarc"):
+            if file.is_file():
+                yield from ("--ro-bind", "/dev/null", str(file))
 
 
 def _parents(path: Path, made: set[Path]) -> Iterator[str]:
@@ -251,11 +266,8 @@ class Sandbox:
         if self._process is None:
             return
         self._control.close()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()  # with bubblewrap ends all that is in it; nothing there is to be kept
+        self._process.wait()
         self._log.close()
         self._folder.cleanup()
         if self._group:

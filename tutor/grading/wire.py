@@ -17,6 +17,9 @@ from torch import Tensor
 
 _HEADER = struct.Struct(">II")
 _LARGEST_JSON = 8 * 2**20
+_LARGEST_TABLE = 2**16
+"""Bytes of the part of a safetensors message that describes its tensors."""
+_MOST_DIMENSIONS = 25
 _DTYPES = {
     str(d).removeprefix("torch."): d
     for d in (
@@ -71,10 +74,21 @@ def receive(
     blob = _exactly(link, blob_size, deadline)
     try:
         message = json.loads(text)
-        named = load(bytes(blob)) if blob else {}
-        return message, [named[str(i)] for i in range(len(named))]
+        return message, _tensors(bytes(blob)) if blob else []
+    except Malformed:
+        raise
     except Exception as error:  # whatever a parser makes of hostile bytes, RecursionError included
         raise Malformed(f"a message that cannot be read ({type(error).__name__})") from None
+
+
+def _tensors(blob: bytes) -> list[Tensor]:
+    if int.from_bytes(blob[:8], "little") > _LARGEST_TABLE:
+        raise Malformed("too many tensors")
+    named = load(blob)
+    found = [named[str(i)] for i in range(len(named))]
+    if any(t.ndim > _MOST_DIMENSIONS or t.dtype not in _DTYPES.values() for t in found):
+        raise Malformed("a tensor of no known kind")
+    return found
 
 
 def _exactly(link: socket.socket, size: int, deadline: float | None) -> bytearray:
@@ -83,7 +97,10 @@ def _exactly(link: socket.socket, size: int, deadline: float | None) -> bytearra
     while got < size:
         try:
             if deadline is not None:
-                link.settimeout(max(deadline - time.monotonic(), 1e-3))
+                left = deadline - time.monotonic()
+                if left <= 0:  # also while bytes keep coming
+                    raise Late
+                link.settimeout(left)
             n = link.recv_into(view[got:])
         except TimeoutError:
             raise Late from None
@@ -184,6 +201,8 @@ def _unpack(spec: Any, tensors: list[Tensor | None], keep: Any) -> Any:
 
 
 def _unpack_tensor(spec: dict[str, Any], tensors: list[Tensor | None], keep: Any) -> Tensor:
+    if len(spec.get("shape", ())) > _MOST_DIMENSIONS:
+        raise Malformed("a tensor of too many dimensions")
     if spec["tensor"] is None:
         dtype = _DTYPES[spec["dtype"]]
         t = torch.empty_strided(spec["shape"], spec["strides"], dtype=dtype, device="meta")

@@ -10,6 +10,7 @@ student's (``inside.kernel``) and has no capability left, no way to new namespac
 
 import contextlib
 import ctypes
+import fcntl
 import gc
 import importlib.abc
 import json
@@ -47,8 +48,9 @@ acct add_key bpf chroot clock_adjtime clock_settime create_module delete_module 
 finit_module fsconfig fsmount fsopen fspick get_kernel_syms init_module io_uring_enter
 io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie
 mbind memfd_create memfd_secret migrate_pages modify_ldt mount mount_setattr move_mount move_pages
-mq_open msgget msgsnd name_to_handle_at nfsservctl open_by_handle_at open_tree perf_event_open
-personality pidfd_getfd pivot_root process_madvise process_vm_readv process_vm_writev ptrace
+flock inotify_init inotify_init1 mq_open msgget msgsnd name_to_handle_at nfsservctl
+open_by_handle_at open_tree perf_event_open personality pidfd_getfd pivot_root process_madvise
+process_vm_readv process_vm_writev ptrace
 quotactl reboot request_key semget set_mempolicy setdomainname sethostname setns settimeofday
 shmat shmget swapoff swapon sysfs syslog umount2 unshare uselib userfaultfd vhangup
 """
@@ -157,13 +159,8 @@ def _count(counting: Any, link: socket.socket) -> None:
         link.send(counting.answer(message))
 
 
-def seal(limits: dict[str, Any], data_bytes: int) -> None:
-    """Give up everything that a student's process must not have. Cannot be undone."""
-    limit(limits, data_bytes)
-    lock()
-
-
-def limit(limits: dict[str, Any], data_bytes: int) -> None:
+def limit(limits: dict[str, Any], device: str, data_bytes: int, space_bytes: int) -> None:
+    """Bound what this process may use beside what it uses now, ``data_bytes`` and addresses."""
     for which, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
@@ -175,6 +172,10 @@ def limit(limits: dict[str, Any], data_bytes: int) -> None:
         (resource.RLIMIT_CPU, int(limits["submission_seconds"]) * 2 + 60),
     ):
         resource.setrlimit(which, (value, value))
+    if device == "cpu":  # CUDA reserves addresses for all of the machine's memory
+        # Bounds the page tables. Twice: threads reserve more than they use.
+        addresses = space_bytes + 2 * limits["memory_mebibytes"] * _MIB
+        resource.setrlimit(resource.RLIMIT_AS, (addresses, addresses))
 
 
 def lock() -> None:
@@ -195,11 +196,19 @@ def lock() -> None:
     rules.add_rule(refuse, "clone", user)
     rules.add_rule(seccomp.ERRNO(38), "clone3")  # ENOSYS: its flags cannot be seen; libc falls back
     rules.add_rule(refuse, "socket", seccomp.Arg(0, seccomp.GT, _LAST_FAMILY))
+    # A process that cannot be looked at hides its memory; buffers of sockets are memory, too.
+    rules.add_rule(refuse, "prctl", seccomp.Arg(0, seccomp.EQ, _PR_SET_DUMPABLE))
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        level = seccomp.Arg(1, seccomp.EQ, socket.SOL_SOCKET)
+        rules.add_rule(refuse, "setsockopt", level, seccomp.Arg(2, seccomp.EQ, option))
+    # Locks on shared files would be a way to talk to another submission.
+    for command in (fcntl.F_SETLK, fcntl.F_SETLKW, fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW):
+        rules.add_rule(refuse, "fcntl", seccomp.Arg(1, seccomp.EQ, command))
     rules.load()
 
 
-def isolate(limits: dict[str, Any]) -> int:
-    """Enter new namespaces and hide all that is shared; a descriptor of the old /proc."""
+def isolate(limits: dict[str, Any]) -> None:
+    """Enter new namespaces and hide all that is shared."""
     uid, gid = os.getuid(), os.getgid()
     flags = 0
     for flag in _CLONE.values():
@@ -209,7 +218,6 @@ def isolate(limits: dict[str, Any]) -> int:
     Path("/proc/self/uid_map").write_text(f"{_STUDENT} {uid} 1")
     Path("/proc/self/gid_map").write_text(f"{_STUDENT} {gid} 1")
     Path("/proc/self/oom_score_adj").write_text("1000")
-    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     _succeed(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "mount / private")
     quiet = _MS_NOSUID | _MS_NODEV
     size = f"size={limits['tmp_mebibytes']}m,nr_inodes=10000,mode=0700"
@@ -219,7 +227,6 @@ def isolate(limits: dict[str, Any]) -> int:
     _mount("tmpfs", "/proc", quiet | _MS_NOEXEC | _MS_RDONLY, "size=4k,nr_inodes=2")
     os.makedirs("/tmp/home", mode=0o700)
     os.chdir("/tmp/home")
-    return proc
 
 
 def close_all_but(keep: set[int]) -> None:
@@ -253,6 +260,16 @@ class Watch:
         lines = self.read(f"{pid}/smaps_rollup").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
+    def used(self, pid: int) -> int:
+        try:
+            return self.proportional(pid)
+        except (OSError, StopIteration):
+            pass
+        try:
+            return self.resident(pid)
+        except (OSError, IndexError):
+            return 0  # it has just ended
+
     def descendants(self) -> list[int]:
         parents = {}
         for name in os.listdir(self.proc):
@@ -276,11 +293,7 @@ class Watch:
             if len(pids) == 1:
                 used = self.resident(self.init) - self.baseline
             else:
-                for pid in pids:
-                    try:
-                        used += self.proportional(pid)
-                    except (OSError, StopIteration):
-                        continue
+                used = sum(map(self.used, pids))
         except OSError:
             return False
         return used > self.limit
@@ -322,7 +335,7 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
                     counting = Counting(inputs)
                     reply["proxies"] = [counting.name(t) for t in inputs]
                 elif message["do"] == "outputs":
-                    found = counting.outputs(message["numbers"])
+                    found = counting.outputs(message["numbers"], message["largest"])
                     cost = vars(counting.cost) | {"called": sorted(counting.cost.called)}
                     reply |= {"cost": cost, "outputs": [wire.pack(t, out) for t in found]}
                     counting = None
@@ -367,8 +380,10 @@ def become_pair(
     from tutor.grading.inside.kernel import Kernel
 
     limits = order["limits"]
-    data = _data_bytes()
-    proc = isolate(limits) if order["sandboxed"] else os.open("/proc", os.O_RDONLY)
+    proc, used = os.open("/proc", os.O_RDONLY), (_now("VmData"), _now("VmSize"))
+    if order["sandboxed"]:
+        isolate(limits)
+        limit(limits, order["device"], *used)
     counts, asks = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
     if child == 0:
@@ -379,21 +394,21 @@ def become_pair(
             os.dup2(nothing, fd)
         close_all_but({kernel.fileno(), asks.fileno()})
         if order["sandboxed"]:
-            seal(limits, data)
+            lock()
         Kernel(kernel, asks, shell, order["device"]).serve()
         os._exit(0)
     close_all_but({0, 1, 2, judge.fileno(), counts.fileno(), proc})
     watch = Watch(proc, child, limits["memory_mebibytes"] * _MIB)
     if order["sandboxed"]:
-        limit(limits, data)
         lock()
     wire.send(judge, {"student": child})
     keep_watch(judge, counts, watch)
 
 
-def _data_bytes() -> int:
-    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if "VmData" in x)
-    return int(line.split()[1]) * 1024
+def _now(name: str) -> int:
+    """A figure of this process, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def serve(control: socket.socket, shell: Any) -> None:
