@@ -44,11 +44,11 @@ var var_mean
 
 addmm addmv baddbmm bmm convolution dot mm mv vdot
 
-_unique2 argsort bincount bucketize cat constant_pad_nd diag_embed embedding flip gather index index_add index_copy
-index_fill index_put index_select isin kthvalue masked_fill masked_scatter masked_select
-native_dropout native_group_norm native_layer_norm nonzero repeat repeat_interleave roll scatter
-scatter_add scatter_reduce searchsorted select_scatter slice_scatter sort stack take topk tril
-triu trace unique_consecutive where _log_softmax _softmax
+_unique2 argsort bincount bucketize cat constant_pad_nd diag_embed embedding flip gather index
+index_add index_copy index_fill index_put index_select isin kthvalue masked_fill masked_scatter
+masked_select native_dropout native_group_norm native_layer_norm nonzero repeat repeat_interleave
+roll scatter scatter_add scatter_reduce searchsorted select_scatter slice_scatter sort stack take
+topk tril triu trace unique_consecutive where _log_softmax _softmax
 
 _local_scalar_dense equal
 """

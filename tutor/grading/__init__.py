@@ -1,1 +1,6 @@
 """From the instructor's notebook to the gradebook: release, lab, grading, reports."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The course's folder."""

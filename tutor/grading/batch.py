@@ -489,6 +489,8 @@ class Run:
             "distributed.worker.http.routes": [],
             # It samples every 10 ms, and nobody looks at it.
             "distributed.worker.profile.enabled": False,
+            # Workers are forked from a process that has imported everything, once.
+            "distributed.worker.multiprocessing-method": "forkserver",
         }
         count = min(self.workers or os.cpu_count() or 1, tasks)
         with (

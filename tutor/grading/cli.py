@@ -3,10 +3,12 @@
 import argparse
 import contextlib
 import json
+import multiprocessing
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tutor.grading.release import ROOT
+from tutor.grading import ROOT
 
 # Imported where they are used: a student who checks a notebook needs no Dask and no gradebook.
 if TYPE_CHECKING:
@@ -105,8 +107,17 @@ def _parser() -> argparse.ArgumentParser:
 # tutor grade
 
 
+def _begin_workers() -> None:
+    """Let the process that workers are forked from import what they need, while this one does."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tutor.grading.batch"])
+    forkserver.ensure_running()
+
+
 def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None) -> int:
     """``scheduler`` may be a Dask cluster itself, which brings its own credentials."""
+    if not (scheduler or arguments.scheduler):
+        _begin_workers()
     from sqlalchemy.exc import SQLAlchemyError
 
     from tutor.grading import batch, class_report, exports
