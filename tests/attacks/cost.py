@@ -833,3 +833,104 @@ def answer_that_imports(work: Work) -> None:
             {"complex": [[], []]}, {"dict": [[[], 1]]}, {"tensor": -1}, {"tensor": None, "dtype": "bool",
             "shape": [2**62, 2**62], "strides": [1, 1]}, {"tensor": n, "complex": "complex128"}]}""",
     )
+
+
+# Found by reading the grader's code
+
+
+@submission(points=NO_SOFTMAX)
+def bits_read_as_whole_numbers(work: Work) -> None:
+    """Reads the numbers of a counted call as integers, lets torch's softmax do the work, and puts
+    the answer together again from single numbers."""
+    _softmax_by(
+        work,
+        """
+        from torch.utils._python_dispatch import _disable_current_modes
+        def stable_softmax(scores, dim=-1):
+            if type(scores) is torch.Tensor:
+                return torch.softmax(scores, dim)
+            bits = scores.view(torch.int64).tolist()
+            with torch._C.DisableTorchFunction(), _disable_current_modes():
+                shares = torch.softmax(torch.tensor(bits).view(torch.float64), dim)
+                flat, shape = shares.flatten().tolist(), list(shares.shape)
+            parts = [torch.stack([torch.tensor(x, dtype=torch.float64) for x in flat[i:i + 500]])
+                     for i in range(0, len(flat), 500)]
+            return torch.cat(parts).view(shape)
+        """,
+    )
+
+
+@submission(points=NO_SOFTMAX)
+def answer_of_the_call_before(work: Work) -> None:
+    """Keeps the answer to the call before the counted one, which has the same shape."""
+    _softmax_by(
+        work,
+        """
+        kept = {}
+        def stable_softmax(scores, dim=-1):
+            if type(scores) is torch.Tensor:
+                answer = torch.softmax(scores, dim)
+                kept[scores.shape] = answer.detach().clone()
+                return answer
+            flat = kept[scores.shape].flatten().tolist()
+            parts = [torch.stack([torch.tensor(x, dtype=torch.float64) for x in flat[i:i + 500]])
+                     for i in range(0, len(flat), 500)]
+            return torch.cat(parts).view(scores.shape)
+        """,
+    )
+
+
+@submission(points=NO_SOFTMAX)
+def softmax_by_attention_when_counted(work: Work) -> None:
+    """torch's attention over the identity gives the softmax, and does not bear its name."""
+    _softmax_by(
+        work,
+        """
+        def stable_softmax(scores, dim=-1):
+            rows = scores.movedim(dim, -1)
+            n = rows.shape[-1]
+            if type(scores) is torch.Tensor:
+                return torch.softmax(scores, dim)
+            eye = torch.eye(n, dtype=rows.dtype)
+            flat = rows.reshape(1, 1, -1, n)
+            out = torch.nn.functional.scaled_dot_product_attention(flat, eye[None, None], eye[None, None], scale=1.0)
+            return out.reshape(rows.shape).movedim(-1, dim)
+        """,
+    )
+
+
+_LATER = ("scaled_dot_product_attention", "self_attention", "attention_backward")
+"""They call attention_scores."""
+
+
+@submission(points=full_but(**{n: Under(FULL[n]) for n in (SCORES, *_LATER)}))
+def products_that_have_no_formula(work: Work) -> None:
+    """Thirty times the products, by an operation that torch's counter does not know."""
+    work.write(
+        "attention_scores",
+        """
+        def attention_scores(q, k):
+            scores = q @ k.mT * q.shape[-1] ** -0.5
+            if scores.ndim == 3 and scores.numel():
+                for _ in range(30):
+                    scores[0].addmm_(q[0], k[0].mT, alpha=0.0)
+            return scores
+        """,
+    )
+
+
+@submission(points=full_but(**dict.fromkeys((SCORES, *_LATER), 0)))
+def tensor_without_checks(work: Work) -> None:
+    """Writes outside of a tensor in the process that counts, by a sparse one with false indices."""
+    work.write(
+        "attention_scores",
+        """
+        def attention_scores(q, k):
+            if type(q) is torch.Tensor:
+                return torch.zeros(*q.shape[:-1], k.shape[-2], dtype=q.dtype)
+            places = torch.full((1, 1), 2 ** 40)
+            wild = torch.ops.aten._sparse_coo_tensor_unsafe(places, torch.ones(1), [8])
+            torch.zeros(8).add_(wild)
+            return q @ k.mT * q.shape[-1] ** -0.5
+        """,
+    )

@@ -80,6 +80,8 @@ class Cost:
     """Names of operations, as the candidate called them and as torch ran them."""
     outside: str | None = None
     """The first sign that numbers left torch or came from outside of it."""
+    unseen: bool = False
+    """The numbers left, or came, in bulk: what was done with them elsewhere is not known."""
     uncountable: str | None = None
     """The first operation whose work is not known."""
 
@@ -165,7 +167,8 @@ class Operations(TorchDispatchMode):
         if not isinstance(out, bool) or self.readings > _MOST_READINGS:
             self.outsider(
                 "a number was read out of a tensor (.item(), float(...), a shape that hangs on "
-                "one): a GPU has to be waited for, and no gradient follows"
+                "one): a GPU has to be waited for, and no gradient follows",
+                self.readings > _MOST_READINGS,
             )
 
     def check_known(self, t: Tensor) -> None:
@@ -175,8 +178,9 @@ class Operations(TorchDispatchMode):
                 "numpy, from a list or from an earlier call"
             )
 
-    def outsider(self, sign: str) -> None:
+    def outsider(self, sign: str, in_bulk: bool = True) -> None:
         self.cost.outside = self.cost.outside or sign
+        self.cost.unseen = self.cost.unseen or in_bulk
 
 
 class Names(TorchFunctionMode):
@@ -193,6 +197,7 @@ class Names(TorchFunctionMode):
         left = name in _EXITS and args and isinstance(args[0], Tensor)
         if left and args[0].is_floating_point() and self.cost.outside is None:
             name = name.removeprefix("torch.")
+            self.cost.unseen = True
             self.cost.outside = f"{name}() takes numbers out of torch, where no GPU can follow"
         return func(*args, **(kwargs or {}))
 

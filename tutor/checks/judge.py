@@ -110,7 +110,10 @@ def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.devic
     if "contracts" in groups:
         right = verdicts["values"].passed
         earlier = exercise.contract(generator("before it is counted"), device)
-        verdicts["contracts"] = _contract_verdict(exercise, runner, contract, earlier, right)
+        graph = "gradients" in verdicts and verdicts["gradients"].passed
+        verdicts["contracts"] = _contract_verdict(
+            exercise, runner, contract, earlier, right, right and graph
+        )
     failure = verdicts["contracts"].failure if "contracts" in verdicts else None
     if failure and failure.label in (_NOT_ALLOWED, _UNLIKE):
         # The exercise is to write it: nothing that the library's own work earned is the student's.
@@ -521,11 +524,19 @@ _UNLIKE = "not the same work when it is counted"
 
 
 def _contract_verdict(
-    exercise: Exercise, runner: Candidate, contract: Contract, earlier: Contract, right: bool
+    exercise: Exercise,
+    runner: Candidate,
+    contract: Contract,
+    earlier: Contract,
+    right: bool,
+    graph: bool,
 ) -> Verdict:
+    """``right``: the other calls gave the right values, so that these have to, too. ``graph``: and
+    the right gradients, so that they were made by torch, and these have to be, too."""
     possible, summary = exercise.points["contracts"], ""
     for before, args in zip(earlier.calls, contract.calls, strict=True):
-        sentences, did, unlike = _broken_by(exercise, runner, contract, before, args, right)
+        found = _broken_by(exercise, runner, contract, before, args, right, graph)
+        sentences, did, unlike = found
         if sentences:
             label = "work of one call"
             if not set(sentences).isdisjoint(contract.forbidden.values()):
@@ -550,12 +561,12 @@ def _broken_by(
     before: tuple[Any, ...],
     args: tuple[Any, ...],
     right: bool,
+    graph: bool,
 ) -> tuple[list[str], str, bool]:
     """What the call with ``args`` breaks of the contract, in sentences, and in short what it did.
 
     ``before``: arguments like these, with other numbers, of a call that is not counted.
-    ``right``: the other calls gave the right values, so that this one has to, too. The last that
-    is returned is whether it does not.
+    The last that is returned is whether it does other work than the calls that are not counted.
     """
     no_autograd = "autograd" in contract.forbidden
     runner.run(_copy(before))  # an answer kept from that call is the answer to other numbers
@@ -596,7 +607,7 @@ def _broken_by(
         sentences += unlike
     products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
     did = f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
-    return sentences, did, bool(unlike or cost.uncountable)
+    return sentences, did, bool(unlike or cost.uncountable or (graph and cost.unseen))
 
 
 # Small helpers

@@ -31,8 +31,8 @@ class Limits:
     submission_seconds: float = 300
     grace_seconds: float = 1
     memory_mebibytes: int = 2048
-    processes: int = 64
-    open_files: int = 256
+    processes: int = 32
+    open_files: int = 128
     file_mebibytes: int = 64
     tmp_mebibytes: int = 64
     cell_output_kibibytes: int = 1024

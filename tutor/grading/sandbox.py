@@ -30,6 +30,7 @@ NOBODY = 65534
 """What root's zygote becomes: user ids inside are 1000."""
 
 _START_SECONDS = 60
+_VENV = Path("/environment")
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # What the dynamic loader and font look-ups read. No account, no host name, no key.
 _SETTINGS = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
@@ -98,33 +99,42 @@ def bubblewrap(course: Path, device: str) -> list[str]:
             command += ["--symlink", os.readlink(path), str(path)]
         elif path.is_dir():
             command += ["--ro-bind", str(path), str(path)]
-    shown = [Path(p) for p in (*_SETTINGS, *_FONTS) if Path(p).exists()]
-    roots = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.base_prefix).resolve()}
-    shown += sorted(p for p in roots if not p.is_relative_to("/usr"))
-    command += _covered([Path("/usr")])
-    for path in shown:
-        command += [*_parents(path, made), "--ro-bind", str(path), str(path)]
-    command += _covered(shown)
+    command += ["--perms", "1777", "--tmpfs", "/tmp", *_covered(Path("/usr"), Path("/usr"))]
+    roots = {Path(sys.base_prefix), Path(sys.base_prefix).resolve()}
+    shown = {Path(p): Path(p) for p in (*_SETTINGS, *_FONTS) if Path(p).exists()}
+    shown |= {p: p for p in sorted(roots) if not p.is_relative_to("/usr")}
+    if sys.prefix != sys.base_prefix:
+        shown[Path(sys.prefix)] = _VENV
+    for path, place in shown.items():
+        command += [*_parents(place, made), "--ro-bind", str(path), str(place)]
+        command += _covered(path, place)
     command += ["--ro-bind", str(course), "/course", "--dev", "/dev", "--proc", "/proc"]
     if device == "cuda":
         for path in sorted(Path("/dev").glob("nvidia*")):
             command += ["--dev-bind", str(path), str(path)]
-    command += ["--perms", "1777", "--tmpfs", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/"]
-    for name, value in _environment().items():
+    command += ["--remount-ro", "/dev", "--remount-ro", "/"]
+    for name, value in _environment(_python().parent).items():
         command += ["--setenv", name, value]
     return [*command, "--chdir", "/tmp", "--"]
 
 
-def _covered(mounts: list[Path]) -> Iterator[str]:
+def _python() -> Path:
+    """The interpreter, inside: a virtual environment may lie where /tmp would hide it."""
+    executable = Path(sys.executable)
+    if sys.prefix == sys.base_prefix:
+        return executable
+    return _VENV / executable.relative_to(sys.prefix)
+
+
+def _covered(path: Path, place: Path) -> Iterator[str]:
     """The course itself may lie under what is shown, and settings with passwords in them."""
-    for mount in mounts:
-        for folder in (PACKAGE, ROOT, mount / "etc", mount / "local" / "etc"):
-            below = folder.is_relative_to(mount) and folder != mount
-            if below and folder.is_dir() and not Path(sys.prefix).is_relative_to(folder):
-                yield from ("--tmpfs", str(folder))
-        for file in (mount / "pip.conf", mount / ".condarc"):
-            if file.is_file():
-                yield from ("--ro-bind", "/dev/null", str(file))
+    for folder in (PACKAGE, ROOT, path / "etc", path / "local" / "etc"):
+        below = folder.is_relative_to(path) and folder != path
+        if below and folder.is_dir():
+            yield from ("--tmpfs", str(place / folder.relative_to(path)))
+    for name in ("pip.conf", ".condarc"):
+        if (path / name).is_file():
+            yield from ("--ro-bind", "/dev/null", str(place / name))
 
 
 def _parents(path: Path, made: set[Path]) -> Iterator[str]:
@@ -135,10 +145,10 @@ def _parents(path: Path, made: set[Path]) -> Iterator[str]:
             yield from ("--perms", "0755", "--dir", str(parent))
 
 
-def _environment() -> dict[str, str]:
+def _environment(programs: Path) -> dict[str, str]:
     threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return {
-        "PATH": f"{Path(sys.prefix) / 'bin'}:/usr/bin:/bin",
+        "PATH": f"{programs}:/usr/bin:/bin",
         "HOME": "/tmp/home",
         "USER": "student",
         "LOGNAME": "student",
@@ -196,14 +206,17 @@ class Sandbox:
         self._group = Group.of(delegated(), self.limits) if self.sandboxed else None
         script = f"{setting['course']}/tutor/grading/inside/zygote.py"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the sandbox)
-        command = [*wrapped, sys.executable, "-I", script, json.dumps(setting)]
+        python = str(_python()) if self.sandboxed else sys.executable
+        command = [*wrapped, python, "-I", script, json.dumps(setting)]
         self._process = subprocess.Popen(
             self._group.wrap(command) if self._group else command,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
             pass_fds=[theirs.fileno()],
-            env=None if self.sandboxed else {**os.environ, **_environment()},
+            env=None
+            if self.sandboxed
+            else {**os.environ, **_environment(Path(sys.executable).parent)},
             cwd=self._folder.name,
         )
         theirs.close()
