@@ -150,7 +150,7 @@ def patched_comparison(work: Work) -> None:
             if hasattr(module, "_test_properties"):
                 module._test_properties = lambda *args: None
             if hasattr(module, "_broken_by"):
-                module._broken_by = lambda *args: ([], "as expected")
+                module._broken_by = lambda *args: ([], "as expected", False)
         """,
     )
 

@@ -226,11 +226,15 @@ class Sandbox:
         except OSError:
             ready = b""
         if not ready:
-            self._process.kill()
-            self._process.wait()
+            try:
+                code = self._process.wait(timeout=2)
+            except subprocess.TimeoutExpired:
+                code = None  # it hangs
             self._log.seek(0)
             said = self._log.read().decode(errors="replace").strip()
             self.close()
+            if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+                raise SandboxLost("the zygote was killed while it started")
             raise NoSandbox(f"The sandbox does not start. It says:\n{said[-2000:]}\n{_HELP}")
 
     @property

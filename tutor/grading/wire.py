@@ -68,8 +68,8 @@ def send(link: socket.socket, message: Any, tensors: list[Tensor] | None = None)
 
 
 def _spec(t: Tensor) -> TensorSpec:
-    name = str(t.dtype).removeprefix("torch.")
-    return TensorSpec(dtype=name, shape=t.shape, data_ptr=t.data_ptr(), data_len=t.nbytes)
+    name, size = str(t.dtype).removeprefix("torch."), math.prod(t.shape) * t.element_size()
+    return TensorSpec(dtype=name, shape=t.shape, data_ptr=t.data_ptr(), data_len=size)
 
 
 def receive(
@@ -233,7 +233,7 @@ def _unpack_tensor(spec: dict[str, Any], tensors: list[Tensor | None], keep: Any
         if "strides" in spec:
             shape, strides = spec["shape"], spec["strides"]
             span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-            if min(strides, default=0) < 0 or span != t.numel():
+            if min(strides, default=0) < 0 or span != math.prod(t.shape):
                 raise Malformed("a tensor whose elements do not lie side by side")
             t = torch.empty_strided(shape, strides, dtype=t.dtype).copy_(t)
     number = spec.get("name")
