@@ -514,6 +514,13 @@ def test_a_scheduler_goes_on_without_one_of_its_workers(tmp_path):
     assert 12 <= lines(log) <= 13
 
 
+def command_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has ended, and nobody has waited for it yet
+        return ""
+
+
 def test_a_killed_zygote_costs_nobody_a_point(tmp_path, cluster):
     for n in range(4):
         hand_in(tmp_path, f"s{n}", {name: solutions()[name] for name in FIRST_HALF})
@@ -522,7 +529,7 @@ def test_a_killed_zygote_costs_nobody_a_point(tmp_path, cluster):
     for outcome in Run(place, CHAPTER, scheduler=cluster, make=standin.Noted(log)):
         if not outcomes:
             found = psutil.Process().children(recursive=True)
-            zygotes = [p for p in found if "zygote.py" in " ".join(p.cmdline())]
+            zygotes = [p for p in found if "zygote.py" in command_of(p)]
             assert zygotes
             for process in zygotes:
                 with contextlib.suppress(psutil.NoSuchProcess):
