@@ -199,11 +199,23 @@ def test_strange_notebooks_are_read_as_far_as_they_go(strange):
     nbformat.validate(restore(RELEASED, submitted))
 
 
+def digest_of(nb: dict) -> str:
+    return submission.digest(restore(RELEASED, parsed(nb)))
+
+
 def test_digest_follows_what_was_written_and_nothing_else():
     nb = solved(given())
-    digest = parsed(nb).digest
+    digest = digest_of(nb)
     nb["metadata"]["kernelspec"] = {"name": "other"}
     nb["cells"][1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "hi"}]
-    assert parsed(nb).digest == digest
+    assert digest_of(nb) == digest
     cell_of(nb, f"{FIRST}-solution")["source"] += "\n"
-    assert parsed(nb).digest != digest
+    assert digest_of(nb) != digest
+
+
+def test_digest_stays_when_nbgrader_writes_the_restored_notebook_and_reads_it_again():
+    nb = solved(given())
+    nb["cells"].insert(0, added("first = 1"))
+    restored = restore(RELEASED, parsed(nb))
+    again = restore(RELEASED, parse(nbformat.writes(restored).encode(), RELEASED, LIMITS))
+    assert submission.digest(again) == submission.digest(restored)

@@ -115,11 +115,10 @@ def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.devic
             exercise, runner, contract, earlier, right, right and graph
         )
     failure = verdicts["contracts"].failure if "contracts" in verdicts else None
-    if failure and failure.label in (_NOT_ALLOWED, _UNLIKE):
+    if failure and failure.label in _WITHHOLDING:
         # The exercise is to write it: nothing that the library's own work earned is the student's.
-        verdicts = {
-            n: v.withheld("the work is your own") for n, v in verdicts.items() if v.passed
-        } | {n: v for n, v in verdicts.items() if not v.passed}
+        until = _WITHHOLDING[failure.label]
+        verdicts = {n: v.withheld(until) if v.passed else v for n, v in verdicts.items()}
     if not verdicts["values"].passed:
         # What costs nothing and keeps its dtype earns nothing by itself.
         for name in ("types", "contracts"):
@@ -521,6 +520,7 @@ def _behaves_like(function: Callable[..., Any], seen: _Observation, compare_type
 _LONGEST = 400
 _NOT_ALLOWED = "not allowed here"
 _UNLIKE = "not the same work when it is counted"
+_WITHHOLDING = {_NOT_ALLOWED: "the work is your own", _UNLIKE: "the work can be counted"}
 
 
 def _contract_verdict(
@@ -579,8 +579,11 @@ def _broken_by(
     for part, sentence in contract.forbidden.items():
         if any(part in name for name in cost.called) and sentence not in sentences:
             sentences.append(sentence)
-    if cost.uncountable:
-        sentences.append(f"{cost.uncountable} is called, whose work cannot be counted")
+    if cost.uncountable and not sentences:  # what is forbidden is said already
+        sentences.append(
+            f"{cost.uncountable} is called, and the check does not know how much work that is: "
+            "write it with products, sums and elementwise operations"
+        )
     if cost.outside:
         sentences.append(f"work outside torch: {cost.outside}")
     if cost.flops > contract.max_flops:
@@ -604,7 +607,8 @@ def _broken_by(
         unlike = _form_problem(exercise, expected, response) or _value_problem(
             exercise, expected, response, tolerance
         )
-        sentences += unlike
+        if unlike:
+            sentences += ["when its work is counted, the call answers otherwise:", *unlike]
     products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
     did = f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
     return sentences, did, bool(unlike or cost.uncountable or (graph and cost.unseen))

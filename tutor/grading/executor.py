@@ -57,8 +57,6 @@ class Graded:
     limits_broken: tuple[str, ...]
     seconds: dict[str, float]
     """Wall time of an exercise's cells and its check."""
-    digest: str
-    written: dict[str, str]
 
 
 def secret(root: Path = ROOT) -> bytes:
@@ -148,8 +146,8 @@ class Grader:
         return self._graded(_Run(), nb, submitted, (*submitted.problems, reason))
 
     def _run(self, nb: NotebookNode, submitted: Submitted) -> Graded:
-        session, run, digest = Session(self.sandbox), _Run(), submitted.digest
-        left, checked, name = self.limits.total_output_kibibytes * 1024, False, ""
+        session, run, digest = Session(self.sandbox), _Run(), submission.digest(nb)
+        left, checked, tells = self.limits.total_output_kibibytes * 1024, False, False
         try:
             for cell in nb.cells:
                 if cell.cell_type != "code":
@@ -164,12 +162,11 @@ class Grader:
                 outputs = session.cell(cell.source, _label(cell), left)
                 left -= _size(outputs)
                 run.outputs[cell.id] = outputs
-                if checked and outputs:
-                    # The cell has run after a check: what it put out may tell of hidden cases.
-                    run.tells.add(cell.id)
+                # What a cell puts out that has run after a check may tell of hidden cases.
+                tells = tells or bool(checked and outputs)
                 name = _exercise(cell)
                 run.seconds[name] = run.seconds.get(name, 0) + time.monotonic() - start
-            if run.tells:
+            if tells:
                 session.close()  # what has seen hidden cases must not live beside it
                 self._put_out_again(nb, session, run)
         finally:
@@ -235,13 +232,12 @@ class Grader:
                 cell.outputs = _outputs_of(report, count)
             else:
                 cell.outputs = [nbformat.from_dict(o) for o in run.outputs.get(cell.id, [])]
-        digest = submitted.digest
         nb.metadata["tutor"] = {
             "release": nb.metadata.get("tutor", {}).get("release"),
             "problems": list(problems),
             "limits": run.limits,
             "seconds": {k: round(v, 3) for k, v in run.seconds.items()},
-            "digest": digest,
+            "digest": submission.digest(nb),
         }
         return Graded(
             notebook=nb,
@@ -250,8 +246,6 @@ class Grader:
             problems=problems,
             limits_broken=tuple(run.limits),
             seconds=run.seconds,
-            digest=digest,
-            written=submitted.written,
         )
 
 
@@ -261,7 +255,6 @@ class _Run:
 
     outputs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """By the id of the cell."""
-    tells: set[str] = field(default_factory=set)
     reports: dict[str, Report] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
@@ -562,14 +555,8 @@ class RemoteCandidate:
 
     def _run(self, args: tuple[Any, ...], cotangents: tuple[Tensor, ...] | None) -> Response:
         tensors: list[Tensor] = []
-        # `detach` in the packing makes new objects: the names are given here.
-        number = self._number(self._root.sent)
-        named = [number(a) if isinstance(a, Tensor) else None for a in args]
-        packed = [
-            wire.pack(a, tensors, None if n is None else lambda _, n=n: n)
-            for a, n in zip(args, named, strict=True)
-        ]
-        both = {"tuple": [{"tuple": packed}, wire.pack(cotangents, tensors)]}
+        packed = wire.pack(args, tensors, self._number(self._root.sent))
+        both = {"tuple": [packed, wire.pack(cotangents, tensors)]}
         largest = self.session._largest() // 8
         reply, found = self._ask({"do": "run", "args": both, "largest": largest}, tensors)
         crash = _crash(reply.get("crash"))

@@ -57,12 +57,6 @@ class Submitted:
                 found[exercise] = "\n\n".join(filter(None, [found.get(exercise), text]))
         return found
 
-    @property
-    def digest(self) -> str:
-        """Changes with what was written, and with nothing else."""
-        text = json.dumps([sorted(self.own.items()), self.problems])
-        return hashlib.sha256(text.encode()).hexdigest()
-
 
 def released(chapter: str, name: str) -> NotebookNode:
     """The notebook that students were given, made from ``solutions/``. Not to be changed.
@@ -120,6 +114,12 @@ def restore(released: NotebookNode, submitted: Submitted) -> NotebookNode:
         cells += [_added(source, name, i) for i, source in enumerate(added)]
     nb.cells = cells
     return nb
+
+
+def digest(restored: NotebookNode) -> str:
+    """Changes with the code that is run, and with nothing else."""
+    text = json.dumps([c.source for c in restored.cells if c.cell_type == "code"])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _Unreadable(Exception):

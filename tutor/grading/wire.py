@@ -159,10 +159,10 @@ def pack(value: Any, tensors: list[Tensor], name: Any = None) -> Any:
 
 
 def _pack_tensor(t: Tensor, tensors: list[Tensor], name: Any) -> dict[str, Any]:
-    t = t.detach()
     about: dict[str, Any] = {"tensor": None if t.is_meta else len(tensors)}
-    if name is not None and (number := name(t)) is not None:
-        about["name"] = number
+    if name is not None:
+        about["name"] = name(t)
+    t = t.detach()
     dense = torch.ops.aten.is_non_overlapping_and_dense(t)
     if t.is_meta or (dense and not t.is_contiguous()):
         about |= {"shape": list(t.shape), "strides": list(t.stride())}
