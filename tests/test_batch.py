@@ -22,12 +22,11 @@ from nbgrader.utils import is_solution
 from sqlalchemy import text
 
 from tests import standin
-from tutor.checks import EXERCISES
 from tutor.grading import batch, class_report, cli, exports, similarity
 from tutor.grading.batch import CannotGrade, ClassFolder, Run
 from tutor.grading.class_report import Chapter, Submission, render
 from tutor.grading.gradebook import GRADED, Writer, open_gradebook, settings, tell
-from tutor.grading.sample_class import CHAPTER, DUE, FIRST_HALF, NOTEBOOK, solutions
+from tutor.grading.sample_class import CHAPTER, DUE, EXERCISES, FIRST_HALF, NOTEBOOK, solutions
 
 ROOT = Path(__file__).resolve().parents[1]
 FULL = float(sum(e.total for e in EXERCISES.values()))

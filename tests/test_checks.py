@@ -1,4 +1,4 @@
-"""The checks of chapter 3: right answers pass in any style, wrong ones fail and are named."""
+"""The checks: right answers pass in any style, wrong ones fail and are named."""
 
 import functools
 import json
@@ -12,19 +12,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from answers import NUMPY, RIGHT, backward_jacobian
+from answers import LIBRARY, NUMPY, RIGHT
+from answers.attention import backward_jacobian
 from torch import Tensor
 from torch.nn import functional as F
 
 from tutor import attention
-from tutor.checks import EXERCISES, PUBLIC_SEED, check, find, judge
-from tutor.checks.exercise import GROUPS
+from tutor.checks import EXERCISES, PUBLIC_SEED, check, find, judge, of_chapter
+from tutor.checks.exercise import GROUPS, Case, Contract, Exercise, Trap
 from tutor.checks.report import MIME, slug
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = list(EXERCISES)
 TRAPS = [(e.name, t) for e in EXERCISES.values() for t in e.traps]
-WITH_FLOATS = [n for n in NAMES if "mask" not in n]
+# Of chapter 3, whose floating-point inputs have any number of batch dimensions.
+WITH_FLOATS = [n for n in of_chapter("03_attention") if "mask" not in n]
+
+
+def first_arguments(name):
+    generator = torch.Generator().manual_seed(PUBLIC_SEED)
+    return next(iter(EXERCISES[name].cases(generator, torch.device("cpu")))).args
+
+
+OF_TENSORS = [n for n in NAMES if any(isinstance(a, Tensor) for a in first_arguments(n))]
 
 every_exercise = pytest.mark.parametrize("name", NAMES)
 every_trap = pytest.mark.parametrize(
@@ -46,7 +56,7 @@ def said(report, group):
 
 
 def of_the_reference(name):
-    return getattr(attention, name)
+    return EXERCISES[name].reference
 
 
 # Right answers
@@ -71,6 +81,12 @@ def test_right_answer_in_another_style_gets_full_marks(name, answer, seed):
 
 
 @every_exercise
+def test_every_exercise_has_answers_in_other_styles(name):
+    assert len(RIGHT[name]) >= 3
+    assert name in NUMPY or "contracts" not in EXERCISES[name].points
+
+
+@pytest.mark.parametrize("name", NUMPY)
 def test_numpy_keeps_the_points_for_values_and_is_told_what_it_costs(name):
     report = report_on(name, NUMPY[name])
     assert verdict(report, "values").passed and verdict(report, "edges").passed
@@ -113,17 +129,17 @@ def test_trap_names_are_unique_within_an_exercise():
         assert len(set(names)) == len(names)
 
 
-def test_every_trap_leads_to_a_heading_of_the_chapter():
-    chapter = (ROOT / "book" / "03_attention.md").read_text()
+@every_exercise
+def test_every_trap_leads_to_a_heading_of_the_chapter(name):
+    exercise = EXERCISES[name]
+    chapter = (ROOT / "book" / f"{exercise.chapter}.md").read_text()
     headings = {slug(h) for h in re.findall(r"^#+ +(.+?)\s*$", chapter, flags=re.MULTILINE)}
-    assert {slug(t.section) for _, t in TRAPS} <= headings
+    assert {slug(t.section) for t in exercise.traps} <= headings
 
 
 @every_exercise
 def test_constant_is_refused(name):
-    generator = torch.Generator().manual_seed(PUBLIC_SEED)
-    case = next(iter(EXERCISES[name].cases(generator, torch.device("cpu"))))
-    answer = of_the_reference(name)(*case.args)
+    answer = of_the_reference(name)(*first_arguments(name))
     report = report_on(name, lambda *args: answer)
     assert report.points == 0
 
@@ -154,7 +170,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize("key", KEYS)
-@every_exercise
+@pytest.mark.parametrize("name", OF_TENSORS)
 def test_answer_kept_from_an_earlier_call_is_refused(name, key):
     assert not report_on(name, cached(KEYS[key])(of_the_reference(name))).passed
 
@@ -173,35 +189,6 @@ def test_answer_whose_memory_is_used_again_is_refused():
 
     report = report_on("attention_scores", shared)
     assert "changed the tensor that the first call had returned" in said(report, "values")
-
-
-LIBRARY = {
-    "stable_softmax": [
-        lambda s, dim=-1: s.softmax(dim),
-        lambda s, dim=-1: torch.softmax(s, dim),
-        lambda s, dim=-1: F.softmax(s, dim),
-        lambda s, dim=-1: torch.nn.Softmax(dim)(s),
-        lambda s, dim=-1: s.log_softmax(dim).exp(),
-        lambda s, dim=-1: torch.ops.aten._softmax(s, dim, False),
-    ],
-    "scaled_dot_product_attention": [
-        F.scaled_dot_product_attention,
-        torch.ops.aten.scaled_dot_product_attention,
-        lambda q, k, v, keep=None: torch.ops.aten._scaled_dot_product_attention_math(q, k, v, keep)[
-            0
-        ],
-        lambda q, k, v, keep=None: (
-            F.scaled_dot_product_attention(q, k, v)
-            if keep is None
-            else attention.scaled_dot_product_attention(q, k, v, keep)
-        ),
-    ],
-    "self_attention": [
-        lambda x, w_q, w_k, w_v, keep=None: F.scaled_dot_product_attention(
-            x @ w_q, x @ w_k, x @ w_v, keep
-        ),
-    ],
-}
 
 
 @pytest.mark.parametrize(
@@ -485,6 +472,45 @@ def test_tensor_in_a_sequence_is_no_tensor(sequence):
         "attention_scores", lambda q, k: sequence([attention.attention_scores(q, k)])
     )
     assert "expected a tensor, got a tuple or list of 1" in said(report, "values")
+
+
+def area(width, height):
+    return width * height
+
+
+def areas(generator, device):
+    yield Case("a rectangle", (3, 5))
+    yield Case("half as wide", (1.5, 5))
+    yield Case("nothing", (0, 5), "edges")
+
+
+AREA = Exercise(
+    reference=area,
+    chapter="03_attention",
+    points={"values": 2, "edges": 1, "types": 1, "contracts": 1},
+    cases=areas,
+    contract=lambda generator, device: Contract(((3, 5),), 0, 0, 0),
+    traps=(Trap("the sum", lambda width, height: width + height, "It adds.", "Masks"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "points"),
+    [
+        (area, 5),
+        (lambda width, height: torch.tensor(width * height, dtype=torch.float64), 4),
+        (lambda width, height: width * height + 1e-4, 0),
+        (lambda width, height: 10**30, 0),
+        (lambda width, height: "15", 0),
+        (lambda width, height: torch.ones(2), 0),
+    ],
+)
+def test_numbers_are_judged_as_tensors_are(answer, points):
+    assert judge(AREA, answer).points == points
+
+
+def test_trap_is_named_where_numbers_are_answered():
+    assert judge(AREA, lambda width, height: height + width).traps == ("the sum",)
 
 
 # The report

@@ -6,16 +6,16 @@ import os
 import resource
 import signal
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 
-import answers
 import nbformat
 import pytest
 import torch
-from answers import NUMPY, RIGHT
+from answers import MODULES
 from torch import nn
 
-from tutor.checks import EXERCISES, judge
+from tutor.checks import CHAPTERS, EXERCISES, judge, of_chapter
 from tutor.checks.candidate import LocalCandidate
 from tutor.checks.report import MIME
 from tutor.grading import executor, submission
@@ -34,7 +34,8 @@ LIMITS = Limits(
     total_output_kibibytes=200,
 )
 SEED = 7
-FULL = {name: float(e.total) for name, e in EXERCISES.items()}
+GRADED = [chapter for chapter, exercises in CHAPTERS.items() if exercises]
+FULL = {name: float(e.total) for name, e in of_chapter(CHAPTER).items()}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,35 @@ def session(sandbox):
     session = Session(sandbox)
     yield session
     session.close()
+
+
+@pytest.fixture(scope="module")
+def graders(grader):
+    """A grader of any chapter; each is started once."""
+    started = {CHAPTER: grader}
+    with ExitStack() as stack:
+
+        def of_chapter(chapter: str) -> Grader:
+            if chapter not in started:
+                made = Grader(chapter, LIMITS, key=b"a test's secret")
+                started[chapter] = stack.enter_context(made)
+            return started[chapter]
+
+        yield of_chapter
+
+
+@pytest.fixture
+def sessions(graders):
+    """A session in the sandbox of any chapter."""
+    with ExitStack() as stack:
+
+        def session(chapter: str) -> Session:
+            sandbox = graders(chapter).sandbox
+            if not sandbox.alive:
+                sandbox.start()
+            return stack.enter_context(closing(Session(sandbox)))
+
+        yield session
 
 
 def notebook(added=(), **written: str):
@@ -84,36 +114,52 @@ def report(exercise, candidate) -> dict:
     return found
 
 
-def test_right_answers_get_the_report_that_they_get_at_home(session):
-    assert not [
-        o
-        for o in session.cell(Path(answers.__file__).read_text("utf-8"), "answers", 10_000)
-        if o["output_type"] == "error"
-    ]
+def answers_in(session, module) -> None:
+    """Run the file of answers there."""
+    outputs = session.cell(Path(module.__file__).read_text("utf-8"), "answers", 10_000)
+    assert not [o for o in outputs if o["output_type"] == "error"]
+
+
+@pytest.mark.parametrize("chapter", GRADED)
+def test_right_answers_get_the_report_that_they_get_at_home(sessions, chapter):
+    module, session = MODULES[chapter], sessions(chapter)
+    answers_in(session, module)
     compared = 0
-    for name, functions in RIGHT.items():
+    for name, functions in module.RIGHT.items():
         for function in functions:
-            if getattr(answers, function.__name__, None) is function:
+            if getattr(module, function.__name__, None) is function:
                 remote = RemoteCandidate(session, function.__name__)
                 assert report(EXERCISES[name], remote) == report(EXERCISES[name], function)
                 compared += 1
-    assert compared >= 30
+    assert compared >= 2 * len(module.RIGHT)
 
 
-def test_work_in_numpy_is_found_from_outside(session):
-    session.cell(Path(answers.__file__).read_text("utf-8"), "answers", 10_000)
-    for name, functions in NUMPY.items():
-        for function in functions if isinstance(functions, (list, tuple)) else [functions]:
-            remote = judge(EXERCISES[name], RemoteCandidate(session, function.__name__), SEED)
-            local = judge(EXERCISES[name], function, SEED)
-            assert remote.points == local.points < EXERCISES[name].total, function.__name__
-            verdict = next(v for v in remote.verdicts if v.group == "contracts")
-            assert "outside" in " ".join(verdict.failure.sentences)
+@pytest.mark.parametrize("chapter", GRADED)
+def test_work_in_numpy_is_found_from_outside(sessions, chapter):
+    module, session = MODULES[chapter], sessions(chapter)
+    answers_in(session, module)
+    for name, function in module.NUMPY.items():
+        remote = judge(EXERCISES[name], RemoteCandidate(session, function.__name__), SEED)
+        local = judge(EXERCISES[name], function, SEED)
+        assert remote.points == local.points < EXERCISES[name].total, function.__name__
+        verdict = next(v for v in remote.verdicts if v.group == "contracts")
+        assert "outside" in " ".join(verdict.failure.sentences)
+
+
+def test_number_is_judged_as_at_home(session):
+    source = "def padding_mask(lengths, num_keys):\n    return num_keys"
+    namespace: dict = {}
+    exec(source, namespace)
+    assert not session.cell(source, "numbers", 10_000)
+    remote, exercise = RemoteCandidate(session, "padding_mask"), EXERCISES["padding_mask"]
+    assert remote.run((torch.ones(1), 3)).outputs == 3
+    assert report(exercise, remote) == report(exercise, namespace["padding_mask"])
 
 
 @pytest.mark.parametrize("name", EXERCISES)
-def test_traps_get_the_report_that_they_get_at_home(session, name):
+def test_traps_get_the_report_that_they_get_at_home(sessions, name):
     exercise, compared = EXERCISES[name], 0
+    session = sessions(exercise.chapter)
     for i, function in enumerate(f for trap in exercise.traps for f in trap.functions):
         try:
             text = source(function, f"trap_{i}")
@@ -462,7 +508,7 @@ def test_memory_at_once_is_refused_and_shared_memory_is_watched(grader):
 def test_notebook_that_keeps_ending_its_process_ends_in_time(grader):
     ends = "import os\nos._exit(1)"
     start = time.monotonic()
-    graded = grader.run(*notebook(**dict.fromkeys(EXERCISES, ends)))
+    graded = grader.run(*notebook(**dict.fromkeys(of_chapter(CHAPTER), ends)))
     assert sum(graded.points.values()) == 0 and time.monotonic() - start < 15
 
 

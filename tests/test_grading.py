@@ -7,12 +7,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tutor.checks import EXERCISES
 from tutor.grading import class_report
 from tutor.grading.class_report import Chapter, Submission, render
 from tutor.grading.gradebook import open_gradebook
 from tutor.grading.sample_class import (
     CHAPTER,
+    EXERCISES,
     FIRST_HALF,
     TRAPPED,
     expected_grades,

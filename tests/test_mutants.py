@@ -14,10 +14,13 @@ from tests.mutants import run  # noqa: E402
 from tests.mutants.operators import mutants  # noqa: E402
 from tutor.checks import EXERCISES  # noqa: E402
 
+ATTENTION = run.chapters()["attention"]
 
-def test_every_mutant_is_killed_or_explained_and_the_table_is_fresh():
+
+@pytest.mark.parametrize("word", run.chapters())
+def test_every_mutant_is_killed_or_explained_and_the_table_is_fresh(word):
     fresh = subprocess.run(
-        [sys.executable, "-m", "tests.mutants", "--check"],
+        [sys.executable, "-m", "tests.mutants", "--check", word],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -28,11 +31,11 @@ def test_every_mutant_is_killed_or_explained_and_the_table_is_fresh():
 
 @pytest.fixture(scope="module")
 def of_scores():
-    source = run.functions()["attention_scores"]
+    source = run.functions(ATTENTION)["attention_scores"]
     exercise = EXERCISES["attention_scores"]
 
     def watch(watched, names):
-        run._run_cases("attention_scores", exercise, watched, names)
+        run._run_cases(ATTENTION, "attention_scores", exercise, watched, names)
 
     return [m.source for m in mutants(source, watch, exercise)]
 
@@ -40,7 +43,7 @@ def of_scores():
 def test_mutants_differ_from_the_reference_and_from_each_other(of_scores):
     trees = [ast.dump(ast.parse(m)) for m in of_scores]
     assert len(set(trees)) == len(trees)
-    assert ast.dump(ast.parse(run.functions()["attention_scores"])) not in trees
+    assert ast.dump(ast.parse(run.functions(ATTENTION)["attention_scores"])) not in trees
 
 
 @pytest.mark.parametrize(
@@ -68,14 +71,15 @@ def test_mutant_that_hangs_is_killed():
     source = "def attention_scores(q, k):\n    while True:\n        pass"
     mutant = run.Mutant("attention_scores", source, "tensor")
     code = "import sys; from tests.mutants import run; run.SECONDS = 1; run._begin(); "
-    code += f"task = run.Task(run.{mutant!r}, 'attention_scores'); sys.exit(run.lives(task))"
+    code += f"task = run.Task(run.{ATTENTION!r}, run.{mutant!r}, 'attention_scores'); "
+    code += "sys.exit(run.lives(task))"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60)
     assert ended.returncode == 0
 
 
 def test_tests_of_the_reference_are_what_holds_bad_input():
-    unchanged = run.Mutant("padding_mask", run.functions()["padding_mask"], "tensor")
+    unchanged = run.Mutant("padding_mask", run.functions(ATTENTION)["padding_mask"], "tensor")
     code = "import sys; from tests.mutants import run; run._begin(); "
-    code += f"sys.exit(run.is_held(run.Task(run.{unchanged!r}, 'padding_mask')))"
+    code += f"sys.exit(run.is_held(run.Task(run.{ATTENTION!r}, run.{unchanged!r}, 'padding_mask')))"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60)
     assert ended.returncode == 0

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbgrader.utils import is_grade, is_locked, is_solution
 
-from tutor.checks import EXERCISES
+from tutor.checks import of_chapter
 from tutor.grading import bundle, lab
 from tutor.grading.release import EditedByHand, differences, release, source_notebook
 
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = "solutions/03_attention/attention.md"
 PAIR = "solutions/03_attention/attention.ipynb"
 EXERCISE = "exercises/03_attention/attention.ipynb"
+EXERCISES = of_chapter("03_attention")
 MINE = "work/03_attention/attention.ipynb"
 
 

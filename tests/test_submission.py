@@ -7,11 +7,10 @@ import os
 import nbformat
 import pytest
 
-from tutor.checks import EXERCISES
 from tutor.grading import submission
 from tutor.grading.limits import Limits
 from tutor.grading.release import ROOT
-from tutor.grading.sample_class import CHAPTER, NOTEBOOK, solutions
+from tutor.grading.sample_class import CHAPTER, EXERCISES, NOTEBOOK, solutions
 from tutor.grading.submission import parse, read, restore
 
 RELEASED = submission.released(CHAPTER, NOTEBOOK)

@@ -498,7 +498,7 @@ def daemon_that_writes_later(work: Work) -> None:
     )
 
 
-@submission(points=full_but(attention_backward=Between(0, FULL[LAST])))
+@submission()
 def child_keeps_the_channel(work: Work) -> None:
     """A child lives on with the judge's socket and writes garbage into it while others answer."""
     work.after(
@@ -524,7 +524,7 @@ def child_keeps_the_channel(work: Work) -> None:
     )
 
 
-@submission(points=full_but(causal_mask=Between(0, FULL[MASK])))
+@submission()
 def cell_returns_twice(work: Work) -> None:
     """The cell forks and both processes return from it: two answer each call."""
     work.after(MASK, GUARD, "import os", "child = os.fork()")

@@ -1,11 +1,11 @@
-"""Put every mutant of chapter 3's reference through the checks that judge a student's answer.
+"""Put every mutant of the chapters' references through the checks that judge a student's answer.
 
-    python -m tests.mutants            write the table to benchmarks/results/
-    python -m tests.mutants --check    compare with the table there instead
+    python -m tests.mutants [WORD ...]            write each table to benchmarks/results/
+    python -m tests.mutants [WORD ...] --check    compare with the tables there instead
 
-A mutant is killed if the report is not full marks. One that is not must be in equivalents.toml
-with the reason why it is no fault; anything else that lives is a hole in the checks, and the run
-fails with its diff. An entry there that no mutant bears out fails it too.
+A mutant is killed if the report is not full marks. One that is not must be in the chapter's
+equivalents_WORD.toml with the reason why it is no fault; anything else that lives is a hole in the
+checks, and the run fails with its diff. An entry there that no mutant bears out fails it too.
 """
 
 import sys

@@ -7,7 +7,7 @@ is first watched while the function answers its exercise's cases, to see what it
 import ast
 import copy
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,40 +18,8 @@ from torch import Tensor
 
 from tutor.checks import Exercise
 
-VALIDATION = ("_require_fit", "_require_integers")
-"""Calls whose arguments are not put through tensor mutations: they compute nothing."""
-
-LIBRARY = {
-    "stable_softmax": (
-        "scores.softmax(dim)",
-        "torch.softmax(scores, dim)",
-        "torch.special.softmax(scores, dim)",
-        "F.softmax(scores, dim)",
-        "torch.nn.Softmax(dim)(scores)",
-        "scores.log_softmax(dim).exp()",
-        "torch.ops.aten._softmax(scores, dim, False)",
-    ),
-    "scaled_dot_product_attention": (
-        "F.scaled_dot_product_attention(q, k, v) if keep is None else "
-        "attention_weights(q, k, keep) @ v",
-        "attention_weights(q, k, keep) @ v if keep is None else "
-        "F.scaled_dot_product_attention(q, k, v, keep)",
-        "F.scaled_dot_product_attention(q, k, v, keep)",
-        "F.scaled_dot_product_attention(q, k, v, keep).nan_to_num()",
-        "torch.ops.aten.scaled_dot_product_attention(q, k, v, keep)",
-        "torch.ops.aten._scaled_dot_product_attention_math(q, k, v, keep)[0]",
-    ),
-    "self_attention": (
-        "F.scaled_dot_product_attention(x @ w_q, x @ w_k, x @ w_v, keep)",
-        "F.scaled_dot_product_attention(x @ w_q, x @ w_k, x @ w_v, keep).nan_to_num()",
-    ),
-    "attention_backward": (
-        "autograd_backward(scaled_dot_product_attention, grad_out, q, k, v, keep)",
-        "autograd_backward(F.scaled_dot_product_attention, grad_out, q, k, v, keep)",
-        "vjp_backward(scaled_dot_product_attention, grad_out, q, k, v, keep)",
-    ),
-}
-"""The library does the work: what the function may not return."""
+VALIDATION = "_require"
+"""Arguments of functions with such a name are not mutated as tensors: these compute nothing."""
 
 METHODS = {
     "amax": ("amin", "mean", "sum"),
@@ -105,13 +73,18 @@ def plain(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def mutants(source: str, run: Run, exercise: Exercise) -> Iterator[Mutant]:
-    """Each mutant of the function with this source, once, for the exercise that judges it."""
+def mutants(
+    source: str, run: Run, exercise: Exercise, library: Sequence[str] = ()
+) -> Iterator[Mutant]:
+    """Each mutant of the function with this source, once, for the exercise that judges it.
+
+    library: what the function may not return, since the library does the work there.
+    """
     function = ast.parse(source).body[0]
     told = {ast.unparse(function)}
     both = (
         ("cosmic-ray", _by_cosmic_ray(ast.unparse(function))),
-        ("tensor", _Tensors(function, run, exercise).mutants()),
+        ("tensor", _Tensors(function, run, exercise, library).mutants()),
     )
     for origin, sources in both:
         for mutated in sources:
@@ -160,8 +133,8 @@ class _Seen:
 class _Tensors:
     """The faults that people make with tensors, at every place of one function."""
 
-    def __init__(self, tree: ast.FunctionDef, run: Run, exercise: Exercise):
-        self.tree = tree
+    def __init__(self, tree: ast.FunctionDef, run: Run, exercise: Exercise, library: Sequence[str]):
+        self.tree, self.library = tree, library
         self.graded = tree.name == exercise.name
         self.differentiated = "gradients" in exercise.points
         self.parameters = [a.arg for a in tree.args.args]
@@ -186,7 +159,7 @@ class _Tensors:
         yield from self.statements()
         if self.graded:
             yield from self.decorators()
-        for body in LIBRARY.get(self.tree.name, ()):
+        for body in self.library:
             yield self.with_body([ast.parse(f"return {body}").body[0]])
 
     def replaced(self, node: ast.expr, new: str | ast.expr) -> str:
@@ -352,7 +325,7 @@ class _Tensors:
 
 
 def _unread(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.Call) and ast.unparse(node.func) in VALIDATION:
+    if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(VALIDATION):
         yield from ast.walk(node)
     if isinstance(node, ast.Attribute) and node.attr in ("shape", "dtype", "device"):
         yield node.value

@@ -8,16 +8,37 @@ from typing import Any
 
 import torch
 
-from tutor.checks import attention
+from tutor.checks import alignment, attention, multihead, position, recurrence
 from tutor.checks.candidate import called_by, names
 from tutor.checks.exercise import Exercise
 from tutor.checks.judge import PUBLIC_SEED, judge
 from tutor.checks.report import Report
 
-__all__ = ["EXERCISES", "PUBLIC_SEED", "Exercise", "Report", "check", "find", "judge"]
+__all__ = [
+    "CHAPTERS",
+    "EXERCISES",
+    "PUBLIC_SEED",
+    "Exercise",
+    "Report",
+    "check",
+    "find",
+    "judge",
+    "of_chapter",
+]
 
-EXERCISES: dict[str, Exercise] = {e.name: e for e in (*attention.EXERCISES,)}
+CHAPTERS: dict[str, tuple[Exercise, ...]] = {
+    module.CHAPTER: module.EXERCISES
+    for module in (recurrence, alignment, attention, multihead, position)
+}
+"""The exercises of each chapter, in the order of the course."""
+
+EXERCISES: dict[str, Exercise] = {e.name: e for part in CHAPTERS.values() for e in part}
 """Every exercise of the course by name, in the order of the chapters."""
+
+
+def of_chapter(chapter: str) -> dict[str, Exercise]:
+    """The exercises of one chapter by name; KeyError if there is no such chapter."""
+    return {e.name: e for e in CHAPTERS[chapter]}
 
 
 def find(name: str) -> Exercise:

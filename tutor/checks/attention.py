@@ -6,35 +6,17 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import attention as reference
+from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 
 CHAPTER = "03_attention"
-DOUBLE, SINGLE, HALF, BFLOAT = torch.float64, torch.float32, torch.float16, torch.bfloat16
 
 # All sizes differ, so that a swapped axis cannot pass.
 B, TQ, TK, D, DV = 2, 3, 5, 7, 11
 
 
-class _Draw:
-    """Random tensors on a device from a seeded CPU generator: the same numbers on every device."""
-
-    def __init__(self, generator: Generator, device: torch.device):
-        self.generator, self.device = generator, device
-
-    def normal(self, *shape: int, dtype=DOUBLE, scale: float = 1.0) -> Tensor:
-        x = torch.randn(shape, generator=self.generator, dtype=DOUBLE) * scale
-        return x.to(self.device, dtype)
-
-    def integer(self, low: int, high: int) -> int:
-        """low ≤ n < high"""
-        return int(torch.randint(low, high, (), generator=self.generator))
-
-    def keep(self, *shape: int) -> Tensor:
-        """A random mask in which every row may read something and not everything."""
-        last = shape[-1]
-        order = torch.rand(shape, generator=self.generator).argsort(-1)
-        count = torch.randint(1, last, (*shape[:-1], 1), generator=self.generator)
-        return (order < count).to(self.device)
+class _Draw(Draw):
+    """With the sizes of this chapter."""
 
     def qkv(self, *batch: int, tq=TQ, tk=TK, d=D, dv=DV, dtype=DOUBLE, scale=1.0):
         return (
@@ -42,11 +24,6 @@ class _Draw:
             self.normal(*batch, tk, d, dtype=dtype, scale=scale),
             self.normal(*batch, tk, dv, dtype=dtype),
         )
-
-
-def _strided(x: Tensor) -> Tensor:
-    """The same numbers, stored the other way round: not contiguous."""
-    return x.mT.contiguous().mT
 
 
 def _lower_right(tq: int, tk: int, device: torch.device) -> Tensor:
@@ -68,7 +45,7 @@ def _softmax_cases(generator: Generator, device: torch.device) -> Iterator[Case]
     yield Case("along the first dimension", (draw.normal(B, TQ, TK), 0))
     yield Case("counted from the end", (draw.normal(B, TQ, TK), -2))
     yield Case("the dimension left out", (draw.normal(B, TQ, TK),))
-    yield Case("not contiguous", (_strided(draw.normal(B, TQ, TK)), -1))
+    yield Case("not contiguous", (strided(draw.normal(B, TQ, TK)), -1))
     sizes = tuple(draw.integer(2, 9) for _ in range(3))
     yield Case("sizes drawn by lot", (draw.normal(*sizes), -1))
 
@@ -242,7 +219,7 @@ def _scores_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("a batch of several heads", qk(B, 4))
     yield Case("wide keys", qk(B, d=64))
     q, k = qk(B)
-    yield Case("not contiguous", (_strided(q), _strided(k)))
+    yield Case("not contiguous", (strided(q), strided(k)))
     tq, tk, d = (draw.integer(2, 9) for _ in range(3))
     yield Case("sizes drawn by lot", qk(draw.integer(1, 5), tq=tq, tk=tk, d=d))
     yield Case("one query, one key", qk(B, tq=1, tk=1), "edges")
@@ -652,7 +629,7 @@ def _attention_cases(generator: Generator, device: torch.device) -> Iterator[Cas
     yield Case("the mask left out", draw.qkv(B))
     yield Case("wide keys", (*draw.qkv(B, d=64), None))
     q, k, v = draw.qkv(B)
-    yield Case("not contiguous", (_strided(q), _strided(k), _strided(v), None))
+    yield Case("not contiguous", (strided(q), strided(k), strided(v), None))
     sizes = {name: draw.integer(2, 9) for name in ("tq", "tk", "d", "dv")}
     yield Case("sizes drawn by lot", (*draw.qkv(draw.integer(2, 5), **sizes), None))
 
@@ -679,7 +656,7 @@ def _attention_cases(generator: Generator, device: torch.device) -> Iterator[Cas
     k[:, 0] = 1e4 * q.sum(1)
     yield Case("the largest score is hidden", (q, k, v, hidden), "edges")
     yield Case("only a very low score may be read", _low_score(draw, device), "edges")
-    yield Case("a mask, not contiguous", (*draw.qkv(B), _strided(draw.keep(B, TQ, TK))), "edges")
+    yield Case("a mask, not contiguous", (*draw.qkv(B), strided(draw.keep(B, TQ, TK))), "edges")
     yield Case("one query, one key", (*draw.qkv(B, tq=1, tk=1), None), "edges")
     yield Case("an empty batch", (*draw.qkv(0), None), "edges")
     yield Case("large scores", (*draw.qkv(B, scale=40.0), None), "edges")
@@ -1041,7 +1018,7 @@ def _self_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("no batch dimension", (*inputs(), None))
     yield Case("two batch dimensions", (*inputs(B, 4), None))
     x, *w = inputs(B)
-    yield Case("not contiguous", (_strided(x), *(_strided(m) for m in w), None))
+    yield Case("not contiguous", (strided(x), *(strided(m) for m in w), None))
     sizes = {name: draw.integer(2, 9) for name in ("t", "c", "d", "dv")}
     yield Case("sizes drawn by lot", (*inputs(draw.integer(2, 5), **sizes), None))
     yield Case("square weights", (*inputs(B, c=D, dv=D), None))
@@ -1052,7 +1029,7 @@ def _self_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("a causal mask, no batch dimension", (*inputs(), causal), "edges")
     yield Case("a causal mask, half precision", (*inputs(B, dtype=HALF), causal), "edges")
     yield Case("a padding mask", (*inputs(B), draw.keep(B, 1, t)), "edges")
-    yield Case("a mask, not contiguous", (*inputs(B), _strided(draw.keep(B, t, t))), "edges")
+    yield Case("a mask, not contiguous", (*inputs(B), strided(draw.keep(B, t, t))), "edges")
     lonely = draw.keep(B, t, t)
     lonely[1, 2] = False
     yield Case("one token may read nothing", (*inputs(B), lonely), "edges")
@@ -1203,14 +1180,14 @@ def _backward_cases(generator: Generator, device: torch.device) -> Iterator[Case
     yield Case("a batch of several heads", (*inputs(B, 4), None))
     yield Case("the mask left out", inputs(B))
     yield Case("wide keys", (*inputs(B, d=64), None))
-    yield Case("not contiguous", (*(_strided(t) for t in inputs(B)), None))
+    yield Case("not contiguous", (*(strided(t) for t in inputs(B)), None))
     sizes = {name: draw.integer(2, 9) for name in ("tq", "tk", "d", "dv")}
     yield Case("sizes drawn by lot", (*inputs(draw.integer(2, 5), **sizes), None))
 
     yield Case("a mask for each query", (*inputs(B), draw.keep(B, TQ, TK)), "edges")
     masked = inputs(B, dtype=HALF)
     yield Case("a mask, half precision", (*masked, draw.keep(B, TQ, TK)), "edges")
-    yield Case("a mask, not contiguous", (*inputs(B), _strided(draw.keep(B, TQ, TK))), "edges")
+    yield Case("a mask, not contiguous", (*inputs(B), strided(draw.keep(B, TQ, TK))), "edges")
     yield Case("a padding mask", (*inputs(B), draw.keep(B, 1, TK)), "edges")
     causal = _lower_right(TQ, TK, device)
     yield Case("a causal mask, three new of five", (*inputs(B), causal), "edges")

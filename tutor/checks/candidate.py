@@ -33,6 +33,10 @@ _NUMBERS |= {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 _NUMBERS |= {torch.complex64, torch.complex128}
 
 
+NUMBERS = {bool: torch.bool, int: torch.int64, float: torch.float64}
+"""Python's own, and what they are as a tensor."""
+
+
 @dataclass(frozen=True)
 class Crash:
     """An exception in the candidate, at the innermost line that the student wrote."""
@@ -122,7 +126,7 @@ class LocalCandidate:
                 outputs = self.function(*args)
                 if returned is not None:
                     returned(outputs)
-            outputs = _plain(outputs)
+            outputs = plain(outputs)
             if cotangents is not None:
                 gradients = _vjp(outputs, leaves, cotangents)
         except KeyboardInterrupt:
@@ -173,7 +177,7 @@ def settings_kept():
             torch.set_default_device(None if device.type == "cpu" else device)
 
 
-def _plain(outputs: Any) -> Any:
+def plain(outputs: Any) -> Any:
     """``outputs`` without any code of the candidate's: the judge reads them outside its guard."""
     if isinstance(outputs, (tuple, list)):
         return tuple(plain_tensor(x) for x in outputs)
@@ -181,8 +185,13 @@ def _plain(outputs: Any) -> Any:
 
 
 def plain_tensor(x: Any) -> Tensor | Unreadable:
+    """A Python number is a tensor without dimensions."""
     if x is None:
         return Unreadable("None (a missing return?)")
+    if type(x) in NUMBERS:
+        if type(x) is int and not -(2**63) <= x < 2**63:
+            return Unreadable("an integer of more than 64 bits")
+        return torch.tensor(x, dtype=NUMBERS[type(x)])
     if type(x) not in (Tensor, torch.nn.Parameter):
         return Unreadable(f"a {type(x).__name__}")
     if x.layout != torch.strided or x.is_quantized or x.is_nested:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutor.checks.candidate import Candidate, Crash, LocalCandidate, Response, Unreadable
+from tutor.checks.candidate import Candidate, Crash, LocalCandidate, Response, Unreadable, plain
 from tutor.checks.exercise import GROUPS, Case, Contract, Exercise, Trap
 from tutor.checks.report import Failure, Report, Verdict
 
@@ -98,7 +98,7 @@ def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.devic
     contract = exercise.contract(generator("contract"), device)
     if "types" in groups and device.type == "cpu":
         for args in contract.calls:
-            _observe_device(runner, args, groups["types"])
+            _observe_device(exercise, runner, args, groups["types"])
     _test_properties(exercise, runner, groups, generator("properties"), device)
 
     verdicts, named = {}, set()
@@ -149,10 +149,10 @@ def _observe(
             _Observation(case.label, case.args, None, 0.0, got, problem, True)
         )
         return
-    precise = exercise.reference(*_upcast(_copy(case.args)))
+    precise = _expected(exercise, _upcast(_copy(case.args)))
     if dtype is not None:
         group.dtypes.add(dtype)
-    tolerance = TOLERANCE.get(dtype, 0.0)
+    tolerance = _tolerance(case.args, precise)
     problem = _form_problem(exercise, precise, got)
     if not problem and case.finite_only:
         problem = _finite_problem(exercise, got)
@@ -162,7 +162,7 @@ def _observe(
 
     if "types" in groups:
         names = _argument_names(exercise)
-        problem = _type_problem(exercise.reference(*_copy(case.args)), got, case.args, names)
+        problem = _type_problem(_expected(exercise, _copy(case.args)), got, case.args, names)
         groups["types"].observations.append(
             _Observation(case.label, case.args, None, tolerance, got, problem)
         )
@@ -185,7 +185,9 @@ def _observe(
         )
 
 
-def _observe_device(runner: Candidate, args: tuple[Any, ...], group: _Group) -> None:
+def _observe_device(
+    exercise: Exercise, runner: Candidate, args: tuple[Any, ...], group: _Group
+) -> None:
     """A call on torch's meta device, whose tensors have shapes and no numbers: what a function
     makes on the CPU instead of beside its inputs shows on a machine without a GPU, too."""
     meta = torch.device("meta")
@@ -193,7 +195,10 @@ def _observe_device(runner: Candidate, args: tuple[Any, ...], group: _Group) -> 
         a.to(meta) if isinstance(a, Tensor) else meta if isinstance(a, torch.device) else a
         for a in args
     )
+    if not any(isinstance(a, Tensor | torch.device) for a in elsewhere):
+        return  # nothing asks for another device
     group.properties += 1
+    expected = _as_tuple(_expected(exercise, elsewhere))
     got, sentence = runner.run(elsewhere), None
     if got.crash is not None:
         # Reading numbers fails there and is no fault; mixing devices is one.
@@ -201,7 +206,10 @@ def _observe_device(runner: Candidate, args: tuple[Any, ...], group: _Group) -> 
             sentence = "a tensor made on the CPU meets inputs that are on another device"
             if got.crash.line:
                 sentence += f", {_where(got.crash)}"
-    elif any(isinstance(t, Tensor) and t.device != meta for t in _as_tuple(got.outputs)):
+    elif any(
+        isinstance(t, Tensor) and t.device != meta and wanted.device == meta
+        for t, wanted in zip(_as_tuple(got.outputs), expected, strict=False)
+    ):
         sentence = "the answer is on the CPU though the call asks for another device"
     if sentence:
         group.broken.append(("on another device", sentence))
@@ -215,10 +223,10 @@ def _observe_freshness(exercise: Exercise, runner: Candidate, case: Case, group:
         return
     args = _copy(case.args)
     before = runner.run(args)
-    tolerance = TOLERANCE.get(_dtype(case.args), 0.0)
+    tolerance = _tolerance(case.args, _expected(exercise, _copy(case.args)))
 
     def problem_of(fresh: tuple[Any, ...], response: Response) -> list[str]:
-        expected = exercise.reference(*fresh)
+        expected = _expected(exercise, fresh)
         return _form_problem(exercise, expected, response) or _value_problem(
             exercise, expected, response, tolerance
         )
@@ -260,7 +268,7 @@ def _test_properties(
             if response.crash is not None or not isinstance(response.outputs, Tensor):
                 crashes.append(response.crash)
                 raise Stop
-            wanted = exercise.reference(*_copy(args))
+            wanted = _expected(exercise, _copy(args))
             if response.outputs.shape != wanted.shape:  # to broadcast it may take all memory
                 raise IndexError(f"{tuple(response.outputs.shape)} and not {tuple(wanted.shape)}")
             return response.outputs.detach()
@@ -391,7 +399,8 @@ def _type_problem(
         if not isinstance(f, Tensor):
             return []
         if f.dtype != w.dtype:
-            why = "" if w.dtype == torch.bool else ", as the inputs are"
+            inputs = {b.dtype for b in before if isinstance(b, Tensor)}
+            why = ", as the inputs are" if w.dtype in inputs else ""
             return [f"expected an answer of {w.dtype}{why}; got {f.dtype}"]
         if f.device != w.device:
             return [f"expected the answer on {w.device}, where the inputs are; got {f.device}"]
@@ -603,7 +612,8 @@ def _broken_by(
         )
     unlike = []
     if right:
-        expected, tolerance = exercise.reference(*_copy(args)), TOLERANCE.get(_dtype(args), 0.0)
+        expected = _expected(exercise, _copy(args))
+        tolerance = _tolerance(args, expected)
         unlike = _form_problem(exercise, expected, response) or _value_problem(
             exercise, expected, response, tolerance
         )
@@ -643,6 +653,16 @@ def _floats(arg: Any) -> bool:
 
 def _dtype(args: tuple[Any, ...]) -> torch.dtype | None:
     return next((a.dtype for a in args if _floats(a)), None)
+
+
+def _expected(exercise: Exercise, args: tuple[Any, ...]) -> Any:
+    return plain(exercise.reference(*args))
+
+
+def _tolerance(args: tuple[Any, ...], expected: Any) -> float:
+    """By the dtype of the inputs, or of the answer where no input is a floating-point tensor."""
+    dtype = _dtype(args) or _dtype(_as_tuple(expected))
+    return TOLERANCE.get(dtype, 0.0)
 
 
 def _as_tuple(outputs: Any) -> tuple[Any, ...]:

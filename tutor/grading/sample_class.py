@@ -16,7 +16,7 @@ import jupytext
 import nbformat
 from nbgrader.utils import is_solution
 
-from tutor.checks import EXERCISES, judge
+from tutor.checks import judge, of_chapter
 from tutor.checks.exercise import Trap
 from tutor.grading.gradebook import open_gradebook
 from tutor.grading.release import ROOT
@@ -24,6 +24,7 @@ from tutor.grading.release import ROOT
 CHAPTER = "03_attention"
 NOTEBOOK = "attention"
 FOLDER = ROOT / "_build" / "class"
+EXERCISES = of_chapter(CHAPTER)
 TRAPPED = "scaled_dot_product_attention"
 
 DUE, IN_TIME, LATE = "2026-03-02 18:00 UTC", "2026-03-02 09:30 UTC", "2026-03-04 07:15 UTC"
@@ -89,9 +90,10 @@ def expected_grades() -> dict[str, dict[str, float]]:
     return grades
 
 
-def solutions() -> dict[str, str]:
+def solutions(chapter: str = CHAPTER) -> dict[str, str]:
     """Exercise -> its solution cell, without nbgrader's marks."""
-    nb = jupytext.read(ROOT / "solutions" / CHAPTER / f"{NOTEBOOK}.md")
+    (source,) = (ROOT / "solutions" / chapter).glob("*.md")
+    nb = jupytext.read(source)
     return {
         c.metadata.nbgrader.grade_id.removesuffix("-solution"): "\n".join(
             line for line in c.source.splitlines() if not line.strip().startswith("###")

@@ -35,7 +35,7 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # What the dynamic loader and font look-ups read. No account, no host name, no key.
 _SETTINGS = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
 _FONTS = ("/etc/fonts",)
-_NO_CHAPTERS = ("figures", "numbers")
+_NO_CHAPTERS = ("figures", "numbers", "translator")
 """Modules that any chapter may import."""
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 # Softmax
 
@@ -434,3 +435,32 @@ NUMPY = {
     "attention_backward": backward_numpy,
 }
 """The right values, computed outside torch."""
+
+LIBRARY = {
+    "stable_softmax": [
+        lambda s, dim=-1: s.softmax(dim),
+        lambda s, dim=-1: torch.softmax(s, dim),
+        lambda s, dim=-1: F.softmax(s, dim),
+        lambda s, dim=-1: torch.nn.Softmax(dim)(s),
+        lambda s, dim=-1: s.log_softmax(dim).exp(),
+        lambda s, dim=-1: torch.ops.aten._softmax(s, dim, False),
+    ],
+    "scaled_dot_product_attention": [
+        F.scaled_dot_product_attention,
+        torch.ops.aten.scaled_dot_product_attention,
+        lambda q, k, v, keep=None: torch.ops.aten._scaled_dot_product_attention_math(q, k, v, keep)[
+            0
+        ],
+        lambda q, k, v, keep=None: (
+            F.scaled_dot_product_attention(q, k, v)
+            if keep is None
+            else attention_where(q, k, v, keep)
+        ),
+    ],
+    "self_attention": [
+        lambda x, w_q, w_k, w_v, keep=None: F.scaled_dot_product_attention(
+            x @ w_q, x @ w_k, x @ w_v, keep
+        ),
+    ],
+}
+"""Answers in which the library does the work that the exercise is to do."""

@@ -1,0 +1,17 @@
+"""Right answers to the exercises that are written in other ways than the reference, by chapter."""
+
+from types import ModuleType
+
+from answers import alignment, attention, multihead, position, recurrence
+
+MODULES: dict[str, ModuleType] = {
+    "01_recurrence": recurrence,
+    "02_alignment": alignment,
+    "03_attention": attention,
+    "04_multihead": multihead,
+    "05_position": position,
+}
+
+RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}
+NUMPY = {name: function for m in MODULES.values() for name, function in m.NUMPY.items()}
+LIBRARY = {name: functions for m in MODULES.values() for name, functions in m.LIBRARY.items()}

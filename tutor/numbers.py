@@ -1,0 +1,175 @@
+"""Number words in English, German and French: the task that chapters 1 to 7 share.
+
+The words come from the package num2words: real language with real reordering (21 is *twenty-one*,
+*einundzwanzig*, *vingt et un*). They are cut into morphemes by a fixed vocabulary, so that a number
+below one million is at most fourteen symbols long. A tenth of all numbers is held out for testing.
+
+B batch, S symbols of a source, T symbols of a target.
+"""
+
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from jaxtyping import Int
+from num2words import num2words
+from torch import Generator, Tensor
+
+__all__ = [
+    "END",
+    "LIMIT",
+    "PAD",
+    "START",
+    "VOCABULARY",
+    "Pairs",
+    "decode",
+    "draw_numbers",
+    "encode",
+    "held_out",
+    "morphemes",
+    "pairs",
+    "words",
+]
+
+LIMIT = 1_000_000
+"""Numbers are below this."""
+
+_UNITS = {
+    "en": "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen",
+    "de": "null ein eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn "
+    "vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn",
+    "fr": "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze "
+    "seize",
+}
+_TENS = {
+    "en": "twenty thirty forty fifty sixty seventy eighty ninety",
+    "de": "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig",
+    "fr": "vingt vingts trente quarante cinquante soixante",
+}
+_REST = {"en": "hundred thousand and", "de": "hundert tausend und", "fr": "cent cents mille et"}
+
+MORPHEMES: dict[str, tuple[str, ...]] = {
+    language: tuple(" ".join(part[language] for part in (_UNITS, _TENS, _REST)).split())
+    for language in ("en", "de", "fr")
+}
+"""What the words of a language are made of."""
+
+PAD, END = 0, 1
+START = {"de": 2, "fr": 3}
+"""The symbol that a target begins with says into which language to translate."""
+
+VOCABULARY: tuple[str, ...] = (
+    *("<pad>", "<end>", "<de>", "<fr>"),
+    *(f"{language}:{morpheme}" for language, all_ in MORPHEMES.items() for morpheme in all_),
+)
+"""Every symbol. The same letters in two languages (*six*) are two symbols."""
+
+_NUMBER_OF = {symbol: i for i, symbol in enumerate(VOCABULARY)}
+# Longest first, so that *sechzehn* is not *sechs* and what follows.
+_PATTERN = {
+    language: re.compile("|".join(sorted(all_, key=len, reverse=True)))
+    for language, all_ in MORPHEMES.items()
+}
+
+
+def words(number: int, language: str) -> str:
+    """The number in words, as num2words has it but for the commas of English.
+
+    ValueError for a number that is negative or not below one million, and for a language other
+    than en, de and fr.
+    """
+    if not 0 <= number < LIMIT:
+        raise ValueError(f"numbers are from 0 to {LIMIT - 1:,}, got {number}")
+    if language not in MORPHEMES:
+        raise ValueError(f"languages are {', '.join(MORPHEMES)}, got {language!r}")
+    return num2words(number, lang=language).replace(",", "")
+
+
+@cache
+def morphemes(number: int, language: str) -> tuple[str, ...]:
+    """The number's words, cut into morphemes: 21 is (ein, und, zwanzig) in German."""
+    return tuple(_PATTERN[language].findall(words(number, language)))
+
+
+def encode(number: int, language: str) -> list[int]:
+    """Its morphemes as indices into VOCABULARY."""
+    return [_NUMBER_OF[f"{language}:{m}"] for m in morphemes(number, language)]
+
+
+def decode(symbols: Iterable[int]) -> tuple[str, ...]:
+    """The symbols before the first END, without their language; PAD and START say their names."""
+    read = []
+    for symbol in symbols:
+        if symbol == END:
+            break
+        read.append(VOCABULARY[symbol].rpartition(":")[2])
+    return tuple(read)
+
+
+def held_out(number: int) -> bool:
+    """Whether the number is for testing only. A tenth is, spread as if by lot."""
+    return zlib.crc32(str(number).encode()) % 10 == 0
+
+
+def draw_numbers(count: int, generator: Generator, testing: bool = False) -> list[int]:
+    """Different numbers by lot, as many of six digits as of five, four, and fewer than four.
+
+    All held out if testing, and otherwise none. ValueError if there are not as many.
+    """
+    drawn: dict[int, None] = {}
+    for _ in range(100):
+        bounds = torch.tensor([0, 1_000, 10_000, 100_000, LIMIT])
+        part = torch.randint(0, 4, (4 * count,), generator=generator)
+        low, high = bounds[part], bounds[part + 1]
+        at = torch.rand(4 * count, generator=generator, dtype=torch.float64)
+        for n in (low + (at * (high - low)).long()).tolist():
+            if held_out(n) == testing:
+                drawn[n] = None
+            if len(drawn) == count:
+                return list(drawn)
+    raise ValueError(f"there are no {count} different numbers to draw")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sources and what they are translated into, padded with PAD at the end."""
+
+    numbers: tuple[int, ...]
+    source: Int[Tensor, "B S"]
+    lengths: Int[Tensor, " B"]
+    """Of the sources."""
+    target: Int[Tensor, "B T"]
+    """Begins with the language's START and ends with END."""
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batches(self, size: int, generator: Generator) -> Iterator["Pairs"]:
+        """Batches of ``size`` without end, in a new order each time round; what is left over of a
+        round is dropped."""
+        while True:
+            order = torch.randperm(len(self), generator=generator)
+            for rows in order.split(size):
+                if len(rows) == min(size, len(self)):
+                    yield self[rows]
+
+    def __getitem__(self, rows: Int[Tensor, " b"]) -> "Pairs":
+        """Some of them, no wider than they need to be."""
+        source, lengths, target = self.source[rows], self.lengths[rows], self.target[rows]
+        width = int((target != PAD).sum(-1).max())
+        numbers = tuple(self.numbers[i] for i in rows.tolist())
+        return Pairs(numbers, source[:, : lengths.max()], lengths, target[:, :width])
+
+
+def pairs(numbers: Sequence[int], languages: Sequence[str] = ("de", "fr")) -> Pairs:
+    """English to each of the languages, for each of the numbers."""
+    rows = [(n, language) for language in languages for n in numbers]
+    source = [torch.tensor(encode(n, "en")) for n, _ in rows]
+    target = [torch.tensor([START[to], *encode(n, to), END]) for n, to in rows]
+    padded = (torch.nn.utils.rnn.pad_sequence(x, True, PAD) for x in (source, target))
+    lengths = torch.tensor([len(s) for s in source])
+    return Pairs(tuple(n for n, _ in rows), next(padded), lengths, next(padded))
