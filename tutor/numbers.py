@@ -31,6 +31,7 @@ __all__ = [
     "held_out",
     "morphemes",
     "pairs",
+    "split",
     "words",
 ]
 
@@ -173,3 +174,12 @@ def pairs(numbers: Sequence[int], languages: Sequence[str] = ("de", "fr")) -> Pa
     padded = (torch.nn.utils.rnn.pad_sequence(x, True, PAD) for x in (source, target))
     lengths = torch.tensor([len(s) for s in source])
     return Pairs(tuple(n for n, _ in rows), next(padded), lengths, next(padded))
+
+
+@cache
+def split() -> tuple[Pairs, Pairs]:
+    """What every translator of the book learns from, and what it is tested on: 10,000 pairs of
+    5,000 numbers, and 3,000 pairs of 1,500 held-out ones."""
+    generator = Generator().manual_seed(1)
+    learning, testing = draw_numbers(5_000, generator), draw_numbers(1_500, generator, testing=True)
+    return pairs(learning), pairs(testing)

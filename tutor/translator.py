@@ -25,7 +25,7 @@ __all__ = ["exact_match", "exact_match_by_length", "parameter_count", "train", "
 def train(
     model: nn.Module,
     data: Pairs,
-    steps: int,
+    steps: int = 600,
     *,
     seed: int = 0,
     batch_size: int = 128,
