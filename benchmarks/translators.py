@@ -26,7 +26,7 @@ PARAMETERS = 45_000
 
 SIZE = len(VOCABULARY)
 TRANSLATORS: dict[str, Callable[[], nn.Module]] = {
-    "1: one vector": lambda: Seq2Seq(SIZE, 62),
+    "1: one vector": lambda: Seq2Seq(SIZE, 66),
 }
 """By the chapter's number and what is new in it."""
 
