@@ -8,10 +8,12 @@ matplotlib's SVGs and `book/_static/course.js` into Plotly's figures.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -26,6 +28,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 QUERY, KEY, VALUE = "#2f80d8", "#d2622a", "#0f8a63"
 WEIGHT, OTHER = "#b04fa5", "#7c8796"  # what attention computes, and what it is compared with
 CYCLE = (QUERY, KEY, VALUE, WEIGHT, OTHER)  # apart for the colour-blind too, by hue and lightness
+_SERIES = (OTHER, VALUE, WEIGHT, QUERY, KEY)  # one for each translator of chapters 1 to 5
 INK, GRID = "#767b84", "#8b939e"  # text and axes; lines behind the data
 
 # From nothing to WEIGHT by opacity, so that zero is the page's own background, whichever it is.
@@ -182,6 +185,45 @@ def heatmap(
         for (row, column), weight in np.ndenumerate(weights):
             colour = "#ffffff" if weight > 0.6 else INK
             axes.text(column, row, f"{weight:.{digits}f}", ha="center", va="center", color=colour)
+
+
+def results(path: str) -> Any:
+    """A benchmark's committed result, such as ``benchmarks/results/translators.json``.
+
+    Found beside the package in the repository, and in an installed copy among its data.
+    """
+    places = (
+        Path(__file__).resolve().parents[1] / path,
+        Path(sys.prefix, "share", "attention-workshop", path),
+    )
+    found = next((p for p in places if p.exists()), None)
+    if found is None:
+        raise FileNotFoundError(f"{path} is neither at {places[0]} nor at {places[1]}")
+    return json.loads(found.read_text("utf-8"))
+
+
+def translators(runs: Mapping[str, Sequence[Mapping[str, Any]]], chapter: int) -> None:
+    """Draw the share of exact matches against the length of the source: one curve for each
+    translator up to this chapter's, which is the strong one, with the range of its seeds.
+
+    runs: of ``benchmarks/results/translators.json``.
+    """
+    shown = {name: seeds for name, seeds in runs.items() if int(name.partition(":")[0]) <= chapter}
+    panels = {"de": "to German", "fr": "to French"}
+    figure, axes = plt.subplots(1, 2, figsize=(5.8, 3.6), sharey=True)
+    for at, (to, title) in zip(axes, panels.items(), strict=True):
+        for (name, seeds), colour in zip(shown.items(), _SERIES, strict=False):
+            lengths = sorted(map(int, seeds[0]["by_length"][to]))
+            shares = np.array([[s["by_length"][to][str(n)] for n in lengths] for s in seeds])
+            newest = int(name.partition(":")[0]) == chapter
+            style = {"color": colour, "alpha": 1.0 if newest else 0.75}
+            at.plot(lengths, shares.mean(0), "o-", lw=3 if newest else 1.5, label=name, **style)
+            at.fill_between(lengths, shares.min(0), shares.max(0), color=colour, alpha=0.15, lw=0)
+        at.set(title=title, xlabel="symbols of the source", ylim=(-0.03, 1.03), xticks=lengths)
+    axes[0].set_ylabel("exact matches")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    plt.show()
 
 
 def quiz(questions: list[dict[str, Any]]) -> None:

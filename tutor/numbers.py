@@ -2,7 +2,7 @@
 
 The words come from the package num2words: real language with real reordering (21 is *twenty-one*,
 *einundzwanzig*, *vingt et un*). They are cut into morphemes by a fixed vocabulary, so that a number
-below one million is at most fourteen symbols long. A tenth of all numbers is held out for testing.
+below one million is at most thirteen symbols long. A tenth of all numbers is held out for testing.
 
 B batch, S symbols of a source, T symbols of a target.
 """

@@ -83,15 +83,21 @@ def exact_match(model: nn.Module, data: Pairs) -> Tensor:
     return (got == wanted).all(-1)
 
 
-def exact_match_by_length(model: nn.Module, data: Pairs) -> dict[str, dict[int, float]]:
-    """For each language of the targets, the share of exact matches by length of the source."""
+def exact_match_by_length(
+    model: nn.Module, data: Pairs, at_least: int = 20
+) -> dict[str, dict[int, float]]:
+    """For each language of the targets, the share of exact matches by length of the source.
+
+    Lengths of which there are fewer than ``at_least`` pairs are left out.
+    """
     right = exact_match(model, data)
     shares: dict[str, dict[int, float]] = {}
     for language, start in START.items():
         of_this = data.target[:, 0] == start
         for length in data.lengths[of_this].unique().tolist():
             rows = of_this & (data.lengths == length)
-            shares.setdefault(language, {})[length] = right[rows].double().mean().item()
+            if rows.sum() >= at_least:
+                shares.setdefault(language, {})[length] = right[rows].double().mean().item()
     return shares
 
 
