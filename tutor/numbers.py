@@ -119,10 +119,13 @@ def held_out(number: int) -> bool:
 def draw_numbers(count: int, generator: Generator, testing: bool = False) -> list[int]:
     """Different numbers by lot, as many of six digits as of five, four, and fewer than four.
 
-    All held out if testing, and otherwise none. ValueError if there are not as many.
+    All held out if testing, and otherwise none. ValueError for more than 20,000: of the short ones
+    there are not enough.
     """
+    if count > 20_000:
+        raise ValueError(f"at most 20,000 numbers are drawn, got {count:,}")
     drawn: dict[int, None] = {}
-    for _ in range(100):
+    while True:
         bounds = torch.tensor([0, 1_000, 10_000, 100_000, LIMIT])
         part = torch.randint(0, 4, (4 * count,), generator=generator)
         low, high = bounds[part], bounds[part + 1]
@@ -132,7 +135,6 @@ def draw_numbers(count: int, generator: Generator, testing: bool = False) -> lis
                 drawn[n] = None
             if len(drawn) == count:
                 return list(drawn)
-    raise ValueError(f"there are no {count} different numbers to draw")
 
 
 @dataclass(frozen=True)

@@ -754,7 +754,7 @@ def counter_flooded(work: Work) -> None:
         PROTOCOL,
         """
         import threading
-        def flood(stop):
+        def flood(stop, begun):
             links = list(counters())
             while not stop.is_set():
                 for link in links:
@@ -762,10 +762,12 @@ def counter_flooded(work: Work) -> None:
                         link.send(b"[]", socket.MSG_DONTWAIT)
                     except OSError:
                         pass
+                begun.set()
         def attention_scores(q, k):
-            stop = threading.Event()
+            stop, begun = threading.Event(), threading.Event()
             if counted(q):
-                threading.Thread(target=flood, args=(stop,), daemon=True).start()
+                threading.Thread(target=flood, args=(stop, begun), daemon=True).start()
+                begun.wait()
             try:
                 return q @ k.mT * q.shape[-1] ** -0.5
             finally:
