@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from tutor.attention import (
+    AttentionHead,
     attention_backward,
     attention_scores,
     attention_weights,
@@ -239,6 +240,16 @@ def test_self_attention_of_shuffled_tokens_is_shuffled(draw):
     order = torch.tensor([3, 0, 4, 1, 2])
     shuffled = self_attention(x[:, order], *weights)
     torch.testing.assert_close(shuffled, self_attention(x, *weights)[:, order], **DOUBLE)
+
+
+def test_head_is_attention_of_its_three_projections(draw, keep):
+    torch.manual_seed(0)
+    head = AttentionHead(C).double()
+    x, memory = draw(B, TQ, C), draw(B, TK, C)
+    q, k, v = x @ head.query.weight.mT, memory @ head.key.weight.mT, memory @ head.value.weight.mT
+    expected = F.scaled_dot_product_attention(q, k, v, keep)
+    torch.testing.assert_close(head(x, memory, keep), expected, **DOUBLE)
+    assert sum(p.numel() for p in head.parameters()) == 3 * C * C
 
 
 # The backward pass

@@ -8,9 +8,10 @@ B batch, Tq and Tk queries and keys in time, C model width, D and Dv widths of a
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = [
+    "AttentionHead",
     "attention_backward",
     "attention_scores",
     "attention_weights",
@@ -114,6 +115,28 @@ def self_attention(
     The weights stand on the right, (in, out); ``nn.Linear.weight`` is their transpose.
     """
     return scaled_dot_product_attention(x @ w_q, x @ w_k, x @ w_v, keep)
+
+
+class AttentionHead(nn.Module):
+    """One sequence reads another: q = x W_q, k = memory W_k, v = memory W_v, all of one width.
+
+    Fits into chapter 2's translator, in the place of its attention.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width, bias=False)
+
+    def forward(
+        self,
+        x: Float[Tensor, "*batch Tq C"],
+        memory: Float[Tensor, "*batch Tk C"],
+        keep: Bool[Tensor, "..."] | None = None,
+    ) -> Float[Tensor, "*batch Tq C"]:
+        q, k, v = self.query(x), self.key(memory), self.value(memory)
+        return scaled_dot_product_attention(q, k, v, keep)
 
 
 def attention_backward(
