@@ -207,17 +207,23 @@ def stops_itself_when_called(work: Work) -> None:
     )
 
 
-@submission(points=full_but(attention_backward=Between(0, FULL[LAST])))
+@submission(points=full_but(attention_backward=0.0))
 def interpreter_held(work: Work) -> None:
     """A thread holds Python's own lock for ever, so that nothing else in the process answers."""
     work.after(
         LAST,
         """
         import re, threading, time
+        asked = threading.Event()
         def hold():
-            time.sleep(0.2)
+            asked.wait()
             re.match(r"(a+)+$", "a" * 64 + "b")
         threading.Thread(target=hold, daemon=True).start()
+        backward = attention_backward
+        def attention_backward(*args):
+            asked.set()
+            time.sleep(0.1)
+            return backward(*args)
         """,
     )
 
