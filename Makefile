@@ -18,6 +18,7 @@ SOLUTIONS := $(wildcard solutions/*/*.md)
 NOTEBOOKS := $(SOLUTIONS:.md=.ipynb)
 EXERCISES := $(or $(NOTEBOOKS:solutions/%=exercises/%),$(wildcard exercises/*/*.ipynb))
 REFERENCE := $(wildcard tutor/*.py tutor/checks/*.py)
+TYPED := $(wildcard $(patsubst tutor/%.py,tests/test_%.py,$(wildcard tutor/*.py)))
 GRADING := nbgrader_config.py $(wildcard tutor/grading/*.py tutor/grading/*/*.py)
 PAGES := _config.yml _toc.yml $(wildcard book/* book/*/* benchmarks/* benchmarks/*/*)
 
@@ -38,8 +39,7 @@ test: check $(BOOK) $(CLASS) $(NOTEBOOKS) bubblewrap chromium postgresql ## the 
 	python -m pytest $(ARGS)
 	python -m pytest --nbval-lax -q $(NOTEBOOKS)
 	# The shapes in the signatures, checked in every call that is not meant to be refused.
-	python -m pytest -q --jaxtyping-packages=tutor,beartype.beartype -k 'not refused' \
-	  tests/test_attention.py tests/test_minilm.py
+	python -m pytest -q --jaxtyping-packages=tutor,beartype.beartype -k 'not refused' $(TYPED)
 
 .PHONY: book
 book: $(BOOK) ## builds the book into _build/html
