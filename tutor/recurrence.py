@@ -96,14 +96,11 @@ def gradient_norm_by_lag(
     ValueError if a Jacobian is not square.
     """
     _require_square(jacobians)
-    steps = jacobians.unbind(-3)
-    product = torch.eye(jacobians.shape[-1], dtype=jacobians.dtype, device=jacobians.device)
-    product = product.expand(*jacobians.shape[:-3], -1, -1)
-    products = [product]
-    for jacobian in steps[::-1]:
-        product = product @ jacobian
-        products.append(product)
-    return torch.stack([torch.linalg.matrix_norm(p) for p in products], -1)
+    identity = torch.eye(jacobians.shape[-1], dtype=jacobians.dtype, device=jacobians.device)
+    products = [identity.expand(jacobians.shape[:-3] + jacobians.shape[-2:])]
+    for jacobian in jacobians.flip(-3).unbind(-3):
+        products.append(products[-1] @ jacobian)
+    return torch.stack(products, -3).norm(dim=(-2, -1))
 
 
 def receptive_field(
@@ -123,9 +120,7 @@ def receptive_field(
     return 1 + ((kernel_sizes - 1) * dilations * apart).cumsum(0)
 
 
-def last_hidden(
-    states: Float[Tensor, "B T C"], lengths: Int[Tensor, " B"]
-) -> Float[Tensor, "B C"]:
+def last_hidden(states: Float[Tensor, "B T C"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B C"]:
     """states[b, lengths[b] - 1]: the state after the last real step of each padded sequence.
 
     A sequence of length 0 gives zeros. What stands in the padding is not read, not even nan.
