@@ -1,10 +1,456 @@
 """Right answers to chapter 1's exercises that are written in other ways than the reference."""
 
-RIGHT: dict[str, list] = {}
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def _array(t):
+    return t.detach().double().numpy()
+
+
+def _tensor(x, like):
+    return torch.as_tensor(x).to(like.device, like.dtype)
+
+
+def _logistic(x):
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+# rnn_step
+
+
+def rnn_products(x, h, w_ih, w_hh, b_ih, b_hh):
+    return (x @ w_ih.T + b_ih + h @ w_hh.T + b_hh).tanh()
+
+
+def rnn_einsum(x, h, w_ih, w_hh, b_ih, b_hh):
+    from_x = torch.einsum("...e,ce->...c", x, w_ih)
+    from_h = torch.einsum("...d,cd->...c", h, w_hh)
+    return torch.tanh(from_x + from_h + (b_ih + b_hh))
+
+
+def rnn_one_product(x, h, w_ih, w_hh, b_ih, b_hh):
+    both, weight = torch.cat((x, h), -1), torch.cat((w_ih, w_hh), -1)
+    return torch.tanh(F.linear(both, weight, b_ih + b_hh))
+
+
+def rnn_by_sigmoid(x, h, w_ih, w_hh, b_ih, b_hh):
+    s = F.linear(x, w_ih, b_ih) + F.linear(h, w_hh, b_hh)
+    return 2 * torch.sigmoid(2 * s) - 1
+
+
+def rnn_loops(x, h, w_ih, w_hh, b_ih, b_hh):
+    out = torch.zeros_like(h)
+    for index in np.ndindex(*h.shape[:-1]):
+        out[index] = (w_ih @ x[index] + b_ih + w_hh @ h[index] + b_hh).tanh()
+    return out
+
+
+def rnn_chunks(x, h, w_ih, w_hh, b_ih, b_hh):
+    if x.ndim == 1:
+        return rnn_products(x, h, w_ih, w_hh, b_ih, b_hh)
+    parts = zip(x.split(2), h.split(2), strict=True)
+    return torch.cat([rnn_products(a, b, w_ih, w_hh, b_ih, b_hh) for a, b in parts])
+
+
+def rnn_vmap(x, h, w_ih, w_hh, b_ih, b_hh):
+    def one(a, b):
+        return torch.tanh(w_ih @ a + b_ih + w_hh @ b + b_hh)
+
+    function = one
+    for _ in x.shape[:-1]:
+        function = torch.func.vmap(function)
+    return function(x, h) if h.numel() else torch.zeros_like(h)
+
+
+def rnn_double(x, h, w_ih, w_hh, b_ih, b_hh):
+    args = (t.double() for t in (x, h, w_ih, w_hh, b_ih, b_hh))
+    return rnn_products(*args).to(x.dtype)
+
+
+def rnn_numpy(x, h, w_ih, w_hh, b_ih, b_hh):
+    a, b, w, u, p, q = (_array(t) for t in (x, h, w_ih, w_hh, b_ih, b_hh))
+    return _tensor(np.tanh(a @ w.T + p + b @ u.T + q), h)
+
+
+# lstm_step
+
+
+def _lstm_of(i, f, g, o, c):
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+def lstm_sliced(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    n = h.shape[-1]
+    s = x @ w_ih.mT + b_ih + h @ w_hh.mT + b_hh
+    return _lstm_of(s[..., :n], s[..., n : 2 * n], s[..., 2 * n : 3 * n], s[..., 3 * n :], c)
+
+
+def lstm_unflattened(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    s = F.linear(x, w_ih, b_ih) + F.linear(h, w_hh, b_hh)
+    return _lstm_of(*s.unflatten(-1, (4, h.shape[-1])).unbind(-2), c)
+
+
+def lstm_gate_by_gate(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    sums = [
+        F.linear(x, w, p) + F.linear(h, u, q)
+        for w, u, p, q in zip(*(t.chunk(4) for t in (w_ih, w_hh, b_ih, b_hh)), strict=True)
+    ]
+    return _lstm_of(*sums, c)
+
+
+def lstm_einsum(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    s = torch.einsum("...e,re->...r", x, w_ih) + torch.einsum("...d,rd->...r", h, w_hh)
+    i, f, g, o = (s + b_ih + b_hh).split(h.shape[-1], -1)
+    new = torch.addcmul(f.sigmoid() * c, i.sigmoid(), g.tanh())
+    return new.tanh() * o.sigmoid(), new
+
+
+def lstm_one_product(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    s = F.linear(torch.cat((x, h), -1), torch.cat((w_ih, w_hh), -1), b_ih + b_hh)
+    return _lstm_of(*s.chunk(4, -1), c)
+
+
+def lstm_loops(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    new_h, new_c = torch.zeros_like(h), torch.zeros_like(c)
+    for index in np.ndindex(*h.shape[:-1]):
+        s = w_ih @ x[index] + b_ih + w_hh @ h[index] + b_hh
+        new_h[index], new_c[index] = _lstm_of(*s.chunk(4), c[index])
+    return new_h, new_c
+
+
+def lstm_vmap(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    def one(a, b, old):
+        return _lstm_of(*(w_ih @ a + b_ih + w_hh @ b + b_hh).chunk(4), old)
+
+    function = one
+    for _ in x.shape[:-1]:
+        function = torch.func.vmap(function)
+    return function(x, h, c) if h.numel() else (torch.zeros_like(h), torch.zeros_like(c))
+
+
+def lstm_double(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    args = (t.double() for t in (x, h, c, w_ih, w_hh, b_ih, b_hh))
+    return tuple(t.to(x.dtype) for t in lstm_sliced(*args))
+
+
+def lstm_numpy(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    a, b, old, w, u, p, q = (_array(t) for t in (x, h, c, w_ih, w_hh, b_ih, b_hh))
+    i, f, g, o = np.split(a @ w.T + p + b @ u.T + q, 4, -1)
+    new = _logistic(f) * old + _logistic(i) * np.tanh(g)
+    return _tensor(_logistic(o) * np.tanh(new), h), _tensor(new, h)
+
+
+# gru_step
+
+
+def gru_lerp(x, h, w_ih, w_hh, b_ih, b_hh):
+    x_r, x_z, x_n = F.linear(x, w_ih, b_ih).chunk(3, -1)
+    h_r, h_z, h_n = F.linear(h, w_hh, b_hh).chunk(3, -1)
+    n = ((x_r + h_r).sigmoid() * h_n + x_n).tanh()
+    return torch.lerp(n, h, (x_z + h_z).sigmoid())
+
+
+def gru_sliced(x, h, w_ih, w_hh, b_ih, b_hh):
+    c = h.shape[-1]
+    a, b = x @ w_ih.mT + b_ih, h @ w_hh.mT + b_hh
+    r, z = (a + b)[..., : 2 * c].sigmoid().split(c, -1)
+    n = (a[..., 2 * c :] + r * b[..., 2 * c :]).tanh()
+    return n + z * (h - n)
+
+
+def gru_gate_by_gate(x, h, w_ih, w_hh, b_ih, b_hh):
+    w, u, p, q = (t.chunk(3) for t in (w_ih, w_hh, b_ih, b_hh))
+    r, z = (torch.sigmoid(x @ w[k].T + p[k] + h @ u[k].T + q[k]) for k in (0, 1))
+    n = torch.tanh(x @ w[2].T + p[2] + r * (h @ u[2].T + q[2]))
+    return (1 - z) * n + z * h
+
+
+def gru_einsum(x, h, w_ih, w_hh, b_ih, b_hh):
+    w, u = (t.unflatten(0, (3, -1)) for t in (w_ih, w_hh))
+    a = torch.einsum("...e,gce->g...c", x, w)
+    b = torch.einsum("...d,gcd->g...c", h, u)
+    p, q = b_ih.chunk(3), b_hh.chunk(3)
+    r, z = ((a[k] + p[k] + b[k] + q[k]).sigmoid() for k in (0, 1))
+    n = (a[2] + p[2] + r * (b[2] + q[2])).tanh()
+    return z * h + (1 - z) * n
+
+
+def gru_loops(x, h, w_ih, w_hh, b_ih, b_hh):
+    out = torch.zeros_like(h)
+    for index in np.ndindex(*h.shape[:-1]):
+        a, b = (w_ih @ x[index] + b_ih).chunk(3), (w_hh @ h[index] + b_hh).chunk(3)
+        r, z = (a[0] + b[0]).sigmoid(), (a[1] + b[1]).sigmoid()
+        out[index] = (1 - z) * (a[2] + r * b[2]).tanh() + z * h[index]
+    return out
+
+
+def gru_vmap(x, h, w_ih, w_hh, b_ih, b_hh):
+    def one(row, old):
+        a, b = (w_ih @ row + b_ih).chunk(3), (w_hh @ old + b_hh).chunk(3)
+        r, z = (a[0] + b[0]).sigmoid(), (a[1] + b[1]).sigmoid()
+        return (1 - z) * (a[2] + r * b[2]).tanh() + z * old
+
+    function = one
+    for _ in x.shape[:-1]:
+        function = torch.func.vmap(function)
+    return function(x, h) if h.numel() else torch.zeros_like(h)
+
+
+def gru_double(x, h, w_ih, w_hh, b_ih, b_hh):
+    args = (t.double() for t in (x, h, w_ih, w_hh, b_ih, b_hh))
+    return gru_gate_by_gate(*args).to(x.dtype)
+
+
+def gru_numpy(x, h, w_ih, w_hh, b_ih, b_hh):
+    a, b, w, u, p, q = (_array(t) for t in (x, h, w_ih, w_hh, b_ih, b_hh))
+    from_x, from_h = np.split(a @ w.T + p, 3, -1), np.split(b @ u.T + q, 3, -1)
+    r, z = (_logistic(from_x[k] + from_h[k]) for k in (0, 1))
+    n = np.tanh(from_x[2] + r * from_h[2])
+    return _tensor((1 - z) * n + z * b, h)
+
+
+# last_hidden
+
+
+def last_indexed(states, lengths):
+    if not states.shape[0]:
+        return states[:, 0]
+    rows = torch.arange(states.shape[0], device=states.device)
+    last = states[rows, (lengths - 1).clamp(min=0)]
+    return torch.where((lengths > 0)[:, None], last, torch.zeros_like(last))
+
+
+def last_gathered(states, lengths):
+    # A step of zeros in front: length n stands at n, and 0 at the zeros.
+    padded = F.pad(states, (0, 0, 1, 0))
+    index = lengths.long()[:, None, None].expand(-1, 1, states.shape[-1])
+    return padded.gather(1, index)[:, 0]
+
+
+def last_taken(states, lengths):
+    last = states.take_along_dim((lengths.long() - 1).clamp(min=0)[:, None, None], 1)[:, 0]
+    return last.masked_fill((lengths < 1)[:, None], 0)
+
+
+def last_chosen(states, lengths):
+    position = torch.arange(1, states.shape[1] + 1, device=states.device)
+    is_last = (position == lengths[:, None])[..., None]
+    return torch.where(is_last, states, torch.zeros_like(states)).sum(-2)
+
+
+def last_loops(states, lengths):
+    out = torch.zeros_like(states[:, 0])
+    for n in range(states.shape[1]):
+        out = torch.where((lengths == n + 1)[:, None], states[:, n], out)
+    return out
+
+
+def last_vmap(states, lengths):
+    if not states.shape[0]:
+        return states[:, 0]
+
+    def one(rows, length):
+        position = torch.arange(rows.shape[0], device=rows.device)
+        chosen = torch.where((position == length - 1)[:, None], rows, torch.zeros_like(rows))
+        return chosen.sum(0)
+
+    return torch.func.vmap(one)(states, lengths)
+
+
+def last_numpy(states, lengths):
+    x, n = _array(states), lengths.numpy()
+    out = np.zeros((x.shape[0], x.shape[2]))
+    for b in np.flatnonzero(n > 0):
+        out[b] = x[b, n[b] - 1]
+    return _tensor(out, states)
+
+
+# gradient_norm_by_lag
+
+
+def norms_all_at_once(jacobians):
+    width = jacobians.shape[-1]
+    products = [torch.eye(width, dtype=jacobians.dtype, device=jacobians.device)]
+    products[0] = products[0].expand(*jacobians.shape[:-3], width, width)
+    for t in range(jacobians.shape[-3] - 1, -1, -1):
+        products.append(products[-1] @ jacobians[..., t, :, :])
+    return torch.linalg.matrix_norm(torch.stack(products, -3))
+
+
+def norms_einsum(jacobians):
+    c = jacobians.shape[-1]
+    size = torch.full(jacobians.shape[:-3], c**0.5, dtype=jacobians.dtype, device=jacobians.device)
+    out, product = [size], None
+    for jacobian in reversed(jacobians.unbind(-3)):
+        product = (
+            jacobian if product is None else torch.einsum("...ij,...jk->...ik", product, jacobian)
+        )
+        out.append(product.square().sum((-2, -1)).sqrt())
+    return torch.stack(out, -1)
+
+
+def norms_transposed(jacobians):
+    c = jacobians.shape[-1]
+    product = torch.eye(c, dtype=jacobians.dtype, device=jacobians.device)
+    product = product.repeat(*jacobians.shape[:-3], 1, 1)
+    out = [product.flatten(-2).norm(dim=-1)]
+    for jacobian in jacobians.flip(-3).unbind(-3):
+        product = jacobian.mT @ product
+        out.append(product.flatten(-2).norm(dim=-1))
+    return torch.stack(out, -1)
+
+
+def norms_vmap(jacobians):
+    if jacobians.ndim == 3:
+        return norms_all_at_once(jacobians)
+    if not jacobians.shape[0]:
+        return jacobians.new_zeros(*jacobians.shape[:-3], jacobians.shape[-3] + 1)
+    return torch.func.vmap(norms_vmap)(jacobians)
+
+
+def norms_double(jacobians):
+    return norms_einsum(jacobians.double()).to(jacobians.dtype)
+
+
+def norms_numpy(jacobians):
+    j = _array(jacobians)
+    product = np.broadcast_to(np.eye(j.shape[-1]), (*j.shape[:-3], *j.shape[-2:]))
+    out = [np.linalg.norm(product, axis=(-2, -1))]
+    for t in range(j.shape[-3])[::-1]:
+        product = product @ j[..., t, :, :]
+        out.append(np.linalg.norm(product, axis=(-2, -1)))
+    return _tensor(np.stack(out, -1), jacobians)
+
+
+# receptive_field
+
+
+def field_loop(kernel_sizes, dilations, strides):
+    seen, apart, out = 1, 1, []
+    for k, d, s in zip(kernel_sizes.tolist(), dilations.tolist(), strides.tolist(), strict=True):
+        seen += (k - 1) * d * apart
+        apart *= s
+        out.append(seen)
+    return torch.tensor(out, dtype=torch.int64, device=kernel_sizes.device)
+
+
+def field_from_the_output(kernel_sizes, dilations, strides):
+    def backwards(n):
+        field = torch.ones_like(kernel_sizes[0])
+        for k, d, s in reversed(list(zip(kernel_sizes, dilations, strides, strict=True))[:n]):
+            field = (field - 1) * s + (k - 1) * d + 1
+        return field
+
+    fields = [backwards(n + 1) for n in range(len(kernel_sizes))]
+    return torch.stack(fields) if fields else torch.zeros_like(kernel_sizes)
+
+
+def field_shifted(kernel_sizes, dilations, strides):
+    apart = F.pad(strides, (1, 0), value=1).cumprod(0)[:-1]
+    return torch.cumsum((kernel_sizes - 1) * dilations * apart, 0) + 1
+
+
+def field_matrix(kernel_sizes, dilations, strides):
+    n = len(strides)
+    before = torch.ones(n, n, dtype=torch.bool, device=strides.device).tril(-1)
+    apart = torch.where(before, strides, torch.ones_like(strides)).prod(1)
+    reach = (kernel_sizes - 1) * dilations * apart
+    return 1 + (torch.ones_like(before).tril() * reach).sum(1)
+
+
+RIGHT = {
+    "rnn_step": [
+        rnn_products,
+        rnn_einsum,
+        rnn_one_product,
+        rnn_by_sigmoid,
+        rnn_loops,
+        rnn_chunks,
+        rnn_vmap,
+        rnn_double,
+    ],
+    "lstm_step": [
+        lstm_sliced,
+        lstm_unflattened,
+        lstm_gate_by_gate,
+        lstm_einsum,
+        lstm_one_product,
+        lstm_loops,
+        lstm_vmap,
+        lstm_double,
+    ],
+    "gru_step": [
+        gru_lerp,
+        gru_sliced,
+        gru_gate_by_gate,
+        gru_einsum,
+        gru_loops,
+        gru_vmap,
+        gru_double,
+    ],
+    "last_hidden": [
+        last_indexed,
+        last_gathered,
+        last_taken,
+        last_chosen,
+        last_loops,
+        last_vmap,
+    ],
+    "gradient_norm_by_lag": [
+        norms_all_at_once,
+        norms_einsum,
+        norms_transposed,
+        norms_vmap,
+        norms_double,
+    ],
+    "receptive_field": [field_loop, field_from_the_output, field_shifted, field_matrix],
+}
 """Each earns full marks."""
 
-NUMPY: dict = {}
+NUMPY = {
+    "rnn_step": rnn_numpy,
+    "lstm_step": lstm_numpy,
+    "gru_step": gru_numpy,
+    "last_hidden": last_numpy,
+    "gradient_norm_by_lag": norms_numpy,
+}
 """The right values, computed outside torch."""
 
-LIBRARY: dict[str, list] = {}
+
+def _of_the_library(kind, *args):
+    """By torch's modules, which hold their parameters."""
+    *inputs, w_ih, w_hh, b_ih, b_hh = args
+    x, state = inputs[0], inputs[1] if len(inputs) == 2 else tuple(inputs[1:])
+    cell = kind(w_ih.shape[1], w_hh.shape[1], device="meta")
+    names = [name for name, _ in cell.named_parameters()]
+    parameters = dict(zip(names, (w_ih, w_hh, b_ih, b_hh), strict=True))
+    if kind in (nn.RNNCell, nn.LSTMCell, nn.GRUCell):
+        return torch.func.functional_call(cell, parameters, (x, state))
+    states = tuple(s[None] for s in inputs[1:])
+    state = states[0] if len(states) == 1 else states
+    _, last = torch.func.functional_call(cell, parameters, (x[None], state))
+    return last[0] if isinstance(last, torch.Tensor) else tuple(s[0] for s in last)
+
+
+LIBRARY = {
+    "rnn_step": [
+        torch.rnn_tanh_cell,
+        lambda *args: _of_the_library(nn.RNNCell, *args),
+        lambda *args: _of_the_library(nn.RNN, *args),
+    ],
+    "lstm_step": [
+        lambda x, h, c, *parameters: torch.lstm_cell(x, (h, c), *parameters),
+        lambda *args: _of_the_library(nn.LSTMCell, *args),
+        lambda *args: _of_the_library(nn.LSTM, *args),
+    ],
+    "gru_step": [
+        torch.gru_cell,
+        lambda *args: _of_the_library(nn.GRUCell, *args),
+        lambda *args: _of_the_library(nn.GRU, *args),
+    ],
+}
 """Answers in which the library does the work that the exercise is to do."""
