@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from tutor import translator
-from tutor.alignment import AttentionSeq2Seq
+from tutor.alignment import AdditiveAttention, AttentionSeq2Seq
 from tutor.numbers import VOCABULARY, split
 from tutor.recurrence import Seq2Seq
 
@@ -27,6 +27,7 @@ PARAMETERS = 45_000
 SIZE = len(VOCABULARY)
 TRANSLATORS: dict[str, Callable[[], nn.Module]] = {
     "1: one vector": lambda: Seq2Seq(SIZE, 66),
+    "2: alignment": lambda: AttentionSeq2Seq(SIZE, 56, AdditiveAttention(56, 24)),
 }
 """By the chapter's number and what is new in it."""
 
