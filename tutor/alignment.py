@@ -262,7 +262,7 @@ def _require_mask(keep: Tensor, scores: Tensor) -> None:
         fits = torch.broadcast_shapes(keep.shape, scores.shape) == scores.shape
     except RuntimeError:
         fits = False
-    if not fits:
+    if keep.ndim < 2 or not fits:
         raise ValueError(
             f"keep {tuple(keep.shape)} does not broadcast to the scores {tuple(scores.shape)}"
         )
