@@ -57,7 +57,8 @@ def _sinusoidal_cases(generator: Generator, device: torch.device) -> Iterator[Ca
     yield Case("from zero", (torch.arange(T, device=device), D), "edges")
     far = whole(B, T) + 10_000_019
     yield Case("positions of ten million", (far, D), "edges")
-    yield Case("positions of ten million, double", (far.double(), D), "edges")
+    yield Case("positions of ten million, single", (far.float(), D), "edges")
+    yield Case("positions of 20,000", (whole(B, T).double() + 20_011, D), "edges")
     between = draw.uniform(B, T, low=0, high=9)
     yield Case("positions between the integers", (between, D), "edges")
     yield Case("before the beginning", (whole(B, T).double() - 70, D), "edges")
@@ -465,8 +466,8 @@ APPLY_ROPE = Exercise(
             "the other layout",
             _rope_other_layout,
             "half pairs feature i with i + D/2, interleaved pairs 2i with 2i + 1; yours does it "
-            "the other way round. Each works by itself. Weights trained with one are useless in the "
-            "other until their rows are reordered.",
+            "the other way round. Each works by itself. Weights trained with one are useless in "
+            "the other until their rows are reordered.",
             "Two layouts",
         ),
         Trap(
@@ -756,7 +757,7 @@ def _bucket_contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((distances, True, 32, 128), (distances, False, 32, 128)),
         max_flops=0,
-        max_written=24 * n,
+        max_written=64 * n,
         max_intermediate=n,
     )
 
@@ -1235,8 +1236,8 @@ ALIBI_BIAS = Exercise(
             "the future is rewarded",
             _bias_future_rewarded,
             "query minus key is negative for a key that stands later, and the bias becomes a "
-            "bonus. Behind a causal mask nobody sees it; in an encoder everybody looks to the end. Take "
-            "the distance, |i - j|.",
+            "bonus. Behind a causal mask nobody sees it; in an encoder everybody looks to the end. "
+            "Take the distance, |i - j|.",
             "ALiBi",
         ),
         Trap(
