@@ -97,8 +97,7 @@ def convert_rope_layout(
     """
     _require_heads_of_pairs(w, num_heads)
     _require_layout(to)
-    half = w.shape[0] // num_heads // 2
-    sizes = (num_heads, half, 2) if to == "half" else (num_heads, 2, half)
+    sizes = (num_heads, -1, 2) if to == "half" else (num_heads, 2, -1)
     return w.unflatten(0, sizes).transpose(1, 2).reshape(w.shape)
 
 
@@ -120,10 +119,10 @@ def relative_buckets(
     exact = size // 2
     later = (relative_position > 0) * size if bidirectional else 0
     distance = relative_position.abs() if bidirectional else (-relative_position).clamp(min=0)
-    # Single precision, as T5's own weights were trained with it.
-    logs = (distance.clamp(min=1).float() / exact).log() / math.log(max_distance / exact)
-    wide = (exact + (logs * (size - exact)).long()).clamp(max=size - 1)
-    return later + torch.where(distance < exact, distance, wide)
+    ratio = (size - exact) / math.log(max_distance / exact)
+    # In single precision, as where T5's own weights were trained.
+    beyond = ((distance.clamp(min=exact) / exact).log() * ratio).long()
+    return later + (distance.clamp(max=exact) + beyond).clamp(max=size - 1)
 
 
 def alibi_slopes(num_heads: int, device: torch.device | str | None = None) -> Float[Tensor, " H"]:
@@ -135,8 +134,8 @@ def alibi_slopes(num_heads: int, device: torch.device | str | None = None) -> Fl
     _require_heads(num_heads)
     power = 1 << (num_heads.bit_length() - 1)  # the largest power of two that is not above
     heads = torch.arange(num_heads, device=device)
-    exponents = torch.where(heads < power, heads + 1, heads - power + 0.5) / power
-    return torch.exp2(-8 * exponents)
+    steps = torch.where(heads < power, 2 * heads + 2, 2 * (heads - power) + 1)
+    return torch.exp2(steps * (-4 / power))
 
 
 def alibi_bias(
@@ -148,7 +147,7 @@ def alibi_bias(
     """
     queries = torch.arange(num_queries, device=device) + (num_keys - num_queries)
     distance = (queries[:, None] - torch.arange(num_keys, device=device)).abs()
-    return -alibi_slopes(num_heads, device)[:, None, None] * distance
+    return -distance * alibi_slopes(num_heads, device)[:, None, None]
 
 
 def rotary_attention(

@@ -272,6 +272,9 @@ def _rope_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
         for layout in LAYOUTS:
             x = draw.normal(B, H, T, D, dtype=dtype)
             yield Case(f"{name}, {layout}", (x, places(T), 10000.0, layout))
+    # Not the same object as the literal: a comparison by identity fails.
+    fresh = "".join(("ha", "lf"))
+    yield Case("single tokens", (draw.normal(B, H, 1, D), places(1), 10000.0, fresh))
     yield Case("the layout left out", (draw.normal(B, H, T, D), places(T), 500.0))
     yield Case("theta left out", (draw.normal(B, T, D), places(T)))
     for layout in LAYOUTS:
@@ -289,6 +292,10 @@ def _rope_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
         yield Case(f"positions of each sentence, {layout}", several, "edges")
         every = (x, places(B, H, T), 10000.0, layout)
         yield Case(f"positions of each head, {layout}", every, "edges")
+        scattered = (x, strided(places(B, H, T)), 10000.0, layout)
+        yield Case(f"positions not contiguous, {layout}", scattered, "edges")
+        between = (x, draw.uniform(T, low=0, high=9), 10000.0, layout)
+        yield Case(f"positions between the integers, {layout}", between, "edges")
         cached = (draw.normal(B, H, 1, D), places(1) + 700, 10000.0, layout)
         yield Case(f"the newest token of a cache, {layout}", cached, "edges")
         zero = (draw.normal(B, T, D), torch.arange(T, device=device), 10000.0, layout)
@@ -394,6 +401,11 @@ def _rope_low_precision(x, positions, theta=10000.0, layout="half"):
 def _rope_single(x, positions, theta=10000.0, layout="half"):
     frequencies = _frequencies(x.shape[-1], theta, x.device, dtype=SINGLE)
     angles = positions.float()[..., None] * frequencies
+    return _rope_by(x, angles.cos(), angles.sin(), layout)
+
+
+def _rope_whole(x, positions, theta=10000.0, layout="half"):
+    angles = _angles(positions.long(), x.shape[-1], theta)
     return _rope_by(x, angles.cos(), angles.sin(), layout)
 
 
@@ -510,6 +522,13 @@ APPLY_ROPE = Exercise(
             (_rope_single,),
         ),
         Trap(
+            "positions cut to integers",
+            _rope_whole,
+            "a position need not be an integer: chapter 12 squeezes long texts between the "
+            "positions that a model knows. Cut off, several words share one.",
+            "Positions are an argument",
+        ),
+        Trap(
             "the heads' index instead of the time",
             _rope_heads_for_time,
             "time is the last dimension but one, (B, H, T, D). Turned by the dimension before it, "
@@ -564,6 +583,8 @@ def _convert_cases(generator: Generator, device: torch.device) -> Iterator[Case]
         heads, half = draw.integer(2, 6), draw.integer(3, 8)
         w = draw.normal(2 * half * heads, draw.integer(2, 9))
         yield Case(f"sizes drawn by lot, to {to}", (w, heads, to))
+    fresh = "".join(("ha", "lf"))  # not the same object as the literal
+    yield Case("three dimensions, to half", (draw.normal(2 * D, 5, 3), 2, fresh), "edges")
     for to in LAYOUTS:
         yield Case(f"a bias, to {to}", (draw.normal(H * D), H, to), "edges")
         yield Case(f"one head, to {to}", (draw.normal(D, 5), 1, to), "edges")
@@ -727,7 +748,7 @@ def _bucket_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
 
     yield Case("T5's own numbers", (distances(B, 7, 9), True, 32, 128))
     yield Case("T5's own numbers, causal", (distances(B, 7, 9), False, 32, 128))
-    yield Case("all left out", (distances(7, 9),))
+    yield Case("all left out", (line(150),))
     yield Case("the numbers left out, causal", (distances(7, 9), False))
     yield Case("few buckets", (distances(9, reach=30), True, 8, 20))
     yield Case("few buckets, causal", (distances(9, reach=30), False, 8, 20))
@@ -745,6 +766,7 @@ def _bucket_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("an odd number of buckets, causal", (line(40), False, 7, 30), "edges")
     yield Case("distances of a million", (line(2) * 1_000_003, True, 32, 128), "edges")
     yield Case("distances of a million, causal", (line(2) * 1_000_003, False, 32, 128), "edges")
+    yield Case("three buckets, causal", (line(9), False, 3, 3), "edges")
     yield Case("two buckets a direction", (line(9), True, 4, 8), "edges")
     yield Case("a single distance", (distances(1), True, 32, 128), "edges")
     yield Case("no dimension", (distances(), False, 32, 128), "edges")
@@ -961,6 +983,7 @@ def _slope_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("forty heads", (40, device), "edges")
     yield Case("one head", (1, device), "edges")
     yield Case("fifteen heads", (15, device), "edges")
+    yield Case("three hundred heads", (300, device), "edges")  # small integers end at 127
     yield Case("one more than a power of two", (2 ** draw.integer(2, 6) + 1, device), "edges")
     low = 2 ** draw.integer(3, 6)
     yield Case("by lot", (low + draw.integer(2, low - 1), device), "edges")
