@@ -68,7 +68,7 @@ def test_sinusoids_are_the_papers_formula():
 def test_shift_of_a_sinusoid_is_a_rotation_that_does_not_depend_on_the_position():
     positions = torch.arange(50, dtype=torch.float64)
     near, far = sinusoidal_encoding(positions, D), sinusoidal_encoding(positions + 7, D)
-    angle = rope_angles(torch.tensor([7]), D)[0]
+    angle = rope_angles(torch.tensor([7]), D, 10000.0)[0]
     blocks = [torch.tensor([[a.cos(), a.sin()], [-a.sin(), a.cos()]]) for a in angle]
     rotation = torch.block_diag(*blocks).double()
     torch.testing.assert_close(near @ rotation.mT, far, atol=1e-6, rtol=1e-6)
@@ -378,7 +378,7 @@ def test_width_that_makes_no_pairs_is_refused(width):
     sinusoidal_encoding(torch.arange(T), 6)
     for function in (rope_angles, sinusoidal_encoding):
         with pytest.raises(ValueError, match=f"width must be even, .*, got {width}"):
-            function(torch.arange(T), width)
+            function(torch.arange(T), width, 10000.0)
 
 
 @pytest.mark.parametrize("theta", [0.0, -1.0, math.nan])

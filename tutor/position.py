@@ -33,7 +33,7 @@ __all__ = [
 def rope_angles(
     positions: Int[Tensor, "*batch T"] | Float[Tensor, "*batch T"],
     width: int,
-    theta: float = 10000.0,
+    theta: float,
 ) -> Float[Tensor, "*batch T half"]:
     """angles[..., t, i] = positions[..., t] · theta^(-2i / width), for i < width / 2, in double.
 
@@ -43,7 +43,7 @@ def rope_angles(
     """
     _require_pairs(width, theta)
     exponents = torch.arange(0, width, 2, device=positions.device, dtype=torch.float64) / width
-    return positions.double()[..., None] * theta**-exponents
+    return positions[..., None] * theta**-exponents  # a product with double is double
 
 
 def sinusoidal_encoding(
@@ -117,7 +117,7 @@ def relative_buckets(
     _require_buckets(relative_position, bidirectional, num_buckets, max_distance)
     size = num_buckets // 2 if bidirectional else num_buckets
     exact = size // 2
-    later = (relative_position > 0) * size if bidirectional else 0
+    later = (relative_position > 0) * size * bidirectional
     distance = relative_position.abs() if bidirectional else (-relative_position).clamp(min=0)
     ratio = (size - exact) / math.log(max_distance / exact)
     # In single precision, as where T5's own weights were trained.

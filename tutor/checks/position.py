@@ -13,7 +13,7 @@ from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 CHAPTER = "05_position"
 
 # All sizes differ, so that a swapped axis cannot pass.
-B, H, T, D = 2, 3, 5, 8
+B, H, T, D = 2, 3, 5, 6
 
 LAYOUTS = ("half", "interleaved")
 
@@ -753,7 +753,9 @@ def _bucket_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("few buckets", (distances(9, reach=30), True, 8, 20))
     yield Case("few buckets, causal", (distances(9, reach=30), False, 8, 20))
     yield Case("many buckets", (distances(7, 9, reach=600), True, 64, 500))
-    yield Case("not contiguous", (strided(distances(7, 9)), False, 32, 128))
+    yield Case("hundreds of buckets", (distances(7, 9, reach=900), True, 400, 1000))
+    yield Case("not contiguous", (strided(distances(7, 9)), True, 32, 128))
+    yield Case("not contiguous, causal", (strided(distances(7, 9)), False, 32, 128))
     yield Case("32-bit integers", (distances(7, 9).int(), True, 16, 64))
     buckets, furthest = 2 * draw.integer(5, 20), draw.integer(45, 300)
     by_lot = distances(draw.integer(2, 9), draw.integer(2, 9), reach=400)
@@ -983,7 +985,7 @@ def _slope_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("forty heads", (40, device), "edges")
     yield Case("one head", (1, device), "edges")
     yield Case("fifteen heads", (15, device), "edges")
-    yield Case("three hundred heads", (300, device), "edges")  # small integers end at 127
+    yield Case("five hundred heads", (500, device), "edges")  # small integers end at 127
     yield Case("one more than a power of two", (2 ** draw.integer(2, 6) + 1, device), "edges")
     low = 2 ** draw.integer(3, 6)
     yield Case("by lot", (low + draw.integer(2, low - 1), device), "edges")
