@@ -42,7 +42,7 @@ def rope_angles(
     ValueError for an odd width or a theta that is not positive.
     """
     _require_pairs(width, theta)
-    exponents = torch.arange(0, width, 2, device=positions.device, dtype=torch.float64) / width
+    exponents = torch.arange(0, width, 2, device=positions.device).double() / width
     return positions[..., None] * theta**-exponents  # a product with double is double
 
 

@@ -753,7 +753,7 @@ def _bucket_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("few buckets", (distances(9, reach=30), True, 8, 20))
     yield Case("few buckets, causal", (distances(9, reach=30), False, 8, 20))
     yield Case("many buckets", (distances(7, 9, reach=600), True, 64, 500))
-    yield Case("hundreds of buckets", (distances(7, 9, reach=900), True, 400, 1000))
+    yield Case("hundreds of buckets", (distances(9, 11, reach=1500), True, 600, 2000))
     yield Case("not contiguous", (strided(distances(7, 9)), True, 32, 128))
     yield Case("not contiguous, causal", (strided(distances(7, 9)), False, 32, 128))
     yield Case("32-bit integers", (distances(7, 9).int(), True, 16, 64))
