@@ -1,6 +1,6 @@
 """What is particular to the mutants of chapter 5."""
 
-HELPERS: dict[str, tuple[str, ...]] = {}
+HELPERS = {"rope_angles": ("sinusoidal_encoding", "apply_rope")}
 """What is no exercise, and the exercises through which it is judged: each must notice."""
 
 LIBRARY: dict[str, tuple[str, ...]] = {}
