@@ -17,6 +17,7 @@ from torch import nn
 
 from tutor import translator
 from tutor.alignment import AttentionSeq2Seq
+from tutor.multihead import MultiHeadAttention
 from tutor.numbers import VOCABULARY, split
 from tutor.recurrence import Seq2Seq
 
@@ -27,6 +28,7 @@ PARAMETERS = 45_000
 SIZE = len(VOCABULARY)
 TRANSLATORS: dict[str, Callable[[], nn.Module]] = {
     "1: one vector": lambda: Seq2Seq(SIZE, 66),
+    "4: heads": lambda: AttentionSeq2Seq(SIZE, 48, MultiHeadAttention(48, 4)),
 }
 """By the chapter's number and what is new in it."""
 
