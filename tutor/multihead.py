@@ -72,7 +72,7 @@ def cross_attention(
     Vaswani et al. 2017, section 3.2.3. keep[..., i, j]: token i of x may read token j of memory.
     ValueError if num_heads does not divide the widths of the projections, or keep does not fit.
     """
-    _require_mask(keep, (*x.shape[:-1], memory.shape[-2]))
+    _require_mask(keep, x.shape[:-1] + memory.shape[-2:-1])
     q, k, v = x @ w_q, memory @ w_k, memory @ w_v
     heads = scaled_dot_product_attention(
         split_heads(q, num_heads),
@@ -222,7 +222,9 @@ def _require_mask(keep: Tensor | None, wanted: tuple[int, ...]) -> None:
         fits = False
     if not fits:
         names = "(*batch, Tq, Tk)" if keep.ndim <= len(wanted) else "(*batch, H, Tq, Tk)"
-        raise ValueError(f"keep {tuple(keep.shape)} does not broadcast to {names} = {wanted}")
+        raise ValueError(
+            f"keep {tuple(keep.shape)} does not broadcast to {names} = {tuple(wanted)}"
+        )
 
 
 def _require_one_flag_a_head(keep_heads: Tensor, heads: Tensor) -> None:

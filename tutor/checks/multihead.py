@@ -119,7 +119,7 @@ def _split_features_before_time(x, num_heads):
 
 
 def _split_time(x, num_heads):
-    return x.unflatten(-2, (num_heads, -1))
+    return torch.stack(x.chunk(num_heads, -2), -3)
 
 
 def _split_heads_first(x, num_heads):
@@ -373,6 +373,7 @@ def _multi_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("as many sentences as heads", (*inputs(H), draw.keep(H, 1, t)), "edges")
     yield Case("as many tokens as sentences", (*inputs(t), draw.keep(t, 1, t)), "edges")
     yield Case("a mask for each token", (*inputs(B, 3), draw.keep(B, 3, t, t)), "edges")
+    yield Case("a mask, not contiguous", (*inputs(B), strided(draw.keep(B, t, t))), "edges")
     lonely = draw.keep(B, t, t)
     lonely[1, 2] = False
     yield Case("one token may read nothing", (*inputs(B), lonely), "edges")
@@ -652,6 +653,7 @@ def _cross_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("a mask for each token", (*inputs(B, 3), draw.keep(B, 3, TQ, TK)), "edges")
     long = inputs(B, tk=TQ, **square)
     yield Case("a mask, as long as x", (*long, draw.keep(B, TQ, TQ)), "edges")
+    yield Case("a mask, not contiguous", (*inputs(B), strided(draw.keep(B, TQ, TK))), "edges")
     lonely = draw.keep(B, TQ, TK)
     lonely[0, 1] = False
     yield Case("one token may read nothing", (*inputs(B), lonely), "edges")
