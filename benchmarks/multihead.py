@@ -22,7 +22,7 @@ from tutor.multihead import MultiHeadAttention
 
 RESULTS = Path(__file__).parent / "results" / "multihead.json"
 B, T, C, H = 8, 512, 512, 8
-REPEATS = 31
+REPEATS = 15
 
 
 def step(forward: Callable[[], Tensor], x: Tensor) -> float:
