@@ -16,9 +16,11 @@ import torch
 from torch import nn
 
 from tutor import translator
-from tutor.alignment import AttentionSeq2Seq
+from tutor.alignment import AdditiveAttention, AttentionSeq2Seq
 from tutor.attention import AttentionHead
+from tutor.multihead import MultiHeadAttention
 from tutor.numbers import VOCABULARY, split
+from tutor.position import rotary_attention
 from tutor.recurrence import Seq2Seq
 
 RESULTS = Path(__file__).parent / "results" / "translators.json"
@@ -28,7 +30,12 @@ PARAMETERS = 45_000
 SIZE = len(VOCABULARY)
 TRANSLATORS: dict[str, Callable[[], nn.Module]] = {
     "1: one vector": lambda: Seq2Seq(SIZE, 66),
+    "2: alignment": lambda: AttentionSeq2Seq(SIZE, 56, AdditiveAttention(56, 24)),
     "3: queries, keys, values": lambda: AttentionSeq2Seq(SIZE, 50, AttentionHead(50)),
+    "4: heads": lambda: AttentionSeq2Seq(SIZE, 48, MultiHeadAttention(48, 4)),
+    "5: positions": lambda: AttentionSeq2Seq(
+        SIZE, 48, MultiHeadAttention(48, 4, attention=rotary_attention)
+    ),
 }
 """By the chapter's number and what is new in it."""
 
