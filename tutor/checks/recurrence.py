@@ -1536,6 +1536,6 @@ EXERCISES: tuple[Exercise, ...] = (
     LSTM_STEP,
     GRU_STEP,
     LAST_HIDDEN,
-    GRADIENT_NORM_BY_LAG,
     RECEPTIVE_FIELD,
+    GRADIENT_NORM_BY_LAG,
 )
