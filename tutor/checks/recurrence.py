@@ -1099,9 +1099,12 @@ def _norm_product_of_norms_from_one(jacobians):
     return torch.cat((torch.ones_like(_norms(jacobians)[..., :1]), each), -1).cumprod(-1)
 
 
-def _norm_product_of_spectral_norms(jacobians):
-    each = torch.linalg.matrix_norm(jacobians, 2).flip(-1)
-    return torch.cat((_norms(jacobians)[..., :1], each), -1).cumprod(-1)
+def _norm_product_by(order):
+    def wrong(jacobians):
+        each = torch.linalg.matrix_norm(jacobians, order).flip(-1)
+        return torch.cat((_norms(jacobians)[..., :1], each), -1).cumprod(-1)
+
+    return wrong
 
 
 def _norm_single(jacobians):
@@ -1154,32 +1157,11 @@ def _norm_elementwise_from_ones(jacobians):
     return torch.linalg.matrix_norm(torch.cat((ones, jacobians.flip(-3)), -3).cumprod(-3))
 
 
-def _norm_spectral(jacobians):
-    return _norms(jacobians, norm=lambda p: torch.linalg.matrix_norm(p, 2))
+def _norm_by(norm):
+    def wrong(jacobians):
+        return _norms(jacobians, norm=norm)
 
-
-def _norm_nuclear(jacobians):
-    return _norms(jacobians, norm=lambda p: torch.linalg.matrix_norm(p, "nuc"))
-
-
-def _norm_column_sums(jacobians):
-    return _norms(jacobians, norm=lambda p: torch.linalg.matrix_norm(p, 1))
-
-
-def _norm_absolute_sum(jacobians):
-    return _norms(jacobians, norm=lambda p: p.abs().sum((-2, -1)))
-
-
-def _norm_largest_entry(jacobians):
-    return _norms(jacobians, norm=lambda p: p.abs().amax((-2, -1)))
-
-
-def _norm_trace(jacobians):
-    return _norms(jacobians, norm=lambda p: p.diagonal(0, -2, -1).sum(-1))
-
-
-def _norm_determinant(jacobians):
-    return _norms(jacobians, norm=lambda p: torch.linalg.det(p.double()).abs().to(p.dtype))
+    return wrong
 
 
 _PRODUCT = "A product of Jacobians"
@@ -1198,7 +1180,7 @@ GRADIENT_NORM_BY_LAG = Exercise(
             "one step stretches along directions that the next one shrinks. Multiply the matrices, "
             "then take the norm.",
             _PRODUCT,
-            (_norm_product_of_norms_from_one, _norm_product_of_spectral_norms),
+            (_norm_product_of_norms_from_one, _norm_product_by(2)),
         ),
         Trap(
             "multiplied in the wrong order",
@@ -1261,18 +1243,18 @@ GRADIENT_NORM_BY_LAG = Exercise(
         ),
         Trap(
             "another norm",
-            _norm_spectral,
+            _norm_by(lambda p: torch.linalg.matrix_norm(p, 2)),
             "the largest singular value, the sum of all, the largest column, the largest entry, "
             "the trace, the determinant: each measures something else. Asked for is the Frobenius "
             "norm, the root of the sum of all squared entries, torch.linalg.matrix_norm's default.",
             _PRODUCT,
             (
-                _norm_nuclear,
-                _norm_column_sums,
-                _norm_absolute_sum,
-                _norm_largest_entry,
-                _norm_trace,
-                _norm_determinant,
+                _norm_by(lambda p: torch.linalg.matrix_norm(p, "nuc")),
+                _norm_by(lambda p: torch.linalg.matrix_norm(p, 1)),
+                _norm_by(lambda p: p.abs().sum((-2, -1))),
+                _norm_by(lambda p: p.abs().amax((-2, -1))),
+                _norm_by(lambda p: p.diagonal(0, -2, -1).sum(-1)),
+                _norm_by(lambda p: torch.linalg.det(p.double()).abs().to(p.dtype)),
             ),
         ),
     ),
@@ -1536,6 +1518,6 @@ EXERCISES: tuple[Exercise, ...] = (
     LSTM_STEP,
     GRU_STEP,
     LAST_HIDDEN,
-    GRADIENT_NORM_BY_LAG,
     RECEPTIVE_FIELD,
+    GRADIENT_NORM_BY_LAG,
 )
