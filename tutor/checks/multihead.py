@@ -251,11 +251,6 @@ def _merge_mean(heads):
     return heads.mean(-3)
 
 
-def _merge_view(heads):
-    swapped = heads.transpose(-3, -2)
-    return swapped.view(*swapped.shape[:-2], swapped.shape[-2] * swapped.shape[-1])
-
-
 def _merge_features_before_time(heads):
     return heads.mT.flatten(-3, -2)
 
@@ -302,13 +297,6 @@ MERGE_HEADS = Exercise(
             "to avoid. Side by side, the projection that follows can still tell them apart.",
             "Merge",
             (_merge_mean,),
-        ),
-        Trap(
-            "view after transpose",
-            _merge_view,
-            "view never copies, and after a transpose the numbers do not lie in memory in the "
-            "order that it needs: it raises. reshape and flatten copy where they must.",
-            "Merge",
         ),
         Trap(
             "features before time",
@@ -422,22 +410,13 @@ def _multi_contract(generator: Generator, device: torch.device) -> Contract:
     return _layer_contract(t, t, 24, arguments)
 
 
-def _layer(
-    x,
-    memory,
-    weights,
-    h,
-    keep,
-    *,
-    split=_split,
-    merge=_merge,
-    attend=None,
-    mask=_for_heads,
-):
+def _layer(x, memory, weights, h, keep, split=None, merge=None, attend=None, mask=None):
     """The right layer but for one part."""
     w_q, w_k, w_v, w_out = weights
-    q, k, v = (split(t, h) for t in (x @ w_q, memory @ w_k, memory @ w_v))
-    return merge((attend or _attend)(q, k, v, mask(keep))) @ w_out
+    cut = split or _split
+    q, k, v = cut(x @ w_q, h), cut(memory @ w_k, h), cut(memory @ w_v, h)
+    heads = (attend or _attend)(q, k, v, (mask or _for_heads)(keep))
+    return (merge or _merge)(heads) @ w_out
 
 
 def _mask_as_it_is(keep):
@@ -473,17 +452,17 @@ def _multi(**parts):
 
 
 def _multi_no_output(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k, v = (_split(x @ w, num_heads) for w in (w_q, w_k, w_v))
+    q, k, v = _split(x @ w_q, num_heads), _split(x @ w_k, num_heads), _split(x @ w_v, num_heads)
     return _merge(_attend(q, k, v, _for_heads(keep)))
 
 
 def _multi_model_scale(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k, v = (_split(x @ w, num_heads) for w in (w_q, w_k, w_v))
+    q, k, v = _split(x @ w_q, num_heads), _split(x @ w_k, num_heads), _split(x @ w_v, num_heads)
     return _merge(_attend(q, k, v, _for_heads(keep), x.shape[-1])) @ w_out
 
 
 def _multi_projection_scale(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k, v = (_split(x @ w, num_heads) for w in (w_q, w_k, w_v))
+    q, k, v = _split(x @ w_q, num_heads), _split(x @ w_k, num_heads), _split(x @ w_v, num_heads)
     return _merge(_attend(q, k, v, _for_heads(keep), w_q.shape[-1])) @ w_out
 
 
@@ -500,8 +479,62 @@ def _multi_roles_swapped(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
     return _layer(x, x, (w_k, w_q, w_v, w_out), num_heads, keep)
 
 
-def _no_heads_merged(heads):
-    return heads.flatten(-2)
+def _multi_interleaved(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(
+        x,
+        x,
+        (w_q, w_k, w_v, w_out),
+        num_heads,
+        keep,
+        split=_split_interleaved,
+        merge=_merge_interleaved,
+    )
+
+
+def _multi_view_and_reshape(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(
+        x, x, (w_q, w_k, w_v, w_out), num_heads, keep, split=_split_by_view, merge=_merge_by_reshape
+    )
+
+
+def _multi_one_set(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, attend=_one_set_of_weights)
+
+
+def _multi_split_interleaved(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, split=_split_interleaved)
+
+
+def _multi_merge_interleaved(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, merge=_merge_interleaved)
+
+
+def _multi_reshape(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, merge=_merge_by_reshape)
+
+
+def _multi_mask_second_axis(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_mask_second_axis)
+
+
+def _multi_view(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, split=_split_by_view)
+
+
+def _multi_mask_as_it_is(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_mask_as_it_is)
+
+
+def _multi_mask_behind(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_mask_behind)
+
+
+def _multi_unscaled(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, attend=_unscaled)
+
+
+def _multi_no_mask(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_no_mask)
 
 
 MULTI_HEAD_ATTENTION = Exercise(
@@ -531,37 +564,37 @@ MULTI_HEAD_ATTENTION = Exercise(
         ),
         Trap(
             "no scale",
-            _multi(attend=_unscaled),
+            _multi_unscaled,
             "each head divides its scores by √D, the width of one head. Chapter 3's function does "
             "it by itself.",
             "Attend",
         ),
         Trap(
             "view instead of transpose",
-            _multi(split=_split_by_view),
+            _multi_view,
             "q.view(B, H, T, D) has the right shape and deals out whole tokens to the heads: each "
             "head reads a few tokens as if they were the sentence. First (T, H, D), then swap.",
             "Split",
-            (_multi(split=_split_by_view, merge=_merge_by_reshape),),
+            (_multi_view_and_reshape,),
         ),
         Trap(
             "every H-th feature",
-            _multi(split=_split_interleaved, merge=_merge_interleaved),
+            _multi_interleaved,
             "the columns of w_q, w_k and w_v belong to the heads in blocks: head h owns the "
             "columns from h·D to (h + 1)·D. Taking every H-th one gives other heads.",
             "Split",
-            (_multi(split=_split_interleaved),),
+            (_multi_split_interleaved,),
         ),
         Trap(
             "merged without transposing back",
-            _multi(merge=_merge_by_reshape),
+            _multi_reshape,
             "a reshape of (H, T, D) to (T, H·D) mixes the tokens: row 0 gets the answers of "
             "several tokens from one head. Swap heads and time back first.",
             "Merge",
         ),
         Trap(
             "heads merged interleaved",
-            _multi(merge=_merge_interleaved),
+            _multi_merge_interleaved,
             "the heads' features come out in turns, so that each meets another row of w_out. "
             "Rows h·D to (h + 1)·D of w_out belong to head h: flatten (T, H, D).",
             "Merge",
@@ -583,14 +616,14 @@ MULTI_HEAD_ATTENTION = Exercise(
         ),
         Trap(
             "one set of weights for all heads",
-            _multi(attend=_one_set_of_weights),
+            _multi_one_set,
             "the weights were averaged over the heads and all of them read with the average. Each "
             "head reads with its own softmax; averaging is for pictures.",
             "One softmax, one mixture",
         ),
         Trap(
             "the mask on the wrong axis",
-            _multi(mask=_mask_as_it_is),
+            _multi_mask_as_it_is,
             "keep is (*batch, T, T) and the scores are (*batch, H, T, T). Broadcasting starts from "
             "the right, so the sentences land on the heads: it raises, or, with as many "
             "sentences as heads, hides the wrong words in silence. Put a 1 where the heads stand, "
@@ -598,14 +631,14 @@ MULTI_HEAD_ATTENTION = Exercise(
             "One mask for all heads",
             (
                 _multi(mask=_mask_as_it_is, attend=scaled_dot_product_attention),
-                _multi(mask=_mask_second_axis),
+                _multi_mask_second_axis,
                 _multi(mask=_mask_second_axis, attend=scaled_dot_product_attention),
-                _multi(mask=_mask_behind),
+                _multi_mask_behind,
             ),
         ),
         Trap(
             "the mask forgotten",
-            _multi(mask=_no_mask),
+            _multi_no_mask,
             "keep is accepted and never passed on. Every head reads the padding and the future.",
             "One mask for all heads",
         ),
@@ -705,12 +738,14 @@ def _cross_memory_asks(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
 
 
 def _cross_values_from_x(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k, v = (_split(t, num_heads) for t in (x @ w_q, memory @ w_k, x @ w_v))
+    q, k = _split(x @ w_q, num_heads), _split(memory @ w_k, num_heads)
+    v = _split(x @ w_v, num_heads)
     return _merge(_attend(q, k, v, _for_heads(keep))) @ w_out
 
 
 def _cross_keys_from_x(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k, v = (_split(t, num_heads) for t in (x @ w_q, x @ w_k, memory @ w_v))
+    q, k = _split(x @ w_q, num_heads), _split(x @ w_k, num_heads)
+    v = _split(memory @ w_v, num_heads)
     return _merge(_attend(q, k, v, _for_heads(keep))) @ w_out
 
 
@@ -723,8 +758,9 @@ def _cross_length_of_x(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
 
 
 def _cross_causal(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    future = causal_mask(x.shape[-2], memory.shape[-2], device=x.device)
-    keep = future if keep is None else keep & future
+    tq, tk = x.shape[-2], memory.shape[-2]
+    past = torch.ones(tq, tk, dtype=torch.bool, device=x.device).tril(tk - tq)
+    keep = past if keep is None else keep & past
     return _layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep)
 
 
@@ -735,22 +771,65 @@ def _cross_causal_upper_left(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=No
 
 
 def _cross_no_output(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k, v = (_split(t, num_heads) for t in (x @ w_q, memory @ w_k, memory @ w_v))
+    q, k = _split(x @ w_q, num_heads), _split(memory @ w_k, num_heads)
+    v = _split(memory @ w_v, num_heads)
     return _merge(_attend(q, k, v, _for_heads(keep)))
 
 
 def _cross_model_scale(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k, v = (_split(t, num_heads) for t in (x @ w_q, memory @ w_k, memory @ w_v))
+    q, k = _split(x @ w_q, num_heads), _split(memory @ w_k, num_heads)
+    v = _split(memory @ w_v, num_heads)
     return _merge(_attend(q, k, v, _for_heads(keep), x.shape[-1])) @ w_out
 
 
 def _cross_memory_scale(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k, v = (_split(t, num_heads) for t in (x @ w_q, memory @ w_k, memory @ w_v))
+    q, k = _split(x @ w_q, num_heads), _split(memory @ w_k, num_heads)
+    v = _split(memory @ w_v, num_heads)
     return _merge(_attend(q, k, v, _for_heads(keep), memory.shape[-1])) @ w_out
 
 
 def _mask_on_its_side(keep):
     return None if keep is None else keep.mT.unsqueeze(-3)
+
+
+def _cross_view_and_reshape(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(
+        x,
+        memory,
+        (w_q, w_k, w_v, w_out),
+        num_heads,
+        keep,
+        split=_split_by_view,
+        merge=_merge_by_reshape,
+    )
+
+
+def _cross_reshape(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, merge=_merge_by_reshape)
+
+
+def _cross_mask_second_axis(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_mask_second_axis)
+
+
+def _cross_mask_on_its_side(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_mask_on_its_side)
+
+
+def _cross_view(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, split=_split_by_view)
+
+
+def _cross_mask_as_it_is(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_mask_as_it_is)
+
+
+def _cross_mask_behind(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_mask_behind)
+
+
+def _cross_no_mask(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_no_mask)
 
 
 CROSS_ATTENTION = Exercise(
@@ -806,14 +885,14 @@ CROSS_ATTENTION = Exercise(
         ),
         Trap(
             "the mask on its side",
-            _cross(mask=_mask_on_its_side),
+            _cross_mask_on_its_side,
             "keep[..., i, j] says whether token i of x may read token j of memory: queries are "
             "rows, and the padding of memory runs along the last dimension.",
             "One mask for all heads",
         ),
         Trap(
             "the mask on the wrong axis",
-            _cross(mask=_mask_as_it_is),
+            _cross_mask_as_it_is,
             "keep is (*batch, Tq, Tk) and the scores are (*batch, H, Tq, Tk). Broadcasting starts "
             "from the right, so the sentences land on the heads: it raises, or, with as many "
             "sentences as heads, hides the wrong words in silence. Put a 1 where the heads stand, "
@@ -821,14 +900,14 @@ CROSS_ATTENTION = Exercise(
             "One mask for all heads",
             (
                 _cross(mask=_mask_as_it_is, attend=scaled_dot_product_attention),
-                _cross(mask=_mask_second_axis),
+                _cross_mask_second_axis,
                 _cross(mask=_mask_second_axis, attend=scaled_dot_product_attention),
-                _cross(mask=_mask_behind),
+                _cross_mask_behind,
             ),
         ),
         Trap(
             "the mask forgotten",
-            _cross(mask=_no_mask),
+            _cross_no_mask,
             "keep is accepted and never passed on: the target reads the padding of the source.",
             "One mask for all heads",
         ),
@@ -849,15 +928,15 @@ CROSS_ATTENTION = Exercise(
         ),
         Trap(
             "view instead of transpose",
-            _cross(split=_split_by_view),
+            _cross_view,
             "view(B, H, T, D) has the right shape and deals out whole tokens to the heads. First "
             "(T, H, D), then swap.",
             "Split",
-            (_cross(split=_split_by_view, merge=_merge_by_reshape),),
+            (_cross_view_and_reshape,),
         ),
         Trap(
             "merged without transposing back",
-            _cross(merge=_merge_by_reshape),
+            _cross_reshape,
             "a reshape of (H, T, D) to (T, H·D) mixes the tokens. Swap heads and time back first.",
             "Merge",
         ),
@@ -986,14 +1065,14 @@ HEAD_ABLATION = Exercise(
             _ablation_inverted,
             "keep_heads is True for the heads that stay, as keep is True for what may be read. "
             "Here the silent ones speak.",
-            "What one head's loss costs",
+            "What losing a head costs",
         ),
         Trap(
             "the rest scaled up",
             _ablation_scaled_up,
             "dropout divides by the share that it keeps; an ablation does not. It asks what the "
             "layer is without the head, and a louder rest is another change on top.",
-            "What one head's loss costs",
+            "What losing a head costs",
         ),
         Trap(
             "features of the answer silenced",
@@ -1008,14 +1087,14 @@ HEAD_ABLATION = Exercise(
             "keep_heads[:, None] stands on the axis of time, second from the end: it raises, or, "
             "with as many tokens as heads, it silences words. Heads stand third from the end: "
             "keep_heads[:, None, None].",
-            "What one head's loss costs",
+            "What losing a head costs",
         ),
         Trap(
             "flags along the features",
             _ablation_along_features,
             "broadcasting starts from the right, so H flags land on the features of each head. "
             "They need a 1 for time and a 1 for the features behind them.",
-            "What one head's loss costs",
+            "What losing a head costs",
         ),
         Trap(
             "every H-th feature silenced",
@@ -1051,14 +1130,14 @@ HEAD_ABLATION = Exercise(
             _ablation_in_place,
             "heads[...] = 0 writes into the caller's tensor. Silence head 1 and then head 2, and "
             "in the second run both are silent. Multiply into a new tensor.",
-            "What one head's loss costs",
+            "What losing a head costs",
         ),
         Trap(
             "nobody silenced",
             _ablation_nothing_silent,
             "keep_heads is accepted and changes nothing. (heads * flags makes a new tensor and "
             "leaves the old one as it was.)",
-            "What one head's loss costs",
+            "What losing a head costs",
         ),
     ),
 )
