@@ -11,7 +11,7 @@ from transformers.models.llama.configuration_llama import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from tutor.attention import causal_mask, scaled_dot_product_attention
+from tutor.attention import causal_mask, padding_mask, scaled_dot_product_attention
 from tutor.position import (
     LanguageModel,
     alibi_attention,
@@ -22,6 +22,7 @@ from tutor.position import (
     relative_buckets,
     rope_angles,
     rotary_attention,
+    rotary_cross_attention,
     sinusoidal_encoding,
 )
 
@@ -286,6 +287,22 @@ def test_rotary_attention_turns_queries_and_keys_and_not_values(draw):
     places, keep = torch.arange(T), causal_mask(T, T)
     expected = F.scaled_dot_product_attention(apply_rope(q, places), apply_rope(k, places), v, keep)
     torch.testing.assert_close(rotary_attention(q, k, v, keep), expected, **DOUBLE)
+
+
+def test_rotary_attention_across_does_not_depend_on_how_far_the_others_are_written(draw):
+    q, k, v = draw(B, H, T, D), draw(B, H, T + 2, D), draw(B, H, T + 2, C)
+    keep = padding_mask(torch.full((B,), T), T + 2)[:, None]  # the last two are padding
+    whole = rotary_cross_attention(q, k, v, keep)
+    torch.testing.assert_close(
+        rotary_cross_attention(q, k[..., :T, :], v[..., :T, :]), whole, **DOUBLE
+    )
+    first = rotary_cross_attention(q[..., :2, :], k, v, keep)
+    torch.testing.assert_close(first, whole[..., :2, :], **DOUBLE)
+    asked, places = torch.arange(T), torch.arange(T + 2)
+    expected = F.scaled_dot_product_attention(
+        apply_rope(q, asked), apply_rope(k, places), v, keep.expand(B, H, T, T + 2)
+    )
+    torch.testing.assert_close(whole, expected, **DOUBLE)
 
 
 @pytest.mark.parametrize("attention", [rotary_attention, alibi_attention])

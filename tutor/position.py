@@ -26,6 +26,7 @@ __all__ = [
     "relative_buckets",
     "rope_angles",
     "rotary_attention",
+    "rotary_cross_attention",
     "sinusoidal_encoding",
 ]
 
@@ -162,6 +163,20 @@ def rotary_attention(
     """
     places = torch.arange(k.shape[-2], device=k.device)
     asked = torch.arange(q.shape[-2], device=q.device) + (k.shape[-2] - q.shape[-2])
+    return scaled_dot_product_attention(apply_rope(q, asked), apply_rope(k, places), v, keep)
+
+
+def rotary_cross_attention(
+    q: Float[Tensor, "*batch Tq D"],
+    k: Float[Tensor, "*batch Tk D"],
+    v: Float[Tensor, "*batch Tk Dv"],
+    keep: Tensor | None = None,
+) -> Float[Tensor, "*batch Tq Dv"]:
+    """``rotary_attention`` between two sequences, each of which counts from its own beginning.
+
+    So a distance does not depend on how far the other sequence has been written or padded.
+    """
+    asked, places = (torch.arange(t.shape[-2], device=t.device) for t in (q, k))
     return scaled_dot_product_attention(apply_rope(q, asked), apply_rope(k, places), v, keep)
 
 
