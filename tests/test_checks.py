@@ -169,9 +169,18 @@ KEYS = {
 }
 
 
+def answers_with_a_view(name):
+    args = first_arguments(name)
+    memory = {a.untyped_storage().data_ptr() for a in args if isinstance(a, Tensor)}
+    answer = of_the_reference(name)(*args)
+    return isinstance(answer, Tensor) and answer.untyped_storage().data_ptr() in memory
+
+
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("name", OF_TENSORS)
 def test_answer_kept_from_an_earlier_call_is_refused(name, key):
+    if key != "shape" and answers_with_a_view(name):
+        pytest.skip("a view follows its tensor: kept with the tensor, it stays right")
     assert not report_on(name, cached(KEYS[key])(of_the_reference(name))).passed
 
 

@@ -348,6 +348,7 @@ def _watch(tree: ast.FunctionDef, run: Run) -> dict[int, _Seen]:
         n
         for n in body
         if isinstance(n, ast.expr)
+        and not isinstance(n, ast.Starred)
         and not any(isinstance(part, ast.Slice) for part in (n, *getattr(n, "elts", ())))
         and isinstance(getattr(n, "ctx", ast.Load()), ast.Load)
     ]

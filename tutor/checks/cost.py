@@ -44,6 +44,8 @@ var var_mean
 
 addmm addmv baddbmm bmm convolution dot mm mv vdot
 
+floor_divide
+
 _unique2 argsort bincount bucketize cat constant_pad_nd diag_embed embedding flip gather index
 index_add index_copy index_fill index_put index_select isin kthvalue masked_fill masked_scatter
 masked_select native_dropout native_group_norm native_layer_norm nonzero repeat repeat_interleave

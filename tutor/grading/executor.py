@@ -26,7 +26,7 @@ from torch import Tensor
 from traitlets.config import Config
 
 from tutor.checks import EXERCISES, Report, judge
-from tutor.checks.candidate import Crash, Response, Unreadable
+from tutor.checks.candidate import LONGEST_MESSAGE, Crash, Response, Unreadable
 from tutor.checks.cost import Cost
 from tutor.grading import submission, wire
 from tutor.grading.limits import Limits
@@ -41,8 +41,6 @@ _STALE_ANSWERS = 5
 """To requests that were interrupted."""
 _MOST_OUTPUTS = 1000
 """Of one cell."""
-_LONGEST_MESSAGE = 120
-"""Characters of an exception: it may quote the inputs, which are nobody's business."""
 
 
 @dataclass(frozen=True)
@@ -679,7 +677,7 @@ def _crash(spec: Any) -> Crash | None:
     number, mro = spec.get("number"), spec.get("mro")
     return Crash(
         kind=_short(spec.get("kind"))[:60] or "Exception",
-        message=_short(spec.get("message"))[:_LONGEST_MESSAGE],
+        message=_short(spec.get("message"))[:LONGEST_MESSAGE],
         function=_short(spec.get("function"))[:80],
         line=_short(spec.get("line")),
         number=number if isinstance(number, int) else 0,

@@ -17,6 +17,7 @@ import nbformat
 from nbgrader.utils import is_solution
 
 from tutor.checks import judge, of_chapter
+from tutor.checks.candidate import names
 from tutor.checks.exercise import Trap
 from tutor.grading.gradebook import open_gradebook
 from tutor.grading.release import ROOT
@@ -111,7 +112,7 @@ def source(function: Callable, name: str) -> str:
 
 def _helpers(function: Callable) -> list[Callable]:
     found: dict[str, Callable] = {}
-    for name in function.__code__.co_names:
+    for name in names(function.__code__):
         used = function.__globals__.get(name)
         if isinstance(used, types.FunctionType) and used.__module__ == function.__module__:
             found |= {f.__name__: f for f in [*_helpers(used), used]}
