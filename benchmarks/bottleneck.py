@@ -2,7 +2,7 @@
 
 Is it the one vector that limits it, or the training? Writes exact matches on held-out numbers by
 length of the source, for several widths of the vector at one number of steps and for one width at
-several, to benchmarks/results/bottleneck.json, which the chapter draws. Half an hour on one core.
+several, to benchmarks/results/bottleneck.json, which the chapter draws. Ten minutes on one core.
 """
 
 import datetime
