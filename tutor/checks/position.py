@@ -45,7 +45,7 @@ def _sinusoidal_cases(generator: Generator, device: torch.device) -> Iterator[Ca
     yield Case("another theta", (whole(B, T).double(), D, 500.0))
     yield Case("theta of one", (whole(T).double(), D, 1.0))
     yield Case("a single pair", (whole(B, T).double(), 2))
-    yield Case("many features", (whole(T).double(), 64))
+    yield Case("many features", (whole(T).double(), 132))  # small integers end at 127
     yield Case("not contiguous", (strided(whole(B, T).double()), D))
     sizes = tuple(draw.integer(2, 9) for _ in range(2))
     width, theta = 2 * draw.integer(2, 9), float(draw.integer(20, 2000))
@@ -274,6 +274,7 @@ def _rope_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield Case("single tokens", (draw.normal(B, H, 1, D), places(1), 10000.0, fresh))
     yield Case("the layout left out", (draw.normal(B, H, T, D), places(T), 500.0))
     yield Case("theta left out", (draw.normal(B, T, D), places(T)))
+    yield Case("a wide head", (draw.normal(T, 132), places(T)))  # small integers end at 127
     for layout in LAYOUTS:
         yield Case(f"another theta, {layout}", (draw.normal(B, T, D), places(T), 300.0, layout))
         yield Case(f"no batch dimension, {layout}", (draw.normal(T, D), places(T), 10000.0, layout))
