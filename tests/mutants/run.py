@@ -189,8 +189,8 @@ def _run_cases(
 
 
 def _begin() -> None:
-    import torch._dynamo  # noqa: F401  (lazily imported otherwise, and the alarm may strike there)
-
+    # The first operation on the meta device imports it, where the alarm may strike.
+    importlib.import_module("torch._dynamo")
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # torch's, about what a mutant does
     signal.signal(signal.SIGALRM, _too_long)
