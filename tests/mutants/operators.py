@@ -5,6 +5,7 @@ is first watched while the function answers its exercise's cases, to see what it
 """
 
 import ast
+import contextlib
 import copy
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -103,7 +104,9 @@ def _by_cosmic_ray(source: str) -> Iterator[str]:
             mutated = mutate_code(source, operator(), occurrence)
             if mutated is None:
                 break
-            yield mutated
+            with contextlib.suppress(SyntaxError):  # it makes `a * not b` of `a * -b`
+                ast.parse(mutated)
+                yield mutated
 
 
 @dataclass

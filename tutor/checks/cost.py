@@ -44,7 +44,7 @@ var var_mean
 
 addmm addmv baddbmm bmm convolution dot mm mv vdot
 
-floor_divide
+__lshift__ __rshift__ complex floor_divide polar
 
 _unique2 argsort bincount bucketize cat constant_pad_nd diag_embed embedding flip gather index
 index_add index_copy index_fill index_put index_select isin kthvalue masked_fill masked_scatter
