@@ -112,7 +112,8 @@ def source(function: Callable, name: str) -> str:
 
 def _helpers(function: Callable) -> list[Callable]:
     found: dict[str, Callable] = {}
-    for name in names(function.__code__):
+    defaults = [getattr(d, "__name__", "") for d in function.__defaults__ or ()]
+    for name in dict.fromkeys((*names(function.__code__), *defaults)):
         used = function.__globals__.get(name)
         if isinstance(used, types.FunctionType) and used.__module__ == function.__module__:
             found |= {f.__name__: f for f in [*_helpers(used), used]}
