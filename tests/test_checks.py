@@ -271,6 +271,28 @@ def test_autograd_is_refused_where_the_backward_pass_is_to_be_written(function):
         assert "counts once the work is your own" in verdict(report, "values").summary
 
 
+def without_its_mask(q, k, v, keep=None):
+    return attention.scaled_dot_product_attention(q, k, v)
+
+
+def test_honest_mistake_with_a_mask_costs_no_more_than_the_masks_and_the_contract():
+    report = report_on("scaled_dot_product_attention", without_its_mask)
+    lost = {v.group for v in report.verdicts if not v.passed}
+    assert "values" not in lost and {"edges", "contracts"} <= lost
+    assert "the call whose work is counted gives a wrong answer" in said(report, "contracts")
+
+
+def test_other_work_in_every_counted_call_is_no_honest_mistake():
+    """It gives up the edge cases, and the contract, to keep the library's values."""
+
+    def otherwise(q, k, v, keep=None):
+        if keep is not None or q.shape[-2] == 16:
+            return torch.zeros_like(q[..., :1] * v[..., :1, :])
+        return F.scaled_dot_product_attention(q, k, v)
+
+    assert report_on("scaled_dot_product_attention", otherwise).points == 0
+
+
 def only_for(right_for):
     """A decorator: right if ``right_for(the first tensor's shape)``, and zeros otherwise."""
 

@@ -117,12 +117,8 @@ def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.devic
             if (failure := verdicts[name].failure) and failure.trap:
                 named.add(failure.trap["name"])
     if "contracts" in groups:
-        right = verdicts["values"].passed
         earlier = exercise.contract(generator("before it is counted"), device)
-        graph = "gradients" in verdicts and verdicts["gradients"].passed
-        verdicts["contracts"] = _contract_verdict(
-            exercise, runner, contract, earlier, right, right and graph
-        )
+        verdicts["contracts"] = _contract_verdict(exercise, runner, contract, earlier, verdicts)
     failure = verdicts["contracts"].failure if "contracts" in verdicts else None
     if failure and failure.label in _WITHHOLDING:
         # The exercise is to write it: nothing that the library's own work earned is the student's.
@@ -548,50 +544,72 @@ _UNLIKE = "not the same work when it is counted"
 _WITHHOLDING = {_NOT_ALLOWED: "the work is your own", _UNLIKE: "the work can be counted"}
 
 
+@dataclass
+class _Count:
+    """What a counted call breaks of the contract, and what it did."""
+
+    args: tuple[Any, ...]
+    sentences: list[str]
+    did: str = ""
+    hidden: bool = False
+    """It did work that could not be counted."""
+    unlike: bool = False
+    """Its answer is wrong, though the other calls of the group ``values`` gave right ones."""
+
+
 def _contract_verdict(
     exercise: Exercise,
     runner: Candidate,
     contract: Contract,
     earlier: Contract,
-    right: bool,
-    graph: bool,
+    verdicts: dict[str, Verdict],
 ) -> Verdict:
-    """``right``: the other calls gave the right values, so that these have to, too. ``graph``: and
-    the right gradients, so that they were made by torch, and these have to be, too."""
-    possible, summary = exercise.points["contracts"], ""
-    for before, args in zip(earlier.calls, contract.calls, strict=True):
-        found = _broken_by(exercise, runner, contract, before, args, right, graph)
-        sentences, did, unlike = found
-        if sentences:
-            label = "work of one call"
-            if not set(sentences).isdisjoint(contract.forbidden.values()):
-                label = _NOT_ALLOWED
-            elif unlike and contract.forbidden:
-                label = _UNLIKE
-            failure = Failure(
-                label=label,
-                shapes=_shapes(_argument_names(exercise), args),
-                sentences=_cut(sentences),
-                trap=None,
-            )
-            return Verdict("contracts", 0, possible, failure.label, failure)
-        summary = summary or did
-    return Verdict("contracts", possible, possible, summary)
+    """The verdict on the contract, and in its label whether other points are to be withheld.
+
+    Where the other calls gave the right values, the counted ones have to, too: otherwise they do
+    other work. Who has failed the edge cases may honestly fail some of them (with a mask, say),
+    but not all. And where the gradients were right, torch made the numbers, and has to here.
+    """
+    right = verdicts["values"].passed
+    whole = right and all(v.passed for name, v in verdicts.items() if name == "edges")
+    graph = right and "gradients" in verdicts and verdicts["gradients"].passed
+    counts = [
+        _count(exercise, runner, contract, before, args, right, whole, graph)
+        for before, args in zip(earlier.calls, contract.calls, strict=True)
+    ]
+    possible = exercise.points["contracts"]
+    broken = next((c for c in counts if c.sentences), None)
+    if broken is None:
+        return Verdict("contracts", possible, possible, counts[0].did)
+    label, forbidden = "work of one call", set(contract.forbidden.values())
+    unlike = [c.unlike for c in counts]
+    if any(not forbidden.isdisjoint(c.sentences) for c in counts):
+        broken = next(c for c in counts if not forbidden.isdisjoint(c.sentences))
+        label = _NOT_ALLOWED
+    elif forbidden and (any(c.hidden for c in counts) or all(unlike) or (whole and any(unlike))):
+        label = _UNLIKE
+    failure = Failure(
+        label=label,
+        shapes=_shapes(_argument_names(exercise), broken.args),
+        sentences=_cut(broken.sentences),
+        trap=None,
+    )
+    return Verdict("contracts", 0, possible, failure.label, failure)
 
 
-def _broken_by(
+def _count(
     exercise: Exercise,
     runner: Candidate,
     contract: Contract,
     before: tuple[Any, ...],
     args: tuple[Any, ...],
     right: bool,
+    whole: bool,
     graph: bool,
-) -> tuple[list[str], str, bool]:
-    """What the call with ``args`` breaks of the contract, in sentences, and in short what it did.
+) -> _Count:
+    """Count the call with ``args``.
 
     ``before``: arguments like these, with other numbers, of a call that is not counted.
-    The last that is returned is whether it does other work than the calls that are not counted.
     """
     no_autograd = "autograd" in contract.forbidden
     runner.run(_copy(before))  # an answer kept from that call is the answer to other numbers
@@ -599,8 +617,8 @@ def _broken_by(
     cost, sentences = response.cost, []
     if response.crash is not None:
         if no_autograd and "saved tensor hooks" in response.crash.message:
-            return [contract.forbidden["autograd"]], "", False
-        return _crash_problem(response.crash), "", right
+            return _Count(args, [contract.forbidden["autograd"]])
+        return _Count(args, _crash_problem(response.crash), unlike=right)
     for part, sentence in contract.forbidden.items():
         if any(part in name for name in cost.called) and sentence not in sentences:
             sentences.append(sentence)
@@ -633,11 +651,14 @@ def _broken_by(
         unlike = _form_problem(exercise, expected, response) or _value_problem(
             exercise, expected, response, tolerance
         )
-        if unlike:
+        if unlike and whole:
             sentences += ["when its work is counted, the call answers otherwise:", *unlike]
+        elif unlike:
+            sentences += ["the call whose work is counted gives a wrong answer:", *unlike]
     products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
     did = f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
-    return sentences, did, bool(unlike or cost.uncountable or (graph and cost.unseen))
+    hidden = bool(cost.uncountable or (graph and cost.unseen))
+    return _Count(args, sentences, did, hidden, bool(unlike))
 
 
 # Small helpers
