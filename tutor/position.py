@@ -38,8 +38,9 @@ def rope_angles(
 ) -> Float[Tensor, "*batch T half"]:
     """angles[..., t, i] = positions[..., t] · theta^(-2i / width), for i < width / 2, in double.
 
-    One angle for each pair of features; the first turns by 1 a position, the last by almost
-    1 / theta. In double, since single precision is wrong by 0.06 in the angle of position 10⁶.
+    One angle for each pair of features; the first turns by 1 a position, the last by a
+    little more than 1 / theta. In double, since single precision is wrong by 0.06 in the angle of
+    position 10⁶.
     ValueError for an odd width or a theta that is not positive.
     """
     _require_pairs(width, theta)
@@ -72,7 +73,8 @@ def apply_rope(
     """(a, b) -> (a cos - b sin, a sin + b cos): each pair i of features turned by its angle.
 
     Su et al. 2021, eq. (34), arXiv:2104.09864. Pair i is (2i, 2i + 1) in the layout
-    "interleaved", the paper's, and (i, i + D/2) in "half", that of LLaMA and GPT-NeoX.
+    "interleaved", the paper's, and (i, i + D/2) in "half", that of GPT-NeoX and of
+    LLaMA in transformers.
     ValueError for another layout, an odd width, or positions that do not fit x.
     """
     _require_positions(x, positions)

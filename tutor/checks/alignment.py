@@ -666,6 +666,10 @@ def _attend_over_queries(scores, memory, keep=None):
     return weights @ memory, weights
 
 
+def _attend_no_softmax_but_told(scores, memory, keep=None):
+    return scores @ memory, _weights(scores, keep)
+
+
 def _attend_no_softmax(scores, memory, keep=None):
     weights = _hide(scores, keep, 0.0)
     return weights @ memory, weights
@@ -776,7 +780,7 @@ ATTEND = Exercise(
             "read then grows with the length of the source. Divided by their sum they may still "
             "be negative, or divided by nothing; exponentials are positive, and need the division.",
             "From scores to shares",
-            (_attend_exponentials, _attend_divided_by_sum),
+            (_attend_exponentials, _attend_divided_by_sum, _attend_no_softmax_but_told),
         ),
         Trap(
             "the mask forgotten",

@@ -133,6 +133,14 @@ def _rnn_not_transposed(x, h, w_ih, w_hh, b_ih, b_hh):
     return torch.tanh(x @ w_ih.mT + b_ih + h @ w_hh + b_hh)
 
 
+def _rnn_nothing_transposed(x, h, w_ih, w_hh, b_ih, b_hh):
+    return torch.tanh(x @ w_ih + b_ih + h @ w_hh + b_hh)
+
+
+def _rnn_weights_first(x, h, w_ih, w_hh, b_ih, b_hh):
+    return torch.tanh(w_ih @ x + b_ih + w_hh @ h + b_hh)
+
+
 def _rnn_state_not_read(x, h, w_ih, w_hh, b_ih, b_hh):
     return torch.tanh(x @ w_ih.mT + b_ih + b_hh)
 
@@ -214,11 +222,12 @@ RNN_STEP = Exercise(
             (_rnn_tanh_of_the_input,),
         ),
         Trap(
-            "the state's weights not transposed",
+            "weights not transposed",
             _rnn_not_transposed,
-            "torch stores a weight as (out, in), so the product is h @ w_hh.mT. w_hh is square, "
-            "and nothing complains when the transpose is forgotten.",
+            "torch stores a weight as (out, in), and the inputs stand in rows: x @ w_ih.mT and "
+            "h @ w_hh.mT. w_hh is square, and nothing complains when its transpose is forgotten.",
             _STEP,
+            (_rnn_nothing_transposed, _rnn_weights_first),
         ),
         Trap(
             "the old state not read",
@@ -1089,6 +1098,11 @@ def _norm_of_each(jacobians):
     return torch.linalg.matrix_norm(jacobians).flip(-1)
 
 
+def _norm_product_after_the_first(jacobians):
+    first = _norms(jacobians)[..., :1]
+    return torch.cat((first, _norm_of_each(jacobians).cumprod(-1)), -1)
+
+
 def _norm_product_of_norms(jacobians):
     each = torch.cat((_norms(jacobians)[..., :1], _norm_of_each(jacobians)), -1)
     return each.cumprod(-1)
@@ -1180,7 +1194,7 @@ GRADIENT_NORM_BY_LAG = Exercise(
             "one step stretches along directions that the next one shrinks. Multiply the matrices, "
             "then take the norm.",
             _PRODUCT,
-            (_norm_product_of_norms_from_one, _norm_product_by(2)),
+            (_norm_product_of_norms_from_one, _norm_product_after_the_first, _norm_product_by(2)),
         ),
         Trap(
             "multiplied in the wrong order",
