@@ -210,7 +210,7 @@ def translators(runs: Mapping[str, Sequence[Mapping[str, Any]]], chapter: int) -
     """
     shown = {name: seeds for name, seeds in runs.items() if int(name.partition(":")[0]) <= chapter}
     panels = {"de": "to German", "fr": "to French"}
-    figure, axes = plt.subplots(1, 2, figsize=(5.8, 3.6), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(5.8, 3.3 + 0.25 * len(shown)), sharey=True)
     for at, (to, title) in zip(axes, panels.items(), strict=True):
         for (name, seeds), colour in zip(shown.items(), _SERIES, strict=False):
             lengths = sorted(map(int, seeds[0]["by_length"][to]))
