@@ -674,7 +674,7 @@ def test_nothing_to_grade_says_where_to_put_notebooks(tmp_path, capsys):
     (tmp_path / "submitted").mkdir()
     assert cli.main(["grade", "--submitted", str(tmp_path / "submitted")]) == 1
     message = capsys.readouterr().err
-    assert "nothing to grade" in message and f"ada/{CHAPTER}/attention.ipynb" in message
+    assert "nothing to grade" in message and "ada/01_recurrence/recurrence.ipynb" in message
 
 
 def test_check_says_what_the_checks_say_and_its_exit_code_whether_all_is_well(tmp_path):
