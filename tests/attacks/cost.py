@@ -746,7 +746,7 @@ def counter_crashed(work: Work) -> None:
     )
 
 
-@submission(points=full_but(attention_scores=Between(0, 6)))
+@submission(points=full_but(attention_scores=5.0))
 def counter_flooded(work: Work) -> None:
     """A thread that tells the counting process things as fast as it can, and never listens."""
     work.write_alone(
@@ -763,15 +763,19 @@ def counter_flooded(work: Work) -> None:
                     except OSError:
                         pass
                 begun.set()
+        flooded = []
         def attention_scores(q, k):
             stop, begun = threading.Event(), threading.Event()
-            if counted(q):
-                threading.Thread(target=flood, args=(stop, begun), daemon=True).start()
-                begun.wait()
+            if not counted(q) or flooded:  # not in what builds on it
+                return q @ k.mT * q.shape[-1] ** -0.5
+            flooded.append(threading.Thread(target=flood, args=(stop, begun), daemon=True))
+            flooded[0].start()
+            begun.wait()
             try:
                 return q @ k.mT * q.shape[-1] ** -0.5
             finally:
                 stop.set()
+                flooded[0].join()
         """,
     )
 
