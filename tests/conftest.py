@@ -2,8 +2,35 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(
+    params=[
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.gpu,
+                # Most machines have none, the one that lands changes among them.
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+            ],
+        ),
+    ]
+)
+def device(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def draw():
+    """Numbers of a seeded generator: ``draw(*shape, dtype=...)``."""
+    generator = torch.Generator().manual_seed(3)
+    return lambda *shape, dtype=torch.float64: torch.randn(
+        shape, generator=generator, dtype=torch.float64
+    ).to(dtype)
 
 
 @pytest.fixture(scope="session")

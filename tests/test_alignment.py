@@ -28,14 +28,6 @@ SINGLE = {"atol": 1e-5, "rtol": 1e-5}
 
 
 @pytest.fixture
-def draw():
-    generator = torch.Generator().manual_seed(2)
-    return lambda *shape, dtype=torch.float64: torch.randn(
-        shape, generator=generator, dtype=torch.float64
-    ).to(dtype)
-
-
-@pytest.fixture
 def additive(draw):
     """x, memory, w_x, w_memory, v"""
     return draw(B, T, CX), draw(B, S, CM), draw(CX, A), draw(CM, A), draw(A)

@@ -23,30 +23,6 @@ B, TQ, TK, D, DV, C = 2, 3, 5, 7, 11, 13
 DOUBLE = {"atol": 1e-12, "rtol": 1e-12}
 SINGLE = {"atol": 1e-5, "rtol": 1e-5}
 
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda",
-        marks=[
-            pytest.mark.gpu,
-            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-        ],
-    ),
-]
-
-
-@pytest.fixture(params=DEVICES)
-def device(request):
-    return request.param
-
-
-@pytest.fixture
-def draw():
-    generator = torch.Generator().manual_seed(3)
-    return lambda *shape, dtype=torch.float64: torch.randn(
-        shape, generator=generator, dtype=torch.float64
-    ).to(dtype)
-
 
 @pytest.fixture
 def qkv(draw):

@@ -34,14 +34,6 @@ LAYOUTS = ["half", "interleaved"]
 both_layouts = pytest.mark.parametrize("layout", LAYOUTS)
 
 
-@pytest.fixture
-def draw():
-    generator = torch.Generator().manual_seed(5)
-    return lambda *shape, dtype=torch.float64: torch.randn(
-        shape, generator=generator, dtype=torch.float64
-    ).to(dtype)
-
-
 def shape(*sizes):
     """A shape as an error message shows it, for ``match``."""
     return re.escape(str(sizes))

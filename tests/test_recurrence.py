@@ -26,16 +26,6 @@ B, T, E, C = 2, 6, 5, 3
 DOUBLE = {"atol": 1e-12, "rtol": 1e-12}
 SINGLE = {"atol": 1e-5, "rtol": 1e-5}
 
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda",
-        marks=[
-            pytest.mark.gpu,
-            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-        ],
-    ),
-]
 STEPS = {
     "rnn": (rnn_step, 1, 1, nn.RNNCell),
     "lstm": (lstm_step, 4, 2, nn.LSTMCell),
@@ -47,19 +37,6 @@ LAYERS = [(RNN, nn.RNN), (LSTM, nn.LSTM), (GRU, nn.GRU)]
 every_step = pytest.mark.parametrize("name", STEPS)
 every_layer = pytest.mark.parametrize(("ours", "theirs"), LAYERS)
 both_ways = pytest.mark.parametrize("bidirectional", [False, True])
-
-
-@pytest.fixture(params=DEVICES)
-def device(request):
-    return request.param
-
-
-@pytest.fixture
-def draw():
-    generator = torch.Generator().manual_seed(3)
-    return lambda *shape, dtype=torch.float64: torch.randn(
-        shape, generator=generator, dtype=torch.float64
-    ).to(dtype)
 
 
 @pytest.fixture
