@@ -122,9 +122,9 @@ def relative_buckets(
     exact = size // 2
     later = (relative_position > 0) * size * bidirectional
     distance = relative_position.abs() if bidirectional else (-relative_position).clamp(min=0)
-    ratio = (size - exact) / math.log(max_distance / exact)
-    # In single precision, as where T5's own weights were trained.
-    beyond = ((distance.clamp(min=exact) / exact).log() * ratio).long()
+    # In single precision and in this order, as where T5's own weights were trained.
+    share = (distance.clamp(min=exact) / exact).log() / math.log(max_distance / exact)
+    beyond = (share * (size - exact)).long()
     return later + (distance.clamp(max=exact) + beyond).clamp(max=size - 1)
 
 

@@ -130,6 +130,14 @@ def _additive_multiplied(x, memory, w_x, w_memory, v):
     return ((x @ w_x)[..., :, None, :] * (memory @ w_memory)[..., None, :, :]).tanh() @ v
 
 
+def _additive_dot(x, memory, w_x, w_memory, v):
+    return (x @ w_x) @ (memory @ w_memory).mT
+
+
+def _additive_weighed_dot(x, memory, w_x, w_memory, v):
+    return (x @ w_x * v) @ (memory @ w_memory).mT
+
+
 def _additive_relu(x, memory, w_x, w_memory, v):
     return _sums(x, memory, w_x, w_memory).relu() @ v
 
@@ -210,6 +218,7 @@ ADDITIVE_SCORES = Exercise(
             "in additive attention the projections are added. Their product is a step towards the "
             "bilinear form, which needs neither the tanh nor v.",
             "A score for each pair",
+            (_additive_dot, _additive_weighed_dot),
         ),
         Trap(
             "another bend",

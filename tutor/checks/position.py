@@ -814,6 +814,11 @@ def _bucket_trap(**changes):
     return trap
 
 
+def _bucket_sign_not_read(r, bidirectional=True, num_buckets=32, max_distance=128):
+    size = num_buckets // 2 if bidirectional else num_buckets
+    return _buckets(-r.abs(), False, size, max_distance)
+
+
 def _bucket_query_minus_key(r, bidirectional=True, num_buckets=32, max_distance=128):
     return _buckets(-r, bidirectional, num_buckets, max_distance)
 
@@ -891,8 +896,10 @@ RELATIVE_BUCKETS = Exercise(
             "a future in a causal model",
             _bucket_trap(future_by_size=True),
             "without bidirectional a key that stands later gets bucket 0, whatever its distance; "
-            "the absolute value gives it the bucket of the same distance in the past.",
+            "with it, one of the second half. The absolute value alone gives it the bucket of the "
+            "same distance in the past.",
             "Relative buckets",
+            (_bucket_sign_not_read,),
         ),
         Trap(
             "all buckets for each direction",
