@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
             "cuda",
             marks=[
                 pytest.mark.gpu,
-                # Most machines have none, the one that lands changes among them.
+                # CI has none; `make test` runs these where there is one.
                 pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
             ],
         ),
