@@ -178,6 +178,28 @@ def test_traps_get_the_report_that_they_get_at_home(sessions, name):
     assert compared >= len(exercise.traps) // 3
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "-(q @ k.mT) * q.shape[-1] ** -0.5",
+        "(q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)",
+        "q @ k.mT / 8",
+        "(q @ k.mT * q.shape[-1] ** -0.5)[:, None]",
+        "q, q @ k.mT * q.shape[-1] ** -0.5",
+    ],
+)
+def test_relation_to_the_right_answer_is_said_as_at_home(session, answer):
+    source = f"def attention_scores(q, k):\n    return {answer}"
+    namespace: dict = {}
+    exec(source, namespace)
+    assert not session.cell(source, "scores", 10_000)
+    exercise = EXERCISES["attention_scores"]
+    remote = report(exercise, RemoteCandidate(session, "attention_scores"))
+    assert remote == report(exercise, namespace["attention_scores"])
+    failure = next(v["failure"] for v in remote["verdicts"] if v["failure"])
+    assert failure["sentences"][-1].startswith(("out ", "right in number 2"))
+
+
 def test_the_same_tensor_with_new_contents_is_the_same_tensor_inside(session):
     session.cell("seen = []\ndef f(x):\n    seen.append(x)\n    return x * 2", "f", 100)
     remote, x = RemoteCandidate(session, "f"), torch.tensor([1.0, 2.0])

@@ -166,6 +166,14 @@ def _additive_softmax(x, memory, w_x, w_memory, v):
     return (_sums(x, memory, w_x, w_memory).tanh() @ v).softmax(-1)
 
 
+def _additive_transposed_weights(x, memory, w_x, w_memory, v):
+    return _sums(x, memory, w_x.mT, w_memory.mT).tanh() @ v
+
+
+def _additive_no_pairs(x, memory, w_x, w_memory, v):
+    return (x @ w_x + memory @ w_memory).tanh() @ v
+
+
 ADDITIVE_SCORES = Exercise(
     reference=reference.additive_scores,
     chapter=CHAPTER,
@@ -248,6 +256,21 @@ ADDITIVE_SCORES = Exercise(
             "[:, :, None] is right for one batch dimension alone. Counted from the end, "
             "[..., :, None, :], it is right for any number of them, none included.",
             "Once for each state, not once for each pair",
+        ),
+        Trap(
+            "no pairs",
+            _additive_no_pairs,
+            "x has T rows, memory S, and there is a score for each pair of them. Added as they "
+            "are, they raise, or, where T and S happen to be equal, meet row by row. Give each an "
+            "axis of 1 for the other: (T, 1, A) and (1, S, A).",
+            "Once for each state, not once for each pair",
+        ),
+        Trap(
+            "nn.Linear's orientation",
+            _additive_transposed_weights,
+            "nn.Linear stores its weight as (out, in) and multiplies by the transpose, and so does "
+            "F.linear. Here the weights are (in, out): x @ w_x.",
+            "A score for each pair",
         ),
         Trap(
             "scaled",
@@ -484,6 +507,19 @@ def _softmax_in_place(scores, keep=None):
     return scores.softmax(-1) * keep
 
 
+def _softmax_twice(scores, keep=None):
+    return _weights(_weights(scores, keep), keep)
+
+
+def _softmax_of_a_softmax(scores, keep=None):
+    return _weights(scores.softmax(-1), keep)
+
+
+def _softmax_no_exponential(scores, keep=None):
+    weights = _hide(scores, keep, 0.0)
+    return weights / weights.sum(-1, keepdim=True)
+
+
 MASKED_SOFTMAX = Exercise(
     reference=reference.masked_softmax,
     chapter=CHAPTER,
@@ -508,6 +544,21 @@ MASKED_SOFTMAX = Exercise(
             "or the second, depending on how many there are.)",
             "From scores to shares",
             (_softmax_unspecified_axis,),
+        ),
+        Trap(
+            "a softmax too many",
+            _softmax_twice,
+            "a softmax takes scores. Shares between 0 and 1 differ so little that, of two, none "
+            "can get more than e times the other's: everybody reads nearly the plain average.",
+            "From scores to shares",
+            (_softmax_of_a_softmax,),
+        ),
+        Trap(
+            "no exponential",
+            _softmax_no_exponential,
+            "dividing by the sum makes shares of positive numbers. Scores may be negative, and "
+            "their sum 0: exp makes them positive, and keeps their order.",
+            "From scores to shares",
         ),
         Trap(
             "the mask forgotten",
@@ -767,6 +818,21 @@ def _attend_detached(scores, memory, keep=None):
     return weights.detach() @ memory, weights
 
 
+def _attend_twice(scores, memory, keep=None):
+    weights = _weights(_weights(scores, keep), keep)
+    return weights @ memory, weights
+
+
+def _attend_of_a_softmax(scores, memory, keep=None):
+    weights = _weights(scores.softmax(-1), keep)
+    return weights @ memory, weights
+
+
+def _attend_twice_but_told_once(scores, memory, keep=None):
+    weights = _weights(scores, keep)
+    return _weights(weights, keep) @ memory, weights
+
+
 ATTEND = Exercise(
     reference=reference.attend,
     chapter=CHAPTER,
@@ -790,6 +856,15 @@ ATTEND = Exercise(
             "be negative, or divided by nothing; exponentials are positive, and need the division.",
             "From scores to shares",
             (_attend_exponentials, _attend_divided_by_sum, _attend_no_softmax_but_told),
+        ),
+        Trap(
+            "a softmax too many",
+            _attend_twice,
+            "masked_softmax has made shares of the scores. A second softmax takes these for "
+            "scores, and of two numbers between 0 and 1 none can get more than e times the other's "
+            "weight.",
+            "From scores to shares",
+            (_attend_of_a_softmax, _attend_twice_but_told_once),
         ),
         Trap(
             "the mask forgotten",

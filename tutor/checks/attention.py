@@ -132,6 +132,31 @@ def _softmax_in_place(scores, dim=-1):
     return exponentials / exponentials.sum(dim, keepdim=True)
 
 
+def _softmax_clamped(scores, dim=-1):
+    exponentials = scores.clamp(max=80).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _softmax_clamped_on_both_sides(scores, dim=-1):
+    exponentials = scores.clamp(-50, 50).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _softmax_divided_by_maximum(scores, dim=-1):
+    exponentials = (scores / scores.amax(dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _softmax_base_two(scores, dim=-1):
+    exponentials = (scores - scores.amax(dim, keepdim=True)).exp2()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _softmax_of_minus(scores, dim=-1):
+    exponentials = (scores.amax(dim, keepdim=True) - scores).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
 STABLE_SOFTMAX = Exercise(
     reference=reference.stable_softmax,
     chapter=CHAPTER,
@@ -178,10 +203,41 @@ STABLE_SOFTMAX = Exercise(
             "Step 3: softmax",
         ),
         Trap(
+            "the maximum minus the scores",
+            _softmax_of_minus,
+            "the sign is the other one: the largest score now gets the smallest weight. It is the "
+            "scores minus their maximum, so that no exponent is above 0.",
+            "Step 3: softmax",
+        ),
+        Trap(
             "the largest magnitude instead of the maximum",
             _softmax_absolute_maximum,
             "abs() before the maximum. For a row of scores near -1,000 it subtracts +1,000 and "
             "every exponential underflows to 0: the row is 0 / 0.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "scores cut off",
+            _softmax_clamped,
+            "clamp bounds the exponents and forgets which score was the larger: above the bound "
+            "all get one weight and no gradient. Subtracting the maximum bounds them, too, and "
+            "keeps their differences.",
+            "Step 3: softmax",
+            (_softmax_clamped_on_both_sides,),
+        ),
+        Trap(
+            "divided by the maximum",
+            _softmax_divided_by_maximum,
+            "a weight depends on the differences of scores. Subtracting one number from all leaves "
+            "them as they are; dividing changes them, and turns the order round where the maximum "
+            "is negative.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "another base",
+            _softmax_base_two,
+            "the base is e. With powers of 2 every score counts for ln 2 = 0.69 of itself. (Fast "
+            "kernels do use exp2, after multiplying the scores by log₂ e.)",
             "Step 3: softmax",
         ),
         Trap(
@@ -283,6 +339,10 @@ def _scores_in_place(q, k):
     return q @ k.mT
 
 
+def _scores_keys_not_transposed(q, k):
+    return q @ k * q.shape[-1] ** -0.5
+
+
 ATTENTION_SCORES = Exercise(
     reference=reference.attention_scores,
     chapter=CHAPTER,
@@ -339,6 +399,14 @@ ATTENTION_SCORES = Exercise(
             _scores_transposed,
             "the product is the other way round: rows are queries and columns are keys, because "
             "the softmax that follows runs along a row. It is q @ k.mT.",
+            "Step 1: dot products",
+        ),
+        Trap(
+            "keys not transposed",
+            _scores_keys_not_transposed,
+            "each query meets each key: rows of q with rows of k. A matrix product takes rows of "
+            "the first and columns of the second, so the keys are transposed, in their last two "
+            "dimensions: k.mT.",
             "Step 1: dot products",
         ),
         Trap(
@@ -423,6 +491,11 @@ def _causal_additive(num_queries, num_keys, device=None):
     return banned.triu(num_keys - num_queries + 1)
 
 
+def _causal_wrong_shift(num_queries, num_keys, device=None):
+    ones = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device)
+    return ones.tril(num_queries - num_keys)
+
+
 CAUSAL_MASK = Exercise(
     reference=reference.causal_mask,
     chapter=CHAPTER,
@@ -466,6 +539,14 @@ CAUSAL_MASK = Exercise(
             "stands at the last key. A triangle from the upper left corner hides the whole recent "
             "past from a model that generates with a cache. (is_causal=True of torch's own SDPA "
             "does exactly that.)",
+            "The causal mask",
+        ),
+        Trap(
+            "shifted the wrong way",
+            _causal_wrong_shift,
+            "the diagonal moves by Tk - Tq: to the right, where there is a past of so many keys. "
+            "By Tq - Tk it moves to the left, and the newest query reads hardly more than the "
+            "oldest keys.",
             "The causal mask",
         ),
         Trap(
@@ -554,6 +635,15 @@ def _padding_float(lengths, num_keys):
     return (torch.arange(num_keys, device=lengths.device) < lengths[..., None, None]).float()
 
 
+def _padding_longest(lengths, num_keys):
+    longest = int(lengths.max()) if lengths.numel() else num_keys
+    return torch.arange(longest, device=lengths.device) < lengths[..., None, None]
+
+
+def _padding_one_less(lengths, num_keys):
+    return torch.arange(num_keys, device=lengths.device) < lengths[..., None, None] - 1
+
+
 PADDING_MASK = Exercise(
     reference=reference.padding_mask,
     chapter=CHAPTER,
@@ -576,6 +666,13 @@ PADDING_MASK = Exercise(
             "The padding mask",
         ),
         Trap(
+            "one position too few",
+            _padding_one_less,
+            "a length of 4 means four real tokens, at the positions 0 to 3. The last of them may "
+            "be read, too: j < length.",
+            "The padding mask",
+        ),
+        Trap(
             "padding on the left",
             _padding_left,
             "the batch here is padded at the end. Left padding exists (for generation, where the "
@@ -588,6 +685,13 @@ PADDING_MASK = Exercise(
             "(B, Tk) meets scores of shape (B, Tq, Tk) from the right: the batch lands on the "
             "queries. It raises if B and Tq differ, and where they happen to be equal it masks the "
             "wrong things in silence. Put a 1 in between: (B, 1, Tk).",
+            "The padding mask",
+        ),
+        Trap(
+            "as wide as the longest sentence",
+            _padding_longest,
+            "num_keys says how many keys there are, and the batch may be padded further than its "
+            "longest sentence. The mask has a column for each key.",
             "The padding mask",
         ),
         Trap(
@@ -851,6 +955,46 @@ def _attention_in_place(q, k, v, keep=None):
     return _weights(q @ k.mT, keep) @ v
 
 
+def _attention_no_softmax(q, k, v, keep=None):
+    return _hide(q @ k.mT * q.shape[-1] ** -0.5, keep, 0.0) @ v
+
+
+def _attention_softmax_twice(q, k, v, keep=None):
+    weights = _weights(q @ k.mT * q.shape[-1] ** -0.5, keep)
+    return _weights(weights, keep) @ v
+
+
+def _attention_softmax_of_a_softmax(q, k, v, keep=None):
+    return _weights((q @ k.mT * q.shape[-1] ** -0.5).softmax(-1), keep) @ v
+
+
+def _attention_scaled_by_value_width(q, k, v, keep=None):
+    return _weights(q @ k.mT * v.shape[-1] ** -0.5, keep) @ v
+
+
+def _attention_scaled_by_length(q, k, v, keep=None):
+    return _weights(q @ k.mT * k.shape[-2] ** -0.5, keep) @ v
+
+
+def _attention_ones_added(q, k, v, keep=None):
+    scores = q @ k.mT * q.shape[-1] ** -0.5
+    if keep is not None:
+        _hide(scores, keep)
+        scores = scores + keep
+    return scores.softmax(-1) @ v
+
+
+def _attention_always_causal(q, k, v, keep=None):
+    tq, tk = q.shape[-2], k.shape[-2]
+    past = torch.ones(tq, tk, dtype=torch.bool, device=q.device).tril(tk - tq)
+    keep = past if keep is None else keep & past
+    return _weights(q @ k.mT * q.shape[-1] ** -0.5, keep) @ v
+
+
+def _attention_keys_not_transposed(q, k, v, keep=None):
+    return _weights(q @ k * q.shape[-1] ** -0.5, keep) @ v
+
+
 SCALED_DOT_PRODUCT_ATTENTION = Exercise(
     reference=reference.scaled_dot_product_attention,
     chapter=CHAPTER,
@@ -868,6 +1012,13 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "Step 2: scale",
         ),
         Trap(
+            "keys not transposed",
+            _attention_keys_not_transposed,
+            "each query meets each key: rows of q with rows of k, q @ k.mT. (.mT turns the last "
+            "two dimensions round; .T turns all of them, the batch included.)",
+            "Step 1: dot products",
+        ),
+        Trap(
             "divided by D instead of √D",
             _attention_divided_by_width,
             "the variance of q·k is D, its standard deviation √D, and it is the standard deviation "
@@ -882,6 +1033,30 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "is. After it, the choice is as sharp as without a scale and the weights of a row no "
             "longer sum to 1.",
             "Step 2: scale",
+        ),
+        Trap(
+            "scaled by another size",
+            _attention_scaled_by_value_width,
+            "q·k is a sum over D, the width of queries and keys, and its standard deviation grows "
+            "with √D. The width of the values and the number of keys have no part in that sum.",
+            "Step 2: scale",
+            (_attention_scaled_by_length,),
+        ),
+        Trap(
+            "no softmax",
+            _attention_no_softmax,
+            "scores are no shares: they may be negative, do not sum to 1, and make the answer grow "
+            "with the number of keys.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "a softmax too many",
+            _attention_softmax_twice,
+            "scores go through one softmax. Weights between 0 and 1 taken for scores again give "
+            "none more than e times the weight of another: every query reads nearly the plain "
+            "average.",
+            "Step 3: softmax",
+            (_attention_softmax_of_a_softmax,),
         ),
         Trap(
             "softmax over the queries",
@@ -938,6 +1113,20 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "a score of 0 is not a weight of 0: exp(0) is 1, so a hidden key still gets a share, "
             "and more than a visible key with a negative score.",
             "Masks",
+        ),
+        Trap(
+            "True and False added",
+            _attention_ones_added,
+            "added to scores, True is 1 and False is 0: a hidden key loses a factor of e and keeps "
+            "the rest of its weight. masked_fill hides it.",
+            "Masks",
+        ),
+        Trap(
+            "always causal",
+            _attention_always_causal,
+            "what a query may read is the caller's to say, with keep. An encoder reads both ways, "
+            "and a decoder reads all of its source.",
+            "The causal mask",
         ),
         Trap(
             "nothing to read, so everything is read",
@@ -1100,6 +1289,11 @@ def _self_unprojected(x, w_q, w_k, w_v, keep=None):
     return _weights(x @ x.mT * x.shape[-1] ** -0.5, keep) @ (x @ w_v)
 
 
+def _self_mask_inverted(x, w_q, w_k, w_v, keep=None):
+    q, k, v = x @ w_q, x @ w_k, x @ w_v
+    return _weights(q @ k.mT * q.shape[-1] ** -0.5, None if keep is None else ~keep) @ v
+
+
 SELF_ATTENTION = Exercise(
     reference=reference.self_attention,
     chapter=CHAPTER,
@@ -1136,6 +1330,13 @@ SELF_ATTENTION = Exercise(
             _self_mask_forgotten,
             "keep is accepted and never passed on. Nothing crashes: the model reads its padding "
             "and its future.",
+            "Masks",
+        ),
+        Trap(
+            "mask inverted",
+            _self_mask_inverted,
+            "keep is True where a token may be read, here as in scaled_dot_product_attention: pass "
+            "it on as it is.",
             "Masks",
         ),
         Trap(

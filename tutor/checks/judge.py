@@ -22,6 +22,7 @@ from tutor.checks.candidate import (
 )
 from tutor.checks.cost import storage
 from tutor.checks.exercise import GROUPS, Case, Contract, Exercise, Trap
+from tutor.checks.relation import relation
 from tutor.checks.report import Failure, Report, Verdict
 
 PUBLIC_SEED = 20170612  # the day on which "Attention Is All You Need" appeared
@@ -448,11 +449,14 @@ def _verdict(exercise: Exercise, name: str, group: _Group, named: set[str]) -> V
         return Verdict(name, possible, possible, _all_well(name, group))
     if failing:
         trap, shown = _matching_trap(exercise, name, group, named)
+        related = None
+        if trap is None and name in ("values", "edges"):
+            related, shown = _matching_relation(exercise, group)
         worst = shown or failing[0]
         failure = Failure(
             label=worst.label,
             shapes=_shapes(_argument_names(exercise), worst.args),
-            sentences=_cut(worst.problem),
+            sentences=_cut([*worst.problem, related] if related else worst.problem),
             trap=_trap_dict(trap),
         )
     else:
@@ -513,6 +517,29 @@ def _matching_trap(
             if score > best_score:
                 best, shown, best_score = trap, matched[0], score
     return best, shown
+
+
+def _matching_relation(exercise: Exercise, group: _Group) -> tuple[str | None, _Observation | None]:
+    """What the answers are to the right ones on at least half of the failing cases, and the first
+    of these cases."""
+    failing = [o for o in group.failing if not o.raises]
+    found = []
+    for missed, o in enumerate(failing):
+        if missed - len(found) > len(failing) // 2:
+            break
+        if o.got.crash is None and (sentence := _relation(exercise, o)):
+            found.append((sentence, o))
+    return found[0] if found and 2 * len(found) >= len(failing) else (None, None)
+
+
+def _relation(exercise: Exercise, seen: _Observation) -> str | None:
+    def same(a: Tensor, b: Tensor) -> bool:
+        return _same_values((a,), (b,), seen.tolerance)
+
+    names = _argument_names(exercise)
+    expected = _as_tuple(_expected(exercise, _upcast(_copy(seen.args))))
+    inputs = dict(zip(names, seen.args, strict=False))
+    return relation(exercise.outputs, expected, seen.got.outputs, inputs, same)
 
 
 def _behaves_like(function: Callable[..., Any], seen: _Observation, compare_types: bool) -> bool:

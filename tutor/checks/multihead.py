@@ -423,6 +423,10 @@ def _mask_as_it_is(keep):
     return keep
 
 
+def _inverted(keep):
+    return _for_heads(None if keep is None else ~keep)
+
+
 def _mask_second_axis(keep):
     return None if keep is None else keep.unsqueeze(1)
 
@@ -537,6 +541,10 @@ def _multi_no_mask(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
     return _layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_no_mask)
 
 
+def _multi_mask_inverted(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_inverted)
+
+
 MULTI_HEAD_ATTENTION = Exercise(
     reference=reference.multi_head_attention,
     chapter=CHAPTER,
@@ -640,6 +648,13 @@ MULTI_HEAD_ATTENTION = Exercise(
             "the mask forgotten",
             _multi_no_mask,
             "keep is accepted and never passed on. Every head reads the padding and the future.",
+            "One mask for all heads",
+        ),
+        Trap(
+            "mask inverted",
+            _multi_mask_inverted,
+            "keep is True where a token may be read, here as in scaled_dot_product_attention. "
+            "(nn.MultiheadAttention has it the other way round.)",
             "One mask for all heads",
         ),
         Trap(
@@ -832,6 +847,10 @@ def _cross_no_mask(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
     return _layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_no_mask)
 
 
+def _cross_mask_inverted(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return _layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=_inverted)
+
+
 CROSS_ATTENTION = Exercise(
     reference=reference.cross_attention,
     chapter=CHAPTER,
@@ -909,6 +928,13 @@ CROSS_ATTENTION = Exercise(
             "the mask forgotten",
             _cross_no_mask,
             "keep is accepted and never passed on: the target reads the padding of the source.",
+            "One mask for all heads",
+        ),
+        Trap(
+            "mask inverted",
+            _cross_mask_inverted,
+            "keep is True where a token of memory may be read. Inverted, the target reads nothing "
+            "of its source but the padding.",
             "One mask for all heads",
         ),
         Trap(

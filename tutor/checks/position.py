@@ -158,6 +158,19 @@ def _sinusoidal_whole(positions, width, theta=10000.0):
     return _sinusoidal_of(positions, _angles(positions.long(), width, theta))
 
 
+def _sinusoidal_sines_alone(positions, width, theta=10000.0):
+    sines = _angles(positions, width, theta).sin()
+    return sines.repeat_interleave(2, -1).to(_dtype(positions))
+
+
+def _sinusoidal_from_one(positions, width, theta=10000.0):
+    return _sinusoidal_of(positions, _angles(positions + 1, width, theta))
+
+
+def _sinusoidal_turns(positions, width, theta=10000.0):
+    return _sinusoidal_of(positions, 2 * math.pi * _angles(positions, width, theta))
+
+
 SINUSOIDAL_ENCODING = Exercise(
     reference=reference.sinusoidal_encoding,
     chapter=CHAPTER,
@@ -209,6 +222,28 @@ SINUSOIDAL_ENCODING = Exercise(
             "the cosine first",
             _sinusoidal_cosine_first,
             "feature 2i is the sine, feature 2i + 1 the cosine. Position 0 is (0, 1, 0, 1, ...).",
+            "Sinusoids",
+        ),
+        Trap(
+            "sines alone",
+            _sinusoidal_sines_alone,
+            "a sine has every value twice a turn, and cannot tell where on its circle it stands. "
+            "The sine and the cosine of one angle together can, and only together do they turn "
+            "when the positions shift.",
+            "Why a shift is a rotation",
+        ),
+        Trap(
+            "positions from one",
+            _sinusoidal_from_one,
+            "the encoding is that of the numbers that are passed in. The first word is at 0: all "
+            "sines 0, all cosines 1.",
+            "Sinusoids",
+        ),
+        Trap(
+            "whole turns",
+            _sinusoidal_turns,
+            "the angle is the position times the frequency, in radians, without 2π. With it the "
+            "first pair makes a whole turn at every word, and says nothing.",
             "Sinusoids",
         ),
         Trap(
@@ -443,6 +478,34 @@ def _rope_in_place(x, positions, theta=10000.0, layout="half"):
     return turned
 
 
+def _rope_added(x, positions, theta=10000.0, layout="half"):
+    angles = _angles(positions, x.shape[-1], theta)
+    if layout == "half":
+        encoding = torch.cat((angles.sin(), angles.cos()), -1)
+    else:
+        encoding = torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)
+    return x + encoding.to(x.dtype)
+
+
+def _rope_added_as_sinusoids(x, positions, theta=10000.0, layout="half"):
+    angles = _angles(positions, x.shape[-1], theta)
+    return x + torch.stack((angles.sin(), angles.cos()), -1).flatten(-2).to(x.dtype)
+
+
+def _rope_joined(join):
+    def joined(x, positions, theta=10000.0, layout="half"):
+        angles = _angles(positions, x.shape[-1], theta)
+        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        a, b = x.chunk(2, -1) if layout == "half" else (x[..., ::2], x[..., 1::2])
+        return join((a * cos - b * sin, a * sin + b * cos))
+
+    return joined
+
+
+_rope_joined_behind = _rope_joined(lambda parts: torch.cat(parts, -1))
+_rope_joined_in_turn = _rope_joined(lambda parts: torch.stack(parts, -1).flatten(-2))
+
+
 APPLY_ROPE = Exercise(
     reference=reference.apply_rope,
     chapter=CHAPTER,
@@ -481,6 +544,23 @@ APPLY_ROPE = Exercise(
             "others apart.",
             "Two layouts",
             (_rope_always("interleaved"),),
+        ),
+        Trap(
+            "taken apart in one layout, put together in the other",
+            _rope_joined_behind,
+            "interleaved features are taken with x[..., ::2] and x[..., 1::2] and must go back to "
+            "where they came from: stack and flatten. Halves are put together with cat. Mixed, "
+            "every feature is right and stands in another's place.",
+            "Two layouts",
+            (_rope_joined_in_turn,),
+        ),
+        Trap(
+            "added instead of turned",
+            _rope_added,
+            "RoPE adds nothing. It turns each pair of features, and a score of two that are turned "
+            "knows their distance alone; of sums it would know each position, too.",
+            "Rotation instead of addition",
+            (_rope_added_as_sinusoids,),
         ),
         Trap(
             "turned the wrong way",

@@ -444,6 +444,33 @@ def _lstm_in_place(x, h, c, w_ih, w_hh, b_ih, b_hh):
     return torch.sigmoid(o) * torch.tanh(c), c
 
 
+def _lstm_raw_gates(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    i, f, g, o = _lstm_sums(x, h, w_ih, w_hh, b_ih, b_hh).chunk(4, -1)
+    c = f * c + i * torch.tanh(g)
+    return o * torch.tanh(c), c
+
+
+def _lstm_raw_output_gate(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    def shown(gate, new, old):
+        return gate["o"] * torch.tanh(new)
+
+    return _lstm(x, h, c, w_ih, w_hh, b_ih, b_hh, shown=shown)
+
+
+def _lstm_no_output_gate(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    def shown(gate, new, old):
+        return torch.tanh(new)
+
+    return _lstm(x, h, c, w_ih, w_hh, b_ih, b_hh, shown=shown)
+
+
+def _lstm_cell_dropped(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    def cell(c, gate):
+        return torch.sigmoid(gate["i"]) * torch.tanh(gate["g"])
+
+    return _lstm(x, h, c, w_ih, w_hh, b_ih, b_hh, cell=cell)
+
+
 _LSTM = "The LSTM: add, do not overwrite"
 
 LSTM_STEP = Exercise(
@@ -549,6 +576,28 @@ LSTM_STEP = Exercise(
             _lstm_tanh_gates,
             "a gate says which share passes, so it lies between 0 and 1: the sigmoid. A gate of -1 "
             "would turn the sign of the memory at every step.",
+            _LSTM,
+        ),
+        Trap(
+            "a gate without its sigmoid",
+            _lstm_raw_gates,
+            "a gate is a share, σ of its sum, between 0 and 1. The sum itself may be -3 or 7, and "
+            "at every step the cell would be multiplied by it.",
+            _LSTM,
+            (_lstm_raw_output_gate,),
+        ),
+        Trap(
+            "no output gate",
+            _lstm_no_output_gate,
+            "what is shown is the share o of tanh(c). Without it the cell can keep nothing to "
+            "itself until it is needed.",
+            _LSTM,
+        ),
+        Trap(
+            "the old cell dropped",
+            _lstm_cell_dropped,
+            "the new cell is what the forget gate keeps of the old one *plus* what is written. "
+            "With the second part alone nothing lasts longer than a step.",
             _LSTM,
         ),
         Trap(
@@ -712,6 +761,19 @@ def _gru_half_detached(x, h, w_ih, w_hh, b_ih, b_hh):
     return _gru(x, h, w_ih, w_hh, b_ih, b_hh, new=lambda n, h, z: (1 - z) * n + z * h.detach())
 
 
+def _gru_raw_gates(x, h, w_ih, w_hh, b_ih, b_hh):
+    x_r, x_z, x_n = F.linear(x, w_ih, b_ih).chunk(3, -1)
+    h_r, h_z, h_n = F.linear(h, w_hh, b_hh).chunk(3, -1)
+    return _gru_new(_gru_candidate(x_n, h_n, x_r + h_r), h, x_z + h_z)
+
+
+def _gru_squashed(x, h, w_ih, w_hh, b_ih, b_hh):
+    def new(n, h, z):
+        return torch.tanh(_gru_new(n, h, z))
+
+    return _gru(x, h, w_ih, w_hh, b_ih, b_hh, new=new)
+
+
 _GRU = "The GRU: one gate for two jobs"
 
 GRU_STEP = Exercise(
@@ -783,6 +845,20 @@ GRU_STEP = Exercise(
             "1.",
             _GRU,
             (_gru_linear_candidate,),
+        ),
+        Trap(
+            "a gate without its sigmoid",
+            _gru_raw_gates,
+            "r and z are shares, σ of their sums, between 0 and 1. The sum itself may be -3 or 7: "
+            "then (1 - z) ∘ n + z ∘ h lies far outside of what it mixes.",
+            _GRU,
+        ),
+        Trap(
+            "the mixture squashed",
+            _gru_squashed,
+            "old and new lie between -1 and 1, and so does their mixture. Another tanh shrinks "
+            "what is kept at every step, and the gradient with it.",
+            _GRU,
         ),
         Trap(
             "a bias missing",
@@ -1178,6 +1254,11 @@ def _norm_by(norm):
     return wrong
 
 
+def _norm_one_at_lag_0(jacobians):
+    norms = _norms(jacobians)
+    return torch.cat((torch.ones_like(norms[..., :1]), norms[..., 1:]), -1)
+
+
 _PRODUCT = "A product of Jacobians"
 
 GRADIENT_NORM_BY_LAG = Exercise(
@@ -1219,6 +1300,13 @@ GRADIENT_NORM_BY_LAG = Exercise(
             "lag T is the product of all.",
             _PRODUCT,
             (_norm_last_lag_missing,),
+        ),
+        Trap(
+            "1 at lag 0",
+            _norm_one_at_lag_0,
+            "lag 0 is the identity, and its Frobenius norm is √C: C ones on the diagonal, squared, "
+            "added, and the root taken. All later lags are to be compared with that.",
+            _PRODUCT,
         ),
         Trap(
             "the lags backwards",
@@ -1431,6 +1519,14 @@ def _field_from_the_input(kernel_sizes, dilations, strides):
     return torch.cat((torch.ones_like(right[:1]), right)) if len(right) else right + 1
 
 
+def _field_divided(kernel_sizes, dilations, strides):
+    return 1 + ((kernel_sizes - 1) * dilations // strides).cumsum(0)
+
+
+def _field_divided_by_those_before(kernel_sizes, dilations, strides):
+    return 1 + ((kernel_sizes - 1) * dilations // _apart(strides)).cumsum(0)
+
+
 _FIELD = "How far a convolution sees"
 
 RECEPTIVE_FIELD = Exercise(
@@ -1454,6 +1550,14 @@ RECEPTIVE_FIELD = Exercise(
             "after a layer of stride 2, neighbours stand two inputs apart, and every later kernel "
             "reaches twice as far.",
             _FIELD,
+        ),
+        Trap(
+            "divided by the stride",
+            _field_divided,
+            "a stride makes the output shorter, and what one output sees *wider*: its neighbours "
+            "stand further apart in the input. The strides before a layer multiply its reach.",
+            _FIELD,
+            (_field_divided_by_those_before,),
         ),
         Trap(
             "k instead of k - 1",
