@@ -220,6 +220,36 @@ def test_answer_changed_by_a_later_call_is_seen_from_outside(session):
     assert remote.reread(first).tolist() == [5.0, 6.0]
 
 
+def test_answers_that_nobody_read_are_no_part_of_the_next_count(session):
+    session.cell(
+        "import os, select, socket\n"
+        "waiting = []\n"
+        "def f(x):\n"
+        "    links = []\n"
+        "    for fd in range(3, 256):\n"
+        "        try:\n"
+        "            links.append(socket.socket(fileno=os.dup(fd)))\n"
+        "        except OSError:\n"
+        "            pass\n"
+        "    (link,) = (s for s in links if s.type == socket.SOCK_SEQPACKET)\n"
+        "    waiting.append(select.select([link], [], [], 0)[0] != [])\n"
+        "    for _ in range(1000):\n"
+        "        try:\n"
+        "            link.send(b'[]', socket.MSG_DONTWAIT)\n"
+        "        except OSError:\n"
+        "            pass\n"
+        "    select.select([link], [], [], 1)\n"
+        "    return x\n",
+        "f",
+        100,
+    )
+    remote = RemoteCandidate(session, "f")
+    for _ in range(3):
+        assert remote.run((torch.ones(2),), count=True).outputs.tolist() == [1.0, 1.0]
+    (said,) = session.cell("waiting", "look", 1000)
+    assert said["data"]["text/plain"] == "[False, False, False]"
+
+
 def test_strides_of_an_input_arrive(session):
     session.cell("def f(x):\n    return torch.tensor(x.stride())", "f", 100)
     session.cell("import torch", "torch", 100)

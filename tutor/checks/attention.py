@@ -1371,7 +1371,10 @@ def _backward_cases(generator: Generator, device: torch.device) -> Iterator[Case
 
     def inputs(*batch, dtype=DOUBLE, tq=TQ, tk=TK, d=D, dv=DV):
         q, k, v = draw.qkv(*batch, tq=tq, tk=tk, d=d, dv=dv, dtype=dtype)
-        return (draw.normal(*batch, tq, dv, dtype=dtype), q, k, v)
+        # Differences of sums of dv products: the short dtypes round them more than the tolerance
+        # allows once in some ten thousand draws, unless the sums are small.
+        scale = 0.25 if dtype in (HALF, BFLOAT) else 1.0
+        return (draw.normal(*batch, tq, dv, dtype=dtype, scale=scale), q, k, v)
 
     yield Case("a batch", (*inputs(B), None))
     yield Case("single precision", (*inputs(B, dtype=SINGLE), None))

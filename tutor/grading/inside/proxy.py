@@ -6,6 +6,7 @@ description of the result. So the count is taken where no code of the student's 
 would escape it has nothing to work on.
 """
 
+import contextlib
 import json
 import socket
 from typing import Any
@@ -23,6 +24,15 @@ LARGEST_MESSAGE = 2**17
 _ERRORS = {
     e.__name__: e for e in (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
 }
+
+
+def discard(link: socket.socket) -> None:
+    """What was sent between two counts is no part of the next one, on either side: questions that
+    nobody asked, and their answers, which would leave no room for those of the next count."""
+    with contextlib.suppress(OSError):  # there is no more
+        for _ in range(10_000):
+            if not link.recv(LARGEST_MESSAGE, socket.MSG_DONTWAIT):
+                return  # closed: the next look at it says so
 
 
 class Proxy(Tensor):

@@ -310,7 +310,7 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
     """
     from tutor.grading import wire
     from tutor.grading.inside.counter import Counting
-    from tutor.grading.inside.proxy import LARGEST_MESSAGE
+    from tutor.grading.inside.proxy import LARGEST_MESSAGE, discard
 
     student.setblocking(False)
     counting, due = None, 0.0
@@ -335,7 +335,7 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
             out: list[Any] = []
             try:
                 if message["do"] == "count":
-                    _discard(student)
+                    discard(student)
                     inputs = [wire.unpack(s, tensors) for s in message["inputs"]]
                     counting = Counting(inputs)
                     reply["proxies"] = [counting.name(t) for t in inputs]
@@ -354,16 +354,6 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
                     return _report(judge, "it closed its side", watch.init)
                 if counting is not None:
                     student.send(counting.answer(message))
-
-
-def _discard(student: socket.socket) -> None:
-    """What was sent when nothing was counted is no part of the next count."""
-    from tutor.grading.inside.proxy import LARGEST_MESSAGE
-
-    with contextlib.suppress(OSError):  # there is no more
-        for _ in range(10_000):
-            if not student.recv(LARGEST_MESSAGE):
-                return  # closed: the next look at it says so
 
 
 def _report(judge: socket.socket, ending: str, init: int | None = None) -> None:
