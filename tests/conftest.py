@@ -14,8 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
             "cuda",
             marks=[
                 pytest.mark.gpu,
-                # CI has none; `make test` runs these where there is one.
-                pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+                pytest.mark.skipif(
+                    not torch.cuda.is_available(),
+                    reason="needs a CUDA device, and CI has none: `make test` runs it where one is",
+                ),
             ],
         ),
     ]

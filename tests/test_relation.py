@@ -165,6 +165,17 @@ def test_relations_by_themselves(names, expected, got, sentence):
     assert relation(names, expected, got, {}, same) == sentence
 
 
+def test_endless_tuple_is_not_looked_through():
+    compared = []
+
+    def counting(a: Tensor, b: Tensor) -> bool:
+        compared.append(1)
+        return same(a, b)
+
+    assert relation(("out",), (A,), (A,) * 100_000, {}, counting) is None
+    assert not compared
+
+
 def test_only_what_has_the_right_size_is_compared():
     vast = torch.zeros(1).expand(10**10)
     assert relation(("out",), (A,), vast, {"x": A}, same) is None

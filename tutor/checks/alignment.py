@@ -1036,6 +1036,10 @@ def _general_both_projected(x, memory, w):
     return x @ w @ (memory @ w).mT
 
 
+def _general_memory_not_transposed(x, memory, w):
+    return x @ w @ memory
+
+
 GENERAL_SCORES = Exercise(
     reference=reference.general_scores,
     chapter=CHAPTER,
@@ -1048,6 +1052,14 @@ GENERAL_SCORES = Exercise(
             _general_transposed,
             "w is (Cx, Cm): its rows belong to the state that asks, its columns to the state that "
             "is read. Where both have one width nothing complains, and the two change their roles.",
+            "Multiply instead of add",
+        ),
+        Trap(
+            "memory not transposed",
+            _general_memory_not_transposed,
+            "each state that asks meets each state of the memory: rows with rows. A matrix product "
+            "takes rows of the first and columns of the second, so memory is transposed, in its "
+            "last two dimensions: memory.mT.",
             "Multiply instead of add",
         ),
         Trap(

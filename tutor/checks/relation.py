@@ -11,6 +11,9 @@ from torch import Tensor
 Same = Callable[[Tensor, Tensor], bool]
 """Whether two tensors have one shape and, up to rounding, the same numbers."""
 
+_MOST_RETURNED = 8
+"""Of more tensors nobody is told which are right: looking through a million would take hours."""
+
 
 def relation(
     names: tuple[str, ...],
@@ -25,7 +28,7 @@ def relation(
     """
     found = got if isinstance(got, tuple) else (got,)
     if len(found) != len(expected) or isinstance(got, tuple) != (len(expected) > 1):
-        return _of_another_number(names, expected, got, same)
+        return _of_another_count(names, expected, got, same)
     if not all(isinstance(f, Tensor) and not f.is_complex() for f in found):
         return None
     order = _order(expected, found, same) if len(expected) > 1 else None
@@ -39,7 +42,7 @@ def relation(
     return None
 
 
-def _of_another_number(
+def _of_another_count(
     names: tuple[str, ...], expected: tuple[Tensor, ...], got: Any, same: Same
 ) -> str | None:
     if not isinstance(got, tuple):
@@ -48,7 +51,7 @@ def _of_another_number(
                 missing = " and ".join(names[:i] + names[i + 1 :])
                 return f"what you return is {name}, and right: return {missing} with it"
         return None
-    if len(got) <= len(expected):
+    if not len(expected) < len(got) <= _MOST_RETURNED:
         return None
     places = [
         next((i for i, f in enumerate(got) if isinstance(f, Tensor) and same(e, f)), None)
@@ -60,7 +63,10 @@ def _of_another_number(
     return f"right in number {which} of what you return: return nothing else"
 
 
-def _order(expected: tuple[Tensor, ...], found: tuple[Tensor, ...], same: Same) -> Any:
+def _order(
+    expected: tuple[Tensor, ...], found: tuple[Tensor, ...], same: Same
+) -> tuple[int, ...] | None:
+    """Which of ``expected`` is returned where, if all are and not in their places."""
     _, *others = permutations(range(len(expected)))
     for order in others:
         if all(same(expected[i], f) for i, f in zip(order, found, strict=True)):
