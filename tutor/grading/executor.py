@@ -312,9 +312,9 @@ class Session:
         return outputs
 
     def ask(
-        self, message: dict[str, Any], tensors: list[Tensor], seconds: float
+        self, message: dict[str, Any], tensors: list[Tensor], seconds: float, late: str = ""
     ) -> tuple[dict[str, Any], list[Tensor]]:
-        """One request to the student's process; Stopped if there is no answer in time."""
+        """One request to the student's process; Stopped, saying ``late``, if its time is out."""
         self._living(len(self.cells))
         pair = self._pair
         deadline = min(time.monotonic() + seconds, self.deadline)
@@ -325,7 +325,8 @@ class Session:
             wire.send(pair.student, {**message, "id": self._id}, tensors)
             return self._reply(pair, deadline, limit)
         except wire.Late:
-            raise self._interrupt(pair, seconds, limit) from None
+            late = late or f"ran longer than {seconds:g} s and was stopped"
+            raise self._interrupt(pair, late, limit) from None
         except wire.Closed:
             raise Stopped(self._ending(pair), "ProcessEnded") from None
         except wire.Malformed as error:
@@ -371,9 +372,8 @@ class Session:
                 return reply, found
         raise wire.Malformed("answers that nobody asked for")
 
-    def _interrupt(self, pair: Pair, seconds: float, limit: int) -> Stopped:
+    def _interrupt(self, pair: Pair, reason: str, limit: int) -> Stopped:
         over = time.monotonic() >= self.deadline
-        reason = f"ran longer than {seconds:g} s and was stopped"
         if over:
             total = self.limits.submission_seconds
             reason = f"was stopped: the notebook ran longer than {total:g} s"
@@ -529,9 +529,12 @@ class RemoteCandidate:
         return Response(args_after=args, crash=Crash(kind, reason), cost=cost)
 
     def _ask(self, message: dict[str, Any], tensors: list[Tensor]) -> tuple[dict, list[Tensor]]:
-        left = self._root.deadline - time.monotonic()
-        seconds = max(min(self.session.limits.call_seconds, left), 0.01)
-        reply, found = self.session.ask({**message, **self._where}, tensors, seconds)
+        limits, left = self.session.limits, self._root.deadline - time.monotonic()
+        seconds, late = limits.call_seconds, ""
+        if left < seconds:
+            seconds = max(left, 0.01)
+            late = f"was stopped: its check took longer than {limits.check_seconds:g} s"
+        reply, found = self.session.ask({**message, **self._where}, tensors, seconds, late)
         if reply.get("interrupted"):
             raise Stopped("was interrupted", "Interrupted")
         return reply, found
