@@ -135,8 +135,10 @@ class Report:
         for v, lines, trap in self._told():
             colour, mark = ("#2da44e", "✓") if v.passed else ("#e5534b", "✗")
             cells.append(
-                f'<div style="color:{colour}">{mark}</div><div>{e(GROUPS[v.group])}</div>'
-                f"<div>{v.earned}/{v.possible}</div><div>{e(v.summary)}</div>"
+                f'<div style="color:{colour}">{mark}</div><div style="{_LINE}">'
+                f'<div style="flex:0 0 12.5em">{e(GROUPS[v.group])}</div>'
+                f'<div style="flex:0 0 2em">{v.earned}/{v.possible}</div>'
+                f'<div style="flex:1 1 15em;min-width:0">{e(v.summary)}</div></div>'
             )
             details = f'<pre style="{_PRE}">{e(chr(10).join(lines))}</pre>' if lines else ""
             if trap:
@@ -147,7 +149,7 @@ class Report:
                     f"Chapter: {e(trap['section'])}</a></div>"
                 )
             if details:
-                cells.append(f'<div style="grid-column:2/-1;min-width:0">{details}</div>')
+                cells.append(f'<div style="grid-column:2;min-width:0">{details}</div>')
         notes = "".join(f'<div style="margin:4px 0">{e(n)}</div>' for n in self.notes)
         on = f" on {e(self.device)}" if self.device != "cpu" else ""
         return (
@@ -167,7 +169,9 @@ _BOX = (
     "box-sizing:border-box"
 )
 _HEAD = "display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 1em;margin-bottom:4px"
-_GRID = "display:grid;grid-template-columns:auto auto auto minmax(0,1fr);gap:2px 12px"
+_GRID = "display:grid;grid-template-columns:auto minmax(0,1fr);gap:2px 12px"
+# Where there is no room beside them, the summary goes below the group's name and its points.
+_LINE = "display:flex;flex-wrap:wrap;gap:0 12px;min-width:0"
 _PRE = (
     "white-space:pre-wrap;overflow-wrap:anywhere;margin:0 0 4px 0;padding:0;"
     "background:transparent;color:inherit;border:0"
