@@ -31,7 +31,7 @@ import nbformat
 from distributed import Client, KilledWorker, LocalCluster, Security, as_completed
 from nbgrader.utils import compute_checksum, determine_grade, is_grade, is_solution, parse_utc
 
-from tutor.grading import feedback, submission
+from tutor.grading import CannotGrade, feedback, submission
 from tutor.grading.executor import Grader, secret
 from tutor.grading.gradebook import Marks, Writer, settings, tell
 from tutor.grading.limits import Limits
@@ -48,10 +48,6 @@ TRIES_ALONE = 2
 
 LOST = "The connection to the scheduler was lost. The same command goes on from here."
 FATAL = "It could not be graded: it ended the grading process."
-
-
-class CannotGrade(RuntimeError):
-    """Nobody can be graded, and why."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from traitlets.config import Config
 from tutor.checks import EXERCISES, Report, judge
 from tutor.checks.candidate import LONGEST_MESSAGE, Crash, Response, Unreadable
 from tutor.checks.cost import Cost
-from tutor.grading import submission, wire
+from tutor.grading import CannotGrade, submission, wire
 from tutor.grading.limits import Limits
 from tutor.grading.release import ROOT
 from tutor.grading.sandbox import Pair, Sandbox, SandboxLost
@@ -76,7 +76,7 @@ def _written_secret(path: Path) -> bytes:
         if text := path.read_bytes().strip():
             return text
         time.sleep(0.02)
-    raise RuntimeError(f"{path} is empty: delete it, and the next grading makes a new one")
+    raise CannotGrade(f"{path} is empty: delete it, and the next grading makes a new one")
 
 
 def hidden_seed(key: bytes, exercise: str, digest: str) -> int:

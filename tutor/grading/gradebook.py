@@ -35,6 +35,7 @@ from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy import Column, MetaData, String, Table, delete, insert, select, update
 from traitlets.config import Config
 
+from tutor.grading import CannotGrade
 from tutor.grading.release import ROOT, read_config
 
 GRADED = Table(
@@ -278,9 +279,9 @@ def tell(url: str, chapter: str) -> None:
         return
     log = result.get("log") or result.get("error") or ""
     if "Cannot add or remove cells" in log:
-        raise RuntimeError(
+        raise CannotGrade(
             f"The gradebook holds grades of other exercises than solutions/{chapter} has now: an "
             "exercise was added or taken away since. Move the gradebook to another place, which "
             "keeps the old grades, and grade again."
         )
-    raise RuntimeError(f"nbgrader cannot read solutions/{chapter}: run `make release`.\n{log}")
+    raise CannotGrade(f"nbgrader cannot read solutions/{chapter}: run `make release`.\n{log}")

@@ -1,0 +1,137 @@
+"""What ``book/instructors.md`` tells an instructor to type, typed."""
+
+import re
+import subprocess
+import sys
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from nbgrader.preprocessors import AssignLatePenalties
+from nbgrader.utils import parse_utc
+from traitlets.config import Config
+
+from tutor.grading import CannotGrade
+from tutor.grading.executor import secret
+from tutor.grading.gradebook import open_gradebook, tell
+from tutor.grading.sample_class import CHAPTER, NOTEBOOK
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "book" / "instructors.md").read_text("utf-8")
+
+
+def blocks(section: str, language: str) -> list[str]:
+    text = PAGE.partition(f"### {section}\n")[2].partition("\n## ")[0].partition("\n### ")[0]
+    found = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    assert found, f"no {language} in {section}"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("block", "files", "students"),
+    [
+        (
+            0,
+            ["lovelaceada_4711_99_attention.ipynb", "hopper_LATE_12_98_attention-1.ipynb"],
+            {"4711", "12"},
+        ),
+        (
+            1,
+            [
+                "Ada Lovelace_123_assignsubmission_file/attention.ipynb",
+                "Grace Hopper_124_assignsubmission_file_/attention.ipynb",
+                "Alan Turing_125_assignsubmission_file_attention.ipynb",
+            ],
+            {"Ada Lovelace", "Grace Hopper", "Alan Turing"},
+        ),
+    ],
+    ids=["canvas", "moodle"],
+)
+def test_archive_of_a_platform_is_taken_apart(tmp_path, block, files, students):
+    config = "c = get_config()\n" + blocks("From a learning platform", "python")[block]
+    (tmp_path / "nbgrader_config.py").write_text(config)
+    archive = tmp_path / "downloaded" / CHAPTER / "archive"
+    archive.mkdir(parents=True)
+    with zipfile.ZipFile(archive / "all.zip", "w") as zipped:
+        for name in files:
+            zipped.writestr(name, f"of {name}")
+    command = [sys.executable, "-m", "nbgrader", "zip_collect", CHAPTER]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    collected = {
+        p.relative_to(tmp_path / "submitted").parts[0]: p.read_text()
+        for p in (tmp_path / "submitted").glob(f"*/{CHAPTER}/attention.ipynb")
+    }
+    assert set(collected) == students
+    assert sorted(collected.values()) == sorted(f"of {name}" for name in files)
+
+
+def test_repositories_of_git_are_collected_with_their_times(tmp_path):
+    clone = tmp_path / "repos" / "ada"
+    clone.mkdir(parents=True)
+    (clone / "attention.ipynb").write_text("hers")
+    names = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "done"]):
+        subprocess.run(
+            ["git", *names, *command],
+            cwd=clone,
+            check=True,
+            env={"PATH": "/usr/bin:/bin", "GIT_COMMITTER_DATE": "2026-12-01T18:55:00+01:00"},
+        )
+    script = blocks("From a learning platform", "bash")[0]
+    subprocess.run(["bash", "-euc", script], cwd=tmp_path, check=True)
+    handed_in = tmp_path / "submitted" / "ada" / CHAPTER
+    assert (handed_in / "attention.ipynb").read_text() == "hers"
+    time = parse_utc((handed_in / "timestamp.txt").read_text().strip())
+    assert time.replace(tzinfo=UTC) == datetime(2026, 12, 1, 17, 55, tzinfo=UTC)
+
+
+def test_ten_per_cent_a_day_is_taken_off():
+    config = Config()
+    exec(blocks("Late work", "python")[0], {"c": config, "__name__": "nbgrader_config"})
+    lateness = AssignLatePenalties(config=config)
+    lateness.init_plugin()
+    hour = 3600
+    for late, lost in ((hour, 5), (25 * hour, 10), (1000 * hour, 50)):
+        assert lateness.plugin_inst.late_submission_penalty("ada", 50, late) == pytest.approx(lost)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "students.csv",
+        "downloaded/03_attention/archive/all.zip",
+        "submitted/ada/03_attention/attention.ipynb",
+        "grades.csv",
+        "grades-canvas.csv",
+        "gradebook.db",
+        "report.html",
+        ".grading-secret",
+        "sections/a/grades.csv",
+        "sections/a/gradebook.db",
+        "sections/a/report.html",
+        "sections/a/feedback/ada/03_attention/attention.html",
+    ],
+)
+def test_what_tells_of_students_cannot_slip_into_git(path):
+    command = ["git", "check-ignore", "--no-index", "-q", path]
+    assert subprocess.run(command, cwd=ROOT).returncode == 0
+
+
+def test_an_exercise_that_was_added_since_is_a_plain_refusal(tmp_path):
+    url = f"sqlite:///{tmp_path}/gradebook.db"
+    tell(url, CHAPTER)
+    with open_gradebook(url) as gradebook:
+        gradebook.add_grade_cell("gone_since", NOTEBOOK, CHAPTER, max_score=1, cell_type="code")
+        gradebook.update_or_create_student("ada")
+        gradebook.update_or_create_submission(CHAPTER, "ada")
+    with pytest.raises(CannotGrade, match="Move the gradebook"):
+        tell(url, CHAPTER)
+
+
+def test_an_empty_secret_is_a_plain_refusal(tmp_path, monkeypatch):
+    monkeypatch.delenv("TUTOR_GRADING_SECRET", raising=False)
+    (tmp_path / ".grading-secret").touch()
+    with pytest.raises(CannotGrade, match="is empty: delete it"):
+        secret(tmp_path)
