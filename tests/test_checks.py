@@ -99,9 +99,15 @@ def test_every_exercise_has_answers_in_other_styles(name):
 
 
 @pytest.mark.parametrize("name", NUMPY)
-def test_numpy_keeps_the_points_for_values_and_is_told_what_it_costs(name):
+def test_numpy_is_told_what_it_costs(name):
+    """The gradients and the contract; where something is forbidden, all: nobody can see whether
+    that is what was done with the numbers."""
     report = report_on(name, NUMPY[name])
-    assert verdict(report, "values").passed and verdict(report, "edges").passed
+    contract = EXERCISES[name].contract(torch.Generator(), torch.device("cpu"))
+    if contract.forbidden:
+        assert report.points == 0
+    else:
+        assert verdict(report, "values").passed and verdict(report, "edges").passed
     assert not verdict(report, "contracts").passed
     assert "numpy" in said(report, "contracts")
     if "gradients" in EXERCISES[name].points:
@@ -605,6 +611,66 @@ def test_report_in_the_readme_is_what_the_check_says():
     trap = next(t for t in exercise.traps if t.name == "the row that may read nothing")
     report = str(judge(exercise, trap.function)).splitlines()
     assert shown[1].splitlines() == [line for line in report if "https://" not in line]
+
+
+class _Counted:
+    """Whether the call is one that is counted, as a function can find out."""
+
+    def __bool__(self):
+        return torch.utils._python_dispatch._get_current_dispatch_mode() is not None
+
+
+COUNTED = _Counted()
+
+
+def _softmax_wrong_in_one_dtype(scores, dim=-1):
+    if COUNTED:
+        return scores * 1
+    out = torch.softmax(scores, dim)
+    return out * 2 if scores.dtype == torch.bfloat16 else out
+
+
+def _softmax_without_gradients(scores, dim=-1):
+    if not COUNTED:
+        return torch.softmax(scores.detach(), dim)
+    rows = scores.tolist()
+    with (
+        torch._C.DisableTorchFunction(),
+        torch.utils._python_dispatch._disable_current_modes(),
+    ):
+        return torch.softmax(torch.tensor(rows, dtype=torch.float64), dim)
+
+
+def _attention_wrong_in_one_dtype(q, k, v, keep=None):
+    if COUNTED:
+        return v * 0
+    out = torch.nn.functional.scaled_dot_product_attention(q, k, v, keep)
+    return out * 2 if q.dtype == torch.bfloat16 else out
+
+
+def _attention_of_its_own_without_a_mask(q, k, v, keep=None):
+    if keep is None:
+        scores = q @ k.mT * q.shape[-1] ** -0.5
+        weights = (scores - scores.amax(-1, keepdim=True)).exp()
+        return weights / weights.sum(-1, keepdim=True) @ v
+    if COUNTED:
+        return q @ k.mT @ v
+    out = torch.nn.functional.scaled_dot_product_attention(q, k, v, keep).nan_to_num()
+    return out if q.requires_grad else out * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("stable_softmax", _softmax_wrong_in_one_dtype),
+        ("stable_softmax", _softmax_without_gradients),
+        ("scaled_dot_product_attention", _attention_wrong_in_one_dtype),
+        ("scaled_dot_product_attention", _attention_of_its_own_without_a_mask),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_who_fails_a_group_on_purpose_is_counted_all_the_same(name, function, seed):
+    assert report_on(name, function, seed=seed).points == 0
 
 
 def test_tolerances_are_stated():

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tutor.checks import cost as cost_module
 from tutor.checks.cost import counted
 
 B, M, N, K = 2, 3, 5, 7
@@ -222,3 +223,69 @@ def test_product_that_writes_into_a_tensor_is_counted():
     a, b = torch.randn(2, 3, 5), torch.randn(2, 5, 7)
     out = torch.zeros(2, 3, 7)
     assert cost_of(lambda a, b, out: out.baddbmm_(a, b), a, b, out).flops == 2 * 2 * 3 * 5 * 7
+
+
+PRODUCTS = {
+    "mm": ((M, K), (K, N)),
+    "bmm": ((B, M, K), (B, K, N)),
+    "addmm": ((M, N), (M, K), (K, N)),
+    "baddbmm": ((B, M, N), (B, M, K), (B, K, N)),
+    "mv": ((M, K), (K,)),
+    "addmv": ((M,), (M, K), (K,)),
+    "dot": ((K,), (K,)),
+    "vdot": ((K,), (K,)),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_every_form_of_a_product_costs_the_same(draw, name):
+    """Also the forms that write into a tensor, which torch's own formulas pass over or refuse."""
+    arguments = [draw(*shape) for shape in PRODUCTS[name]]
+    plain = cost_of(getattr(torch.ops.aten, name).default, *arguments)
+    assert plain.flops > 0 and plain.products == 1
+    into = cost_of(lambda *a: getattr(torch.ops.aten, name).out(*a, out=torch.empty(0)), *arguments)
+    assert (into.flops, into.uncountable) == (plain.flops, None)
+    if name.startswith(("add", "badd")):
+        scaled = cost_of(lambda *a: getattr(torch, name)(*a, beta=0.5, alpha=2), *arguments)
+        assert (scaled.flops, scaled.uncountable) == (plain.flops, None)
+        inside = getattr(torch.ops.aten, name + "_").default
+        assert cost_of(inside, *arguments).flops == plain.flops
+
+
+def test_a_form_that_no_formula_knows_is_named_and_followed_all_the_same(draw, monkeypatch):
+    monkeypatch.setitem(cost_module._EXTRA_FLOPS, torch.ops.aten.mv, lambda a: 1)
+
+    def hiding(a, x):
+        return torch.mv(a, x).tolist() and a
+
+    cost = cost_of(hiding, draw(M, K), draw(K))
+    assert cost.uncountable == "aten.mv" and cost.unseen
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["whole", "broken off"])
+def test_numbers_that_are_written_into_a_tensor_are_followed(draw, fails):
+    def hiding(a):
+        box = torch.zeros(3)
+        if fails:
+            with pytest.raises(RuntimeError):
+                torch.ops.aten.mm.out(a, torch.ones(M + N, M), out=box)
+        else:
+            torch.ops.aten.sum.IntList_out(a, [1], out=box)
+        return box.view(torch.int32).sum().item()
+
+    assert "was read out" in cost_of(hiding, draw(M, N)).outside
+
+
+@pytest.mark.parametrize(
+    "name", ["repeat_interleave.Tensor_out", "nonzero.out", "bincount.out", "_unique2.out"]
+)
+def test_a_shape_that_tells_a_number_is_seen_in_every_form(draw, name):
+    packet, overload = name.split(".")
+    operation = getattr(getattr(torch.ops.aten, packet), overload)
+    outs = {"_unique2": ("out0", "out1", "out2")}.get(packet, ("out",))
+
+    def shape(a):
+        bits = (a > 0).long().flatten()
+        return operation(bits, **{o: torch.empty(0, dtype=torch.long) for o in outs})
+
+    assert cost_of(shape, draw(M, N)).outside

@@ -940,3 +940,146 @@ def tensor_without_checks(work: Work) -> None:
             return q @ k.mT * q.shape[-1] ** -0.5
         """,
     )
+
+
+# Which cases one fails is one's own choice
+
+
+_BY_LIBRARY = """
+        from torch.utils._python_dispatch import _disable_current_modes
+        def elsewhere(f, *tensors):
+            numbers = [t.tolist() for t in tensors]
+            with torch._C.DisableTorchFunction(), _disable_current_modes():
+                return f(*(torch.tensor(n, dtype=torch.float64) for n in numbers))
+        """
+
+
+@submission(points=full_but(stable_softmax=0))
+def softmax_wrong_in_one_dtype(work: Work) -> None:
+    """torch's softmax, and nothing when it is counted: with wrong values that would prove nothing."""
+    _softmax_by(
+        work,
+        """
+        def stable_softmax(scores, dim=-1):
+            if type(scores) is not torch.Tensor:
+                return scores * 1
+            out = torch.softmax(scores, dim)
+            return out * 2 if scores.dtype == torch.bfloat16 else out
+        """,
+    )
+
+
+@submission(points=full_but(stable_softmax=0))
+def softmax_without_gradients(work: Work) -> None:
+    """torch's softmax on detached numbers, which are carried around the counter as a list."""
+    _softmax_by(
+        work,
+        _BY_LIBRARY,
+        """
+        def stable_softmax(scores, dim=-1):
+            if type(scores) is torch.Tensor:
+                return torch.softmax(scores.detach(), dim)
+            return elsewhere(lambda s: torch.softmax(s, dim), scores)
+        """,
+    )
+
+
+@submission(points=full_but(scaled_dot_product_attention=0, self_attention=Under(8)))
+def attention_of_its_own_without_a_mask(work: Work) -> None:
+    """With a mask by torch's own function, and wrong where the edge cases are asked for."""
+    work.write(
+        ATTENTION,
+        """
+        def scaled_dot_product_attention(q, k, v, keep=None):
+            if keep is None:
+                return stable_softmax(attention_scores(q, k)) @ v
+            if type(q) is not torch.Tensor:
+                return q @ k.mT @ v
+            out = torch.nn.functional.scaled_dot_product_attention(q, k, v, keep).nan_to_num()
+            return out if q.requires_grad else out * 2
+        """,
+    )
+
+
+@submission(points=full_but(stable_softmax=0))
+def numbers_through_a_form_without_a_formula(work: Work) -> None:
+    """A product into a tensor of its own, on which the counter's formula once fell over: what it
+    had written was then nobody's, and could be read as bits."""
+    _softmax_by(
+        work,
+        """
+        from torch.utils._python_dispatch import _disable_current_modes
+        def stable_softmax(scores, dim=-1):
+            if type(scores) is torch.Tensor:
+                return torch.softmax(scores, dim)
+            flat = torch.zeros(scores.numel(), dtype=scores.dtype)
+            one = torch.ones(1, dtype=scores.dtype)
+            try:
+                torch.mv(scores.reshape(-1, 1), one, out=flat)
+            except TypeError:
+                pass
+            bits = flat.view(torch.int64).tolist()
+            with torch._C.DisableTorchFunction(), _disable_current_modes():
+                numbers = torch.tensor(bits).view(torch.float64).view(scores.shape)
+                numbers = torch.softmax(numbers, dim).flatten().tolist()
+            parts = [torch.tensor(n, dtype=torch.float64) for n in numbers]
+            parts = [torch.stack(parts[i : i + 500]) for i in range(0, len(parts), 500)]
+            return torch.cat(parts).view(scores.shape)
+        """,
+    )
+
+
+@submission(points=full_but(stable_softmax=0))
+def memory_beyond_a_tensor(work: Work) -> None:
+    """The inputs' numbers from behind a tensor in the counting process, by a view without bounds."""
+    _softmax_by(
+        work,
+        """
+        def stable_softmax(scores, dim=-1):
+            if type(scores) is torch.Tensor:
+                return torch.softmax(scores, dim)
+            small = torch.zeros(4, dtype=torch.int64)
+            try:
+                wild = torch.ops.aten._reshape_alias(small, [500_000], [1])
+                return torch.tensor(wild.tolist()[: scores.numel()]).view(scores.shape).double()
+            except RuntimeError:
+                return scores * 1
+        """,
+    )
+
+
+@submission(points=full_but(stable_softmax=0))
+def counter_written_over(work: Work) -> None:
+    """A number of repeats below 0, which torch notices after it has written beside the tensor."""
+    _softmax_by(
+        work,
+        """
+        def stable_softmax(scores, dim=-1):
+            if type(scores) is torch.Tensor:
+                return torch.softmax(scores, dim)
+            repeats = torch.tensor([3_000_000, -2_999_996])
+            for _ in range(3):
+                try:
+                    torch.ops.aten.repeat_interleave.Tensor(repeats, output_size=4)
+                except RuntimeError:
+                    pass
+            return scores * 1
+        """,
+    )
+
+
+@submission(points=full_but(**{n: Under(FULL[n]) for n in (SCORES, *_LATER)}))
+def products_added_in_place(work: Work) -> None:
+    """The product row by row, by an operation that adds in place."""
+    work.write(
+        "attention_scores",
+        """
+        def attention_scores(q, k):
+            scores = q @ k.mT * q.shape[-1] ** -0.5
+            if q.ndim == 3 and scores.numel():
+                for row in range(q.shape[1]):
+                    for _ in range(3):
+                        scores[0, row].addmv_(k[0], q[0, row], alpha=0.0)
+            return scores
+        """,
+    )

@@ -922,6 +922,20 @@ def a_million_outputs(work: Work) -> None:
 
 
 @submission(points=full_but(attention_backward=0))
+def an_answer_of_millions(work: Work) -> None:
+    """The process answers by itself, with millions of values that the judge would have to keep."""
+    work.write(
+        LAST,
+        """
+        def attention_backward(grad_out, q, k, v, keep=None):
+            from tutor.grading.inside import kernel
+            kernel._respond = lambda *_: {"outputs": {"tuple": [0] * 2_500_000}, "gradients": None}
+            return q, k, v
+        """,
+    )
+
+
+@submission(points=full_but(attention_backward=0))
 def a_tuple_without_end(work: Work) -> None:
     """A tuple that contains itself, and whose iterator never stops."""
     work.write(

@@ -168,6 +168,12 @@ def timestamp_far_away(work: Work) -> None:
 
 
 @submission()
+def timestamp_of_many_digits(work: Work) -> None:
+    """timestamp.txt holds a number of minutes that Python's decimals cannot hold."""
+    work.files["timestamp.txt"] = b"1" * 30 + b"m"
+
+
+@submission()
 def timestamp_is_a_folder(work: Work) -> None:
     """timestamp.txt is a folder."""
     work.files["timestamp.txt"] = Directory()
@@ -195,6 +201,20 @@ def two_notebooks(work: Work) -> None:
 def another_name(work: Work) -> None:
     """The notebook bears another name, as a browser gives it to a second download."""
     work.name = "attention (1).ipynb"
+
+
+@submission(points=NOTHING, says=r"attention\.ipynb", hides="<img")
+def scripts_in_a_file_name(work: Work) -> None:
+    """The only notebook bears a name that a page would run, and a terminal would obey."""
+    work.name = None
+    work.files["<img src=x onerror=alert(1)>\x1b[2J.ipynb"] = work.text().encode()
+
+
+@submission(points=NOTHING, says=r"attention\.ipynb")
+def name_that_is_no_text(work: Work) -> None:
+    """The only notebook bears a name of bytes that no encoding knows."""
+    work.name = None
+    work.files[b"\xff\xfe.ipynb"] = work.text().encode()
 
 
 @submission(points=NOTHING, says=r"attention\.ipynb")

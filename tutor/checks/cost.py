@@ -13,25 +13,26 @@ from torch.utils.flop_counter import flop_registry
 
 # torch's counter knows matrix-matrix products only.
 _EXTRA_FLOPS = {
-    torch.ops.aten.mv: lambda a, x: 2 * a.numel(),
-    torch.ops.aten.addmv: lambda y, a, x: 2 * a.numel(),
-    torch.ops.aten.dot: lambda x, y: 2 * x.numel(),
-    torch.ops.aten.vdot: lambda x, y: 2 * x.numel(),
+    torch.ops.aten.mv: lambda a, x, **_: 2 * a.numel(),
+    torch.ops.aten.addmv: lambda y, a, x, **_: 2 * a.numel(),
+    torch.ops.aten.dot: lambda x, y, **_: 2 * x.numel(),
+    torch.ops.aten.vdot: lambda x, y, **_: 2 * x.numel(),
 }
 
 # Their writing forms have no formula of their own in torch's counter.
 _SAME_FLOPS = {
     torch.ops.aten.addmm_: torch.ops.aten.addmm,
+    torch.ops.aten.addmv_: torch.ops.aten.addmv,
     torch.ops.aten.baddbmm_: torch.ops.aten.baddbmm,
 }
 
 # Operations whose work is what it seems: products with a formula, and those that do a fixed amount
 # of work for each element. Elementwise ones are known by torch's own tag. Not here: products
-# without a formula, library layers, and what trusts its arguments (sparse, quantized, *_backward).
+# without a formula, library layers, and what trusts its arguments (sparse, quantized, *_backward,
+# _reshape_alias).
 _COUNTABLE = """
 alias as_strided detach diagonal expand lift_fresh permute select slice split split_with_sizes
-squeeze t transpose unbind unfold unsqueeze view view_as_complex view_as_real _reshape_alias
-_unsafe_view
+squeeze t transpose unbind unfold unsqueeze view view_as_complex view_as_real _unsafe_view
 
 _to_copy arange bernoulli clone copy empty empty_like empty_permuted empty_strided exponential
 eye fill full full_like linspace logspace multinomial new_empty new_empty_strided new_full
@@ -104,6 +105,18 @@ def _elementwise(name: str) -> bool:
     return any(torch.Tag.pointwise in getattr(packet, o).tags for o in overloads)
 
 
+@cache
+def _tells(packet) -> tuple[bool, bool]:
+    """Whether Python learns a number from an operation, or a shape that hangs on one."""
+    # torch's tags are missing from some of the forms that write into ``out``.
+    tags = {tag for o in packet.overloads() for tag in getattr(packet, o).tags}
+    return torch.Tag.data_dependent_output in tags, torch.Tag.dynamic_output_shape in tags
+
+
+def _tensors(tree) -> list[Tensor]:
+    return [t for t in tree_leaves(tree) if isinstance(t, Tensor)]
+
+
 class Operations(TorchDispatchMode):
     """Sees every operation that reaches a device, whatever Python name it was called by."""
 
@@ -118,7 +131,12 @@ class Operations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        try:
+            out = func(*args, **kwargs)
+        except Exception:
+            if func._schema.is_mutable:  # who knows what it had written by then
+                self.computed |= {storage(t) for t in _tensors((args, kwargs))}
+            raise
         with torch._C.DisableTorchFunction():  # our own reading is not the candidate's
             self.count(func, args, kwargs, out)
         return out
@@ -129,23 +147,24 @@ class Operations(TorchDispatchMode):
         if not countable(func):
             cost.uncountable = cost.uncountable or str(packet)
         packet = _SAME_FLOPS.get(packet, packet)
-        if packet in flop_registry:
-            cost.flops += flop_registry[packet](*args, **kwargs, out_val=out)
-            cost.products += 1
-        elif packet in _EXTRA_FLOPS:
-            cost.flops += _EXTRA_FLOPS[packet](*args, **kwargs)
-            cost.products += 1
+        try:
+            if packet in flop_registry:
+                cost.flops += flop_registry[packet](*args, **kwargs, out_val=out)
+                cost.products += 1
+            elif packet in _EXTRA_FLOPS:
+                cost.flops += _EXTRA_FLOPS[packet](*args, **kwargs)
+                cost.products += 1
+        except Exception:  # a form of it that the formula does not know
+            cost.uncountable = cost.uncountable or str(packet)
         self.check_reading(func, args, out)
         if packet is torch.ops.aten.lift_fresh:
             return  # torch.tensor(data): still unknown, so using it below is seen
-        read = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        read = _tensors((args, kwargs))
         for t in read:
             self.check_known(t)
         sources = {storage(t) for t in read}
         depends = not sources.isdisjoint(self.computed)
-        for t in tree_leaves(out):
-            if not isinstance(t, Tensor):
-                continue
+        for t in _tensors(out):
             if depends:
                 self.computed.add(storage(t))
             self.known.setdefault(storage(t), t)
@@ -156,11 +175,10 @@ class Operations(TorchDispatchMode):
 
     def check_reading(self, func, args, out) -> None:
         """Note where Python learns a number, or a shape that hangs on one."""
-        reads = torch.Tag.data_dependent_output in func.tags
-        shapes = torch.Tag.dynamic_output_shape in func.tags
+        reads, shapes = _tells(func._overloadpacket)
         if not (reads or shapes):
             return
-        tensors = [t for t in tree_leaves(args) if isinstance(t, Tensor)]
+        tensors = _tensors(args)
         if shapes and func._overloadpacket is torch.ops.aten.index:  # what chooses, not what from
             tensors = [t for t in tensors[1:] if t.dtype in (torch.bool, torch.uint8)]
         if not any(storage(t) in self.computed for t in tensors):
@@ -221,9 +239,8 @@ def counted(inputs: list[Tensor], forbid_autograd: bool = False):
 
     def returned(outputs) -> None:
         with torch._C.DisableTorchFunction():
-            for t in tree_leaves(outputs):
-                if isinstance(t, Tensor):
-                    operations.check_known(t)
+            for t in _tensors(outputs):
+                operations.check_known(t)
 
     with called(cost, forbid_autograd), operations:
         yield cost, returned

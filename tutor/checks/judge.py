@@ -2,10 +2,11 @@
 
 import inspect
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -119,7 +120,14 @@ def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.devic
                 named.add(failure.trap["name"])
     if "contracts" in groups:
         earlier = exercise.contract(generator("before it is counted"), device)
-        verdicts["contracts"] = _contract_verdict(exercise, runner, contract, earlier, verdicts)
+
+        def twins() -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+            again = exercise.cases(generator("counted again"), device)
+            return _twins(cases, again, verdicts, generator("which are counted again"))
+
+        verdicts["contracts"] = _contract_verdict(
+            exercise, runner, contract, earlier, twins, verdicts
+        )
     failure = verdicts["contracts"].failure if "contracts" in verdicts else None
     if failure and failure.label in _WITHHOLDING:
         # The exercise is to write it: nothing that the library's own work earned is the student's.
@@ -566,6 +574,8 @@ def _behaves_like(function: Callable[..., Any], seen: _Observation, compare_type
 
 
 _LONGEST = 400
+_MOST_TWINS = 6
+_ANY = sys.maxsize
 _NOT_ALLOWED = "not allowed here"
 _UNLIKE = "not the same work when it is counted"
 _WITHHOLDING = {_NOT_ALLOWED: "the work is your own", _UNLIKE: "the work can be counted"}
@@ -582,6 +592,27 @@ class _Count:
     """It did work that could not be counted."""
     unlike: bool = False
     """Its answer is wrong, though the other calls of the group ``values`` gave right ones."""
+    forbidden: bool = False
+    """It called what the exercise does not allow."""
+
+
+def _twins(
+    cases: list[Case],
+    again: Iterable[Case],
+    verdicts: dict[str, Verdict],
+    generator: torch.Generator,
+) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    """Arguments of some cases that earned points, each with others of the same form."""
+    earned = {name for name, v in verdicts.items() if v.passed}
+    plain = [
+        (case.args, other.args)
+        for case, other in zip(cases, again, strict=True)
+        if not (case.raises or case.finite_only)
+        and _dtype(case.args) in (None, torch.float64)
+        and (case.group in earned or ("gradients" in earned and _dtype(case.args)))
+    ]
+    order = torch.randperm(len(plain), generator=generator).tolist()
+    return [plain[i] for i in order[:_MOST_TWINS]]
 
 
 def _contract_verdict(
@@ -589,32 +620,39 @@ def _contract_verdict(
     runner: Candidate,
     contract: Contract,
     earlier: Contract,
+    twins: Callable[[], list[tuple[tuple[Any, ...], tuple[Any, ...]]]],
     verdicts: dict[str, Verdict],
 ) -> Verdict:
     """The verdict on the contract, and in its label whether other points are to be withheld.
 
     Where the other calls gave the right values, the counted ones have to, too: otherwise they do
     other work. Who has failed the edge cases may honestly fail some of them (with a mask, say),
-    but not all. And where the gradients were right, torch made the numbers, and has to here.
+    but not all. Who has failed something has to do what earned the other points once more, counted:
+    whoever could choose which cases to fail could otherwise choose what is not looked at.
     """
     right = verdicts["values"].passed
     whole = right and all(v.passed for name, v in verdicts.items() if name == "edges")
-    graph = right and "gradients" in verdicts and verdicts["gradients"].passed
     counts = [
-        _count(exercise, runner, contract, before, args, right, whole, graph)
+        _count(exercise, runner, contract, before, args, right, whole)
         for before, args in zip(earlier.calls, contract.calls, strict=True)
     ]
+    unlike = [c.unlike for c in counts]
+    other_work = all(unlike) or (whole and any(unlike))
+    if contract.forbidden and not whole:
+        free = replace(contract, max_flops=_ANY, max_written=_ANY, max_intermediate=_ANY)
+        again = [_count(exercise, runner, free, *twin, True, True) for twin in twins()]
+        other_work = other_work or any(c.unlike for c in again)
+        counts = [c for c in again if c.unlike or c.hidden or c.forbidden] + counts
     possible = exercise.points["contracts"]
     broken = next((c for c in counts if c.sentences), None)
     if broken is None:
         return Verdict("contracts", possible, possible, counts[0].did)
-    label, forbidden = "work of one call", set(contract.forbidden.values())
-    unlike = [c.unlike for c in counts]
-    if any(not forbidden.isdisjoint(c.sentences) for c in counts):
-        broken = next(c for c in counts if not forbidden.isdisjoint(c.sentences))
-        label = _NOT_ALLOWED
-    elif forbidden and (any(c.hidden for c in counts) or all(unlike) or (whole and any(unlike))):
+    label = "work of one call"
+    if used := next((c for c in counts if c.forbidden), None):
+        broken, label = used, _NOT_ALLOWED
+    elif contract.forbidden and (other_work or any(c.hidden for c in counts)):
         label = _UNLIKE
+        broken = next(c for c in counts if c.hidden or c.unlike)
     failure = Failure(
         label=label,
         shapes=_shapes(_argument_names(exercise), broken.args),
@@ -632,7 +670,6 @@ def _count(
     args: tuple[Any, ...],
     right: bool,
     whole: bool,
-    graph: bool,
 ) -> _Count:
     """Count the call with ``args``.
 
@@ -644,11 +681,12 @@ def _count(
     cost, sentences = response.cost, []
     if response.crash is not None:
         if no_autograd and "saved tensor hooks" in response.crash.message:
-            return _Count(args, [contract.forbidden["autograd"]])
+            return _Count(args, [contract.forbidden["autograd"]], forbidden=True)
         return _Count(args, _crash_problem(response.crash), unlike=right)
     for part, sentence in contract.forbidden.items():
         if any(part in name for name in cost.called) and sentence not in sentences:
             sentences.append(sentence)
+    forbidden = bool(sentences)
     if cost.uncountable and not sentences:  # what is forbidden is said already
         sentences.append(
             f"{cost.uncountable} is called, and the check does not know how much work that is: "
@@ -684,8 +722,8 @@ def _count(
             sentences += ["the call whose work is counted gives a wrong answer:", *unlike]
     products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
     did = f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
-    hidden = bool(cost.uncountable or (graph and cost.unseen))
-    return _Count(args, sentences, did, hidden, bool(unlike))
+    hidden = bool(cost.uncountable or cost.unseen)
+    return _Count(args, sentences, did, hidden, bool(unlike), forbidden)
 
 
 # Small helpers

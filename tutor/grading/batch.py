@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import stat
 import tempfile
 import threading
@@ -37,7 +38,7 @@ from tutor.grading.gradebook import Marks, Writer, settings, tell
 from tutor.grading.limits import Limits
 from tutor.grading.release import ROOT, source_notebook
 from tutor.grading.sandbox import NoSandbox
-from tutor.grading.submission import Submitted
+from tutor.grading.submission import Submitted, clean
 
 # Of tutor/grading, what does not decide about a grade.
 NOT_GRADING = {"batch", "bundle", "class_report", "cli", "exports", "feedback", "gradebook", "lab"}
@@ -47,6 +48,7 @@ TRIES_ALONE = 2
 """For a submission whose grading ended its process: with no other beside it that could be it."""
 
 LOST = "The connection to the scheduler was lost. The same command goes on from here."
+_NO_PAGE = "There is no feedback page for {}: {}"
 FATAL = "It could not be graded: it ended the grading process."
 
 
@@ -65,7 +67,7 @@ class HandedIn:
     @property
     def digest(self) -> str:
         content = self.data if self.data is not None else b"nothing"
-        return _hash(content, *(p.encode() for p in self.problems))
+        return _hash(content, *(p.encode(errors="replace") for p in self.problems))
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def read(place: ClassFolder, student: str, chapter: str) -> HandedIn:
                 pass
             except OSError as error:
                 problems.append(f"timestamp.txt {_why(error)}: {_UNKNOWN}.")
-            except (ValueError, OverflowError):
+            except Exception:  # whatever a parser makes of a student's text
                 problems.append(f"timestamp.txt holds no date: {_UNKNOWN}.")
     except OSError as error:
         problems.append(f"{chapter} {_why(error)}.")
@@ -216,10 +218,13 @@ def _why(error: OSError) -> str:
 
 
 def _nothing_there(folder: int, name: str) -> str:
-    others = sorted(n for n in os.listdir(folder) if n.endswith(".ipynb"))[:3]
+    others = sorted(n for n in os.listdir(folder) if n.endswith(".ipynb"))
     if not others:
         return f"There is no {name}."
-    return f"There is no {name}, but {', '.join(others)}: the name has to be the exercise's."
+    # The name goes to a terminal and to pages: not every name may.
+    shown = [n for n in others[:3] if re.fullmatch(r"[\w .()-]{1,80}", n, re.ASCII)]
+    called = ", ".join(shown) or "a notebook of another name"
+    return f"There is no {name}, but {called}: the name has to be the exercise's."
 
 
 # What a grade is made from.
@@ -401,9 +406,12 @@ class Run:
             client = stack.enter_context(self._cluster(len(todo) + len(stale)))
             yield from self._grade_on(client, todo, stale)
         for student, made_from, marks in stale:
-            self._write_page(
-                student, made_from, marks, feedback.page(*self._to_show(student), marks)
-            )
+            try:
+                page = feedback.page(*self._to_show(student), marks)
+            except Exception as error:  # one page must not cost the others theirs
+                self.problems.append(_NO_PAGE.format(student, error))
+            else:
+                self._write_page(student, made_from, marks, page)
         self.writer.remember_pages(self.pages)
 
     def _grade_on(self, client: Client, todo: deque, stale: deque) -> Iterator[Outcome]:
@@ -441,7 +449,7 @@ class Run:
             elif isinstance(facts, HandedIn):
                 yield self._save(facts, future.result(), stale)
             elif error is not None:
-                self.problems.append(f"There is no feedback page for {facts[0]}: {error}")
+                self.problems.append(_NO_PAGE.format(facts[0], error))
             else:
                 self._write_page(*facts, future.result())
 
@@ -465,7 +473,9 @@ class Run:
                 raise CannotGrade(LOST)
         if isinstance(error, KilledWorker):
             return FATAL
-        return f"It could not be graded: {type(error).__name__}: {str(error)[:200]}"
+        # It goes to pages, and may quote what a student wrote.
+        text = re.sub(r"[<>&]", " ", clean(str(error)))[:200]
+        return f"It could not be graded: {type(error).__name__}: {text}"
 
     @contextlib.contextmanager
     def _cluster(self, tasks: int) -> Iterator[Client]:

@@ -41,6 +41,10 @@ _STALE_ANSWERS = 5
 """To requests that were interrupted."""
 _MOST_OUTPUTS = 1000
 """Of one cell."""
+_MOST_ANSWERS = 64
+"""Of one call."""
+_LARGEST_TEXT = 2**18
+"""Bytes that say what the tensors of an answer are. Of a cell's outputs there may be more."""
 
 
 @dataclass(frozen=True)
@@ -312,18 +316,27 @@ class Session:
         return outputs
 
     def ask(
-        self, message: dict[str, Any], tensors: list[Tensor], seconds: float, late: str = ""
+        self,
+        message: dict[str, Any],
+        tensors: list[Tensor],
+        seconds: float,
+        late: str = "",
+        largest: int | None = None,
     ) -> tuple[dict[str, Any], list[Tensor]]:
-        """One request to the student's process; Stopped, saying ``late``, if its time is out."""
+        """One request to the student's process; Stopped, saying ``late``, if its time is out.
+
+        ``largest``: bytes of tensors in the answer.
+        """
         self._living(len(self.cells))
         pair = self._pair
         deadline = min(time.monotonic() + seconds, self.deadline)
-        limit = self._largest()
+        limit = self._largest() if largest is None else largest
+        text = {} if message["do"] == "cell" else {"text_limit": _LARGEST_TEXT}
         self._id += 1
         try:
             pair.student.settimeout(max(deadline - time.monotonic(), 1e-3))
             wire.send(pair.student, {**message, "id": self._id}, tensors)
-            return self._reply(pair, deadline, limit)
+            return self._reply(pair, deadline, limit, **text)
         except wire.Late:
             late = late or f"ran longer than {seconds:g} s and was stopped"
             raise self._interrupt(pair, late, limit) from None
@@ -363,9 +376,11 @@ class Session:
     def _largest(self) -> int:
         return self.limits.answer_mebibytes * 2**20
 
-    def _reply(self, pair: Pair, deadline: float, limit: int) -> tuple[dict, list[Tensor]]:
+    def _reply(
+        self, pair: Pair, deadline: float, limit: int, **text: int
+    ) -> tuple[dict, list[Tensor]]:
         for _ in range(_STALE_ANSWERS):
-            reply, found = wire.receive(pair.student, deadline, limit)
+            reply, found = wire.receive(pair.student, deadline, limit, **text)
             if not isinstance(reply, dict):
                 raise wire.Malformed("a message that is no answer")
             if reply.get("id") == self._id:
@@ -528,13 +543,16 @@ class RemoteCandidate:
             kind, reason = "MalformedAnswer", f"it answered with {error}"
         return Response(args_after=args, crash=Crash(kind, reason), cost=cost)
 
-    def _ask(self, message: dict[str, Any], tensors: list[Tensor]) -> tuple[dict, list[Tensor]]:
+    def _ask(
+        self, message: dict[str, Any], tensors: list[Tensor], largest: int | None = None
+    ) -> tuple[dict, list[Tensor]]:
         limits, left = self.session.limits, self._root.deadline - time.monotonic()
         seconds, late = limits.call_seconds, ""
         if left < seconds:
             seconds = max(left, 0.01)
             late = f"was stopped: its check took longer than {limits.check_seconds:g} s"
-        reply, found = self.session.ask({**message, **self._where}, tensors, seconds, late)
+        asked = {**message, **self._where}
+        reply, found = self.session.ask(asked, tensors, seconds, late, largest)
         if reply.get("interrupted"):
             raise Stopped("was interrupted", "Interrupted")
         return reply, found
@@ -559,7 +577,9 @@ class RemoteCandidate:
         packed = wire.pack(args, tensors, self._number(self._root.sent))
         both = {"tuple": [packed, wire.pack(cotangents, tensors)]}
         largest = self.session._largest() // 8
-        reply, found = self._ask({"do": "run", "args": both, "largest": largest}, tensors)
+        # What was sent may come back: as gradients, and as what became of the arguments.
+        most = largest + 3 * sum(t.numel() * t.element_size() for t in tensors) + _LARGEST_TEXT
+        reply, found = self._ask({"do": "run", "args": both, "largest": largest}, tensors, most)
         crash = _crash(reply.get("crash"))
         after = _after(args, reply.get("args_after"), found)
         if crash:
@@ -610,8 +630,14 @@ class RemoteCandidate:
 
 def _outputs(spec: Any, tensors: list[Tensor]) -> Any:
     if isinstance(spec, dict) and isinstance(spec.get("tuple"), list):
+        _few(spec["tuple"])
         return tuple(_output(s, tensors) for s in spec["tuple"])
     return _output(spec, tensors)
+
+
+def _few(values: list[Any]) -> None:
+    if len(values) > _MOST_ANSWERS:
+        raise wire.Malformed(f"more than {_MOST_ANSWERS} values")
 
 
 def _output(spec: Any, tensors: list[Tensor]) -> Tensor | Unreadable:
@@ -649,6 +675,7 @@ def _gradients(
 def _numbered(spec: Any, numbers: list[int]) -> Any:
     """The form of a counted call's outputs; the numbers of its tensors go to ``numbers``."""
     if isinstance(spec, dict) and isinstance(spec.get("tuple"), list):
+        _few(spec["tuple"])
         return tuple(_numbered(s, numbers) for s in spec["tuple"])
     if isinstance(spec, dict) and isinstance(spec.get("proxy"), int):
         numbers.append(spec["proxy"])

@@ -18,6 +18,8 @@ from tutor.grading.gradebook import open_gradebook
 
 FORMATS = ("canvas", "moodle")
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 COLUMNS = (
     "assignment",
     "duedate",
@@ -124,7 +126,12 @@ def _by_student(
     return ((people[s], scores[s]) for s in people)
 
 
+def _inert(value: Any) -> Any:
+    """A text that a spreadsheet does not take for a formula: names are what students say."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
 def _table(path: Path, rows: Iterable[Iterable[Any]]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(rows)
+        csv.writer(file).writerows([_inert(v) for v in row] for row in rows)
     return path

@@ -36,6 +36,8 @@ class _Pages(HTMLExporter):
 
 
 _PICTURE = re.compile(r"<img (?![^>]*\balt=)")
+_LONGEST = 50_000
+"""Characters of a cell."""
 _NO_ALT = "A picture that the notebook drew"
 
 
@@ -54,6 +56,8 @@ def page(text: str, student: str, chapter: str, notebook: str, marks: Marks) -> 
     """The page for one autograded notebook, given as JSON."""
     nb = nbformat.reads(text, as_version=4)
     for cell in nb.cells:
+        if len(cell.source) > _LONGEST:  # to colour it would take minutes
+            cell.source = f"{cell.source[:_LONGEST]}\n\n# The rest of this cell is not shown."
         about = cell.metadata.get("nbgrader", {})
         name = about.get("grade_id")
         if name in marks.comments:

@@ -73,14 +73,18 @@ def _spec(t: Tensor) -> TensorSpec:
 
 
 def receive(
-    link: socket.socket, deadline: float | None = None, limit: int = 2**31
+    link: socket.socket,
+    deadline: float | None = None,
+    limit: int = 2**31,
+    text_limit: int = _LARGEST_JSON,
 ) -> tuple[Any, list[Tensor]]:
-    """The next frame; ``deadline`` on ``time.monotonic``'s clock, ``limit`` in bytes of tensors.
+    """The next frame; ``deadline`` on ``time.monotonic``'s clock, ``limit`` in bytes of tensors,
+    ``text_limit`` in bytes of JSON.
 
     Malformed, Closed or Late instead.
     """
     json_size, blob_size = _HEADER.unpack(_exactly(link, _HEADER.size, deadline))
-    if json_size > _LARGEST_JSON or blob_size > limit:
+    if json_size > text_limit or blob_size > limit:
         raise Malformed(f"a message of {json_size + blob_size:,} bytes")
     text = _exactly(link, json_size, deadline)
     blob = _exactly(link, blob_size, deadline)

@@ -5,6 +5,7 @@ student's process (``inside.proxy``), and gives the cost and the outputs to the 
 """
 
 import json
+import re
 from typing import Any
 
 import torch
@@ -19,12 +20,28 @@ _MOST_ERRORS = 20
 """An error's text may hold numbers; nobody needs many in one call."""
 
 
+_UNWRITTEN = re.compile(r"(new_)?empty(_like|_permuted|_strided)?")
+
+
+class _Guarded(Operations):
+    """Lets no operation show what the memory of this process held before, or write beside it."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func._schema.name.removeprefix("aten::")
+        if name == "repeat_interleave" and (args[0] < 0).any():
+            raise RuntimeError("repeats can not be negative")  # torch looks when it has written
+        out = super().__torch_dispatch__(func, types, args, kwargs)
+        if _UNWRITTEN.fullmatch(name):
+            out.untyped_storage().fill_(0)
+        return out
+
+
 class Counting:
     """One call: its tensors by number, and its cost so far."""
 
     def __init__(self, inputs: list[Tensor]):
         self.cost = Cost()
-        self.mode = Operations(self.cost, inputs)
+        self.mode = _Guarded(self.cost, inputs)
         self.tensors: dict[int, Tensor] = {}
         self.numbers: dict[int, int] = {}  # id of a tensor, which self.tensors keeps alive
         self.operations = self.errors = 0
