@@ -23,10 +23,10 @@ from sqlalchemy import text
 
 from tests import standin
 from tutor.checks import CHAPTERS
-from tutor.grading import batch, class_report, cli, exports, similarity
+from tutor.grading import batch, class_report, cli, exports, feedback, similarity
 from tutor.grading.batch import CannotGrade, ClassFolder, Run
 from tutor.grading.class_report import Chapter, Submission, render
-from tutor.grading.gradebook import GRADED, Writer, open_gradebook, settings, tell
+from tutor.grading.gradebook import GRADED, Marks, Writer, open_gradebook, settings, tell
 from tutor.grading.sample_class import CHAPTER, DUE, EXERCISES, FIRST_HALF, NOTEBOOK, solutions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -606,6 +606,19 @@ def test_canvas_and_moodle_get_their_columns(graded):
     assert moodle[2] == ["Ada, Countess", "L'Ovelace", "s00", "a@b.c", "50.0"]
 
 
+def test_a_name_is_no_formula_of_a_spreadsheet(graded):
+    place, _ = graded
+    with open_gradebook(place.database) as gradebook:
+        gradebook.update_or_create_student("s00", last_name='=HYPERLINK("x")', first_name="+1")
+    exports.write(place.folder, place.database, "moodle")
+    (row,) = [
+        r
+        for r in csv.DictReader((place.folder / "grades-moodle.csv").open())
+        if r["ID number"] == "s00"
+    ]
+    assert (row["First name"], row["Last name"]) == ("'+1", '\'=HYPERLINK("x")')
+
+
 # Solutions that are alike
 
 
@@ -636,6 +649,17 @@ def test_a_copy_is_found_under_other_names_and_nobody_else_is_accused():
 def test_the_reference_solution_in_everybodys_notebook_accuses_nobody():
     written = {f"s{n}": solutions() for n in range(8)} | {"s9": in_own_words(9)}
     assert similarity.pairs(CHAPTER, NOTEBOOK, written) == []
+
+
+def test_a_solution_of_megabytes_costs_the_report_and_the_page_no_minutes():
+    long = "".join(f"x{i} = {i} * y\n" for i in range(300_000))
+    written = {f"s{n}": in_own_words(n) for n in range(4)} | {"s4": {"causal_mask": long}}
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(long)])
+    start = time.monotonic()
+    assert similarity.pairs(CHAPTER, NOTEBOOK, written) == []
+    page = feedback.page(nbformat.writes(nb), "s4", CHAPTER, NOTEBOOK, Marks({}, {}, {}))
+    assert time.monotonic() - start < 20
+    assert len(page) < 5_000_000 and "The rest of this cell is not shown" in page
 
 
 def test_report_names_pairs_limits_and_the_slowest():

@@ -406,9 +406,11 @@ def test_the_sealed_function_sees_other_inputs_than_at_home(grader):
     namespace = {"torch": torch}
     exec(table, namespace)
     at_home = judge(EXERCISES["stable_softmax"], namespace["stable_softmax"])
-    assert next(v for v in at_home.verdicts if v.group == "values").passed
+    assert next(v for v in at_home.verdicts if v.group == "values").failure is None
     graded = grader.run(*notebook(stable_softmax=table))
     assert graded.points["stable_softmax"] == 0
+    verdicts = graded.reports["stable_softmax"]["verdicts"]
+    assert next(v for v in verdicts if v["group"] == "values")["failure"] is not None
 
 
 def test_what_a_function_has_seen_reaches_no_output(grader):

@@ -374,13 +374,11 @@ def _tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> 
     if problem := _tensor_form_problem(name, expected, got):
         return problem
     want, have = expected.detach().cpu().double(), got.detach().cpu().double()
-    if torch.allclose(have, want, rtol=tolerance, atol=tolerance, equal_nan=True):
+    wrong = _wrong(want, have, tolerance)
+    if wrong is None:
         return []
     number = _truth if expected.dtype == torch.bool else _number
     error = (have - want).abs() / (1 + want.abs())
-    wrong = ~((error <= tolerance) | (have == want) | (have.isnan() & want.isnan()))
-    if not wrong.any():
-        return []
     first = wrong.nonzero()[0]
     at = tuple(first.tolist())
     wished, came = number(want[at]), number(have[at])
@@ -403,6 +401,15 @@ def _tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> 
             "torch.zeros, .float()), or a small constant that was added?"
         )
     return lines
+
+
+def _wrong(want: Tensor, have: Tensor, tolerance: float) -> Tensor | None:
+    """Where they differ by more than the tolerance; None if nowhere."""
+    if torch.allclose(have, want, rtol=tolerance, atol=tolerance, equal_nan=True):
+        return None
+    error = (have - want).abs() / (1 + want.abs())
+    wrong = ~((error <= tolerance) | (have == want) | (have.isnan() & want.isnan()))
+    return wrong if wrong.any() else None
 
 
 def _type_problem(
@@ -524,6 +531,8 @@ def _matching_trap(
             score = (len(matched), len(agreeing(function, fine, len(fine))))
             if score > best_score:
                 best, shown, best_score = trap, matched[0], score
+            if score == (len(failing), len(fine)):
+                return best, shown  # no other can be more like it
     return best, shown
 
 
@@ -574,7 +583,6 @@ def _behaves_like(function: Callable[..., Any], seen: _Observation, compare_type
 
 
 _LONGEST = 400
-_MOST_TWINS = 6
 _ANY = sys.maxsize
 _NOT_ALLOWED = "not allowed here"
 _UNLIKE = "not the same work when it is counted"
@@ -611,8 +619,10 @@ def _twins(
         and _dtype(case.args) in (None, torch.float64)
         and (case.group in earned or ("gradients" in earned and _dtype(case.args)))
     ]
-    order = torch.randperm(len(plain), generator=generator).tolist()
-    return [plain[i] for i in order[:_MOST_TWINS]]
+    drawn = [plain[i] for i in torch.randperm(len(plain), generator=generator).tolist()]
+    # One of each form that a call may have: with a mask and without, say.
+    forms = {tuple(type(a) for a in args): (args, others) for args, others in drawn}
+    return list(forms.values())
 
 
 def _contract_verdict(
@@ -780,7 +790,10 @@ def _same_values(a: tuple[Any, ...], b: tuple[Any, ...], tolerance: float) -> bo
         if isinstance(x, Tensor):
             if x.shape != y.shape or x.is_complex() != y.is_complex():
                 return False
-            if _tensor_problem("", x, y, tolerance):
+            if _tensor_form_problem("", x, y):
+                return False
+            both = (t.detach().cpu().double() for t in (x, y))
+            if _wrong(*both, tolerance) is not None:
                 return False
         elif x != y:
             return False
