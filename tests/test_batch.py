@@ -654,7 +654,8 @@ def test_the_reference_solution_in_everybodys_notebook_accuses_nobody():
 def test_a_solution_of_megabytes_costs_the_report_and_the_page_no_minutes():
     long = "".join(f"x{i} = {i} * y\n" for i in range(300_000))
     written = {f"s{n}": in_own_words(n) for n in range(4)} | {"s4": {"causal_mask": long}}
-    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(long)])
+    parts = [long[i : i + 100_000] for i in range(0, len(long), 100_000)]
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(p) for p in parts])
     start = time.monotonic()
     assert similarity.pairs(CHAPTER, NOTEBOOK, written) == []
     page = feedback.page(nbformat.writes(nb), "s4", CHAPTER, NOTEBOOK, Marks({}, {}, {}))

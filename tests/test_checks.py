@@ -673,6 +673,20 @@ def test_who_fails_a_group_on_purpose_is_counted_all_the_same(name, function, se
     assert report_on(name, function, seed=seed).points == 0
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_who_has_right_gradients_and_wrong_edges_keeps_what_is_right(seed):
+    """A row that may read nothing gets the average: its gradient is 0, as it should be."""
+
+    def average_row(scores, keep=None):
+        if keep is not None:
+            scores = scores.masked_fill(~keep, torch.finfo(scores.dtype).min)
+        return scores.softmax(-1)
+
+    report = report_on("masked_softmax", average_row, seed=seed)
+    assert verdict(report, "values").passed and verdict(report, "gradients").passed
+    assert not verdict(report, "edges").passed
+
+
 def test_tolerances_are_stated():
     summary = verdict(report_on("attention_scores", attention.attention_scores), "values").summary
     assert "double to 1e-10, single to 1e-5" in summary

@@ -325,6 +325,7 @@ def _softmax_cases(generator: Generator, device: torch.device) -> Iterator[Case]
     yield Case("an empty sentence, half precision", (half, empty), "edges")
     hidden = draw.keep(B, T, S)
     hidden[..., 0] = False
+    hidden[..., 1] |= ~hidden.any(-1)
     high = scores(B, T, S)
     high[..., 0] = 1e4
     yield Case("the largest score is hidden", (high, hidden), "edges")

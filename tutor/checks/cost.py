@@ -134,8 +134,11 @@ class Operations(TorchDispatchMode):
         try:
             out = func(*args, **kwargs)
         except Exception:
+            self.cost.called.add(str(func._overloadpacket))
             if func._schema.is_mutable:  # who knows what it had written by then
-                self.computed |= {storage(t) for t in _tensors((args, kwargs))}
+                touched = _tensors((args, kwargs))
+                self.computed |= {storage(t) for t in touched}
+                self.cost.written += sum(t.numel() for t in touched)
             raise
         with torch._C.DisableTorchFunction():  # our own reading is not the candidate's
             self.count(func, args, kwargs, out)

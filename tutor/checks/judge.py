@@ -57,6 +57,8 @@ class _Observation:
     """Sentences for the report; empty if all is well."""
     raises: bool = False
     """An exception was asked for."""
+    right: bool = False
+    """Of a call for gradients: its values are right."""
 
 
 @dataclass
@@ -123,7 +125,7 @@ def _judge(exercise: Exercise, runner: Candidate, seed: int, device: torch.devic
 
         def twins() -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
             again = exercise.cases(generator("counted again"), device)
-            return _twins(cases, again, verdicts, generator("which are counted again"))
+            return _twins(cases, again, groups, verdicts, generator("which are counted again"))
 
         verdicts["contracts"] = _contract_verdict(
             exercise, runner, contract, earlier, twins, verdicts
@@ -194,8 +196,12 @@ def _observe(
             names, expected.gradients, got, tolerance
         )
         groups["gradients"].dtypes.add(dtype)
+        right = not (
+            _form_problem(exercise, precise, got)
+            or _value_problem(exercise, precise, got, tolerance)
+        )
         groups["gradients"].observations.append(
-            _Observation(case.label, case.args, cotangents, tolerance, got, problem)
+            _Observation(case.label, case.args, cotangents, tolerance, got, problem, right=right)
         )
 
 
@@ -607,17 +613,21 @@ class _Count:
 def _twins(
     cases: list[Case],
     again: Iterable[Case],
+    groups: dict[str, _Group],
     verdicts: dict[str, Verdict],
     generator: torch.Generator,
 ) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
     """Arguments of some cases that earned points, each with others of the same form."""
     earned = {name for name, v in verdicts.items() if v.passed}
+    # Gradients may be right where the values are not: those are not asked for again.
+    gradients = groups["gradients"].observations if "gradients" in earned else []
+    right = {id(o.args) for o in gradients if o.right}
     plain = [
         (case.args, other.args)
         for case, other in zip(cases, again, strict=True)
         if not (case.raises or case.finite_only)
         and _dtype(case.args) in (None, torch.float64)
-        and (case.group in earned or ("gradients" in earned and _dtype(case.args)))
+        and (case.group in earned or id(case.args) in right)
     ]
     drawn = [plain[i] for i in torch.randperm(len(plain), generator=generator).tolist()]
     # One of each form that a call may have: with a mask and without, say.

@@ -222,8 +222,8 @@ def _nothing_there(folder: int, name: str) -> str:
     if not others:
         return f"There is no {name}."
     # The name goes to a terminal and to pages: not every name may.
-    shown = [n for n in others[:3] if re.fullmatch(r"[\w .()-]{1,80}", n, re.ASCII)]
-    called = ", ".join(shown) or "a notebook of another name"
+    shown = [n for n in others if re.fullmatch(r"[\w .()-]{1,80}", n, re.ASCII)]
+    called = ", ".join(shown[:3]) or "a notebook of another name"
     return f"There is no {name}, but {called}: the name has to be the exercise's."
 
 
@@ -409,7 +409,7 @@ class Run:
             try:
                 page = feedback.page(*self._to_show(student), marks)
             except Exception as error:  # one page must not cost the others theirs
-                self.problems.append(_NO_PAGE.format(student, error))
+                self.problems.append(_NO_PAGE.format(student, _inert(error)))
             else:
                 self._write_page(student, made_from, marks, page)
         self.writer.remember_pages(self.pages)
@@ -449,7 +449,7 @@ class Run:
             elif isinstance(facts, HandedIn):
                 yield self._save(facts, future.result(), stale)
             elif error is not None:
-                self.problems.append(_NO_PAGE.format(facts[0], error))
+                self.problems.append(_NO_PAGE.format(facts[0], _inert(error)))
             else:
                 self._write_page(*facts, future.result())
 
@@ -473,9 +473,7 @@ class Run:
                 raise CannotGrade(LOST)
         if isinstance(error, KilledWorker):
             return FATAL
-        # It goes to pages, and may quote what a student wrote.
-        text = re.sub(r"[<>&]", " ", clean(str(error)))[:200]
-        return f"It could not be graded: {type(error).__name__}: {text}"
+        return f"It could not be graded: {type(error).__name__}: {_inert(error)}"
 
     @contextlib.contextmanager
     def _cluster(self, tasks: int) -> Iterator[Client]:
@@ -579,6 +577,12 @@ class Run:
             failed=failed,
             **facts,
         )
+
+
+def _inert(error: BaseException) -> str:
+    """Its text, which may quote what a student wrote, for a terminal and for pages."""
+    text = (c if c.isprintable() and c not in "<>&" else " " for c in str(error)[:200])
+    return clean("".join(text))
 
 
 def _write(path: Path, text: str, mode: int) -> None:

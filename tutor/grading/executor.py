@@ -339,7 +339,7 @@ class Session:
             return self._reply(pair, deadline, limit, **text)
         except wire.Late:
             late = late or f"ran longer than {seconds:g} s and was stopped"
-            raise self._interrupt(pair, late, limit) from None
+            raise self._interrupt(pair, late, limit, **text) from None
         except wire.Closed:
             raise Stopped(self._ending(pair), "ProcessEnded") from None
         except wire.Malformed as error:
@@ -387,7 +387,7 @@ class Session:
                 return reply, found
         raise wire.Malformed("answers that nobody asked for")
 
-    def _interrupt(self, pair: Pair, reason: str, limit: int) -> Stopped:
+    def _interrupt(self, pair: Pair, reason: str, limit: int, **text: int) -> Stopped:
         over = time.monotonic() >= self.deadline
         if over:
             total = self.limits.submission_seconds
@@ -396,7 +396,7 @@ class Session:
         try:
             if over:
                 raise wire.Late
-            self._reply(pair, time.monotonic() + self.limits.grace_seconds, limit)
+            self._reply(pair, time.monotonic() + self.limits.grace_seconds, limit, **text)
         except (wire.Late, wire.Closed, wire.Malformed):
             self._kill(pair)
         return Stopped(reason, "TimeLimitExceeded")
@@ -630,14 +630,14 @@ class RemoteCandidate:
 
 def _outputs(spec: Any, tensors: list[Tensor]) -> Any:
     if isinstance(spec, dict) and isinstance(spec.get("tuple"), list):
-        _few(spec["tuple"])
+        if len(spec["tuple"]) > _MOST_ANSWERS:
+            return _many(spec["tuple"])
         return tuple(_output(s, tensors) for s in spec["tuple"])
     return _output(spec, tensors)
 
 
-def _few(values: list[Any]) -> None:
-    if len(values) > _MOST_ANSWERS:
-        raise wire.Malformed(f"more than {_MOST_ANSWERS} values")
+def _many(values: list[Any]) -> Unreadable:
+    return Unreadable(f"a tuple or list of {len(values):,}")
 
 
 def _output(spec: Any, tensors: list[Tensor]) -> Tensor | Unreadable:
@@ -675,7 +675,8 @@ def _gradients(
 def _numbered(spec: Any, numbers: list[int]) -> Any:
     """The form of a counted call's outputs; the numbers of its tensors go to ``numbers``."""
     if isinstance(spec, dict) and isinstance(spec.get("tuple"), list):
-        _few(spec["tuple"])
+        if len(spec["tuple"]) > _MOST_ANSWERS:
+            return _many(spec["tuple"])
         return tuple(_numbered(s, numbers) for s in spec["tuple"])
     if isinstance(spec, dict) and isinstance(spec.get("proxy"), int):
         numbers.append(spec["proxy"])

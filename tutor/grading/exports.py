@@ -78,9 +78,9 @@ def grades(url: str) -> list[dict[str, Any]]:
                     "duedate": chapter.duedate,
                     "timestamp": handed_in.timestamp if handed_in else None,
                     "student_id": student.id,
-                    "last_name": student.last_name,
-                    "first_name": student.first_name,
-                    "email": student.email,
+                    "last_name": _inert(student.last_name),
+                    "first_name": _inert(student.first_name),
+                    "email": _inert(student.email),
                     "lms_user_id": student.lms_user_id,
                     "raw_score": raw,
                     "late_submission_penalty": penalty,
@@ -126,12 +126,12 @@ def _by_student(
     return ((people[s], scores[s]) for s in people)
 
 
-def _inert(value: Any) -> Any:
-    """A text that a spreadsheet does not take for a formula: names are what students say."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+def _inert(name: str | None) -> str | None:
+    """What a spreadsheet does not take for a formula: names are what students say."""
+    return f"'{name}" if name and name.lstrip().startswith(_FORMULA) else name
 
 
 def _table(path: Path, rows: Iterable[Iterable[Any]]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([_inert(v) for v in row] for row in rows)
+        csv.writer(file).writerows(rows)
     return path

@@ -36,8 +36,8 @@ class _Pages(HTMLExporter):
 
 
 _PICTURE = re.compile(r"<img (?![^>]*\balt=)")
-_LONGEST = 50_000
-"""Characters of a cell."""
+_LONGEST = 200_000
+"""Characters of a page's cells."""
 _NO_ALT = "A picture that the notebook drew"
 
 
@@ -54,10 +54,11 @@ def _exporter() -> HTMLExporter:
 
 def page(text: str, student: str, chapter: str, notebook: str, marks: Marks) -> str:
     """The page for one autograded notebook, given as JSON."""
-    nb = nbformat.reads(text, as_version=4)
+    nb, left = nbformat.reads(text, as_version=4), _LONGEST
     for cell in nb.cells:
-        if len(cell.source) > _LONGEST:  # to colour it would take minutes
-            cell.source = f"{cell.source[:_LONGEST]}\n\n# The rest of this cell is not shown."
+        if len(cell.source) > left:  # to colour it would take minutes
+            cell.source = f"{cell.source[:left]}\n\n# The rest of this cell is not shown."
+        left = max(0, left - len(cell.source))
         about = cell.metadata.get("nbgrader", {})
         name = about.get("grade_id")
         if name in marks.comments:

@@ -28,8 +28,9 @@ class _Guarded(Operations):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func._schema.name.removeprefix("aten::")
-        if name == "repeat_interleave" and (args[0] < 0).any():
-            raise RuntimeError("repeats can not be negative")  # torch looks when it has written
+        # torch looks when it has written, and not whether their sum is too large for an integer.
+        if name == "repeat_interleave" and ((args[0] < 0) | (args[0] > 2**31)).any():
+            raise RuntimeError("repeats can not be negative, or beyond 2**31")
         out = super().__torch_dispatch__(func, types, args, kwargs)
         if _UNWRITTEN.fullmatch(name):
             out.untyped_storage().fill_(0)

@@ -355,7 +355,10 @@ def _pack(value: Any, out: list[Tensor]) -> Any:
 
 
 def _crash(crash: candidate.Crash | None) -> dict[str, Any] | None:
-    return None if crash is None else dict(vars(crash))
+    if crash is None:
+        return None
+    longest = candidate.LONGEST_MESSAGE
+    return {k: v[:longest] if isinstance(v, str) else v for k, v in vars(crash).items()}
 
 
 @contextlib.contextmanager
