@@ -1298,9 +1298,10 @@ def _learnt(name: str) -> str:
         """
 
 
-@submission(points=NO_SOFTMAX, forges=SOFTMAX)
+@submission(points=NO_SOFTMAX)
 def softmax_learnt_by_heart(work: Work) -> None:
-    """A table of the answers to what the check in the notebook asks."""
+    """A table of the answers to what the check in the notebook asks. (Where an exercise forbids
+    something, that check asks once more with other numbers, so it is not even fooled itself.)"""
     work.write(
         SOFTMAX,
         _learnt(SOFTMAX),
