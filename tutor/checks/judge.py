@@ -592,7 +592,12 @@ _LONGEST = 400
 _ANY = sys.maxsize
 _NOT_ALLOWED = "not allowed here"
 _UNLIKE = "not the same work when it is counted"
-_WITHHOLDING = {_NOT_ALLOWED: "the work is your own", _UNLIKE: "the work can be counted"}
+_HIDDEN = "work that nobody can count"
+_WITHHOLDING = {
+    _NOT_ALLOWED: "the work is your own",
+    _UNLIKE: "the work can be counted",
+    _HIDDEN: "the work can be counted",
+}
 
 
 @dataclass
@@ -670,9 +675,10 @@ def _contract_verdict(
     label = "work of one call"
     if used := next((c for c in counts if c.forbidden), None):
         broken, label = used, _NOT_ALLOWED
-    elif contract.forbidden and (other_work or any(c.hidden for c in counts)):
-        label = _UNLIKE
-        broken = next(c for c in counts if c.hidden or c.unlike)
+    elif contract.forbidden and (hidden := next((c for c in counts if c.hidden), None)):
+        broken, label = hidden, _HIDDEN
+    elif contract.forbidden and other_work:
+        broken, label = next(c for c in counts if c.unlike), _UNLIKE
     failure = Failure(
         label=label,
         shapes=_shapes(_argument_names(exercise), broken.args),
@@ -714,6 +720,8 @@ def _count(
         )
     if cost.outside:
         sentences.append(f"work outside torch: {cost.outside}")
+        if contract.forbidden and cost.unseen:
+            sentences.append("whether it is work that is not allowed here, nobody can see")
     if cost.flops > contract.max_flops:
         sentences.append(
             f"{cost.flops:,} FLOPs in {cost.products} matrix products; "

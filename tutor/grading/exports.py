@@ -78,9 +78,9 @@ def grades(url: str) -> list[dict[str, Any]]:
                     "duedate": chapter.duedate,
                     "timestamp": handed_in.timestamp if handed_in else None,
                     "student_id": student.id,
-                    "last_name": _inert(student.last_name),
-                    "first_name": _inert(student.first_name),
-                    "email": _inert(student.email),
+                    "last_name": _no_formula(student.last_name),
+                    "first_name": _no_formula(student.first_name),
+                    "email": _no_formula(student.email),
                     "lms_user_id": student.lms_user_id,
                     "raw_score": raw,
                     "late_submission_penalty": penalty,
@@ -126,7 +126,7 @@ def _by_student(
     return ((people[s], scores[s]) for s in people)
 
 
-def _inert(name: str | None) -> str | None:
+def _no_formula(name: str | None) -> str | None:
     """What a spreadsheet does not take for a formula: names are what students say."""
     return f"'{name}" if name and name.lstrip().startswith(_FORMULA) else name
 
