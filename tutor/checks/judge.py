@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -177,7 +178,7 @@ def _observe(
     group.observations.append(_Observation(case.label, case.args, None, tolerance, got, problem))
 
     if "types" in groups:
-        names = _argument_names(exercise)
+        names = _argument_names(exercise.reference)
         problem = _type_problem(_expected(exercise, _copy(case.args)), got, case.args, names)
         groups["types"].observations.append(
             _Observation(case.label, case.args, None, tolerance, got, problem)
@@ -189,9 +190,8 @@ def _observe(
         )
         expected = LocalCandidate(exercise.reference).run(_copy(case.args), cotangents)
         got = runner.run(_copy(case.args), cotangents)
-        names = [
-            n for n, a in zip(_argument_names(exercise), case.args, strict=False) if _floats(a)
-        ]
+        names = _argument_names(exercise.reference)
+        names = [n for n, a in zip(names, case.args, strict=False) if _floats(a)]
         problem = _form_problem(exercise, precise, got) or _gradient_problem(
             names, expected.gradients, got, tolerance
         )
@@ -476,7 +476,7 @@ def _verdict(exercise: Exercise, name: str, group: _Group, named: set[str]) -> V
         worst = shown or failing[0]
         failure = Failure(
             label=worst.label,
-            shapes=_shapes(_argument_names(exercise), worst.args),
+            shapes=_shapes(_argument_names(exercise.reference), worst.args),
             sentences=_cut([*worst.problem, related] if related else worst.problem),
             trap=_trap_dict(trap),
         )
@@ -559,7 +559,7 @@ def _relation(exercise: Exercise, seen: _Observation) -> str | None:
     def same(a: Tensor, b: Tensor) -> bool:
         return _same_values((a,), (b,), seen.tolerance)
 
-    names = _argument_names(exercise)
+    names = _argument_names(exercise.reference)
     expected = _as_tuple(_expected(exercise, _upcast(_copy(seen.args))))
     inputs = dict(zip(names, seen.args, strict=False))
     return relation(exercise.outputs, expected, seen.got.outputs, inputs, same)
@@ -681,7 +681,7 @@ def _contract_verdict(
         broken, label = next(c for c in counts if c.unlike), _UNLIKE
     failure = Failure(
         label=label,
-        shapes=_shapes(_argument_names(exercise), broken.args),
+        shapes=_shapes(_argument_names(exercise.reference), broken.args),
         sentences=_cut(broken.sentences),
         trap=None,
     )
@@ -818,8 +818,9 @@ def _same_values(a: tuple[Any, ...], b: tuple[Any, ...], tolerance: float) -> bo
     return True
 
 
-def _argument_names(exercise: Exercise) -> tuple[str, ...]:
-    return tuple(inspect.signature(exercise.reference).parameters)
+@cache
+def _argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
 
 
 def _shapes(names: tuple[str, ...], args: tuple[Any, ...]) -> str:

@@ -42,7 +42,7 @@ from tutor.grading.submission import Submitted, clean
 
 # Of tutor/grading, what does not decide about a grade.
 NOT_GRADING = {"batch", "bundle", "class_report", "cli", "exports", "feedback", "gradebook", "lab"}
-NOT_GRADING |= {"sample_class", "similarity"}
+NOT_GRADING |= {"preload", "sample_class", "similarity"}
 
 TRIES_ALONE = 2
 """For a submission whose grading ended its process: with no other beside it that could be it."""

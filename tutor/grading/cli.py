@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tutor.grading import ROOT
+from tutor.grading import ROOT, importing
 
 # Imported where they are used: a student who checks a notebook needs no Dask and no gradebook.
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 def _begin_workers() -> None:
     """Let the process that workers are forked from import what they need, while this one does."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tutor.grading.batch"])
+    context.set_forkserver_preload(["tutor.grading.preload"])
     forkserver.ensure_running()
 
 
@@ -118,9 +118,10 @@ def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None
     """``scheduler`` may be a Dask cluster itself, which brings its own credentials."""
     if not (scheduler or arguments.scheduler):
         _begin_workers()
-    from sqlalchemy.exc import SQLAlchemyError
+    with importing():
+        from sqlalchemy.exc import SQLAlchemyError
 
-    from tutor.grading import batch, class_report, exports
+        from tutor.grading import batch, class_report, exports
 
     if arguments.workers is not None and arguments.workers < 1:
         print("--workers takes a number of processes, 1 or more.", file=sys.stderr)

@@ -11,7 +11,6 @@ student's (``inside.kernel``) and has no capability left, no way to new namespac
 import contextlib
 import ctypes
 import fcntl
-import gc
 import importlib.abc
 import json
 import os
@@ -472,21 +471,21 @@ def main() -> None:
     # Stand-ins and earlier chapters come before anything that is installed.
     sys.path.insert(0, setting["course"])
     sys.meta_path.insert(0, Withheld(setting["withheld"]))
-    import torch
+    from tutor.grading import importing
 
-    torch.set_num_threads(1)
-    if setting["sandboxed"]:
-        import pyseccomp  # noqa: F401 (it looks for its library, which takes a while)
-    from tutor.grading.inside.kernel import Stream, make_shell
+    with importing():
+        import torch
 
-    sys.stdout = Stream("stdout")
-    for name in setting["preload"]:
-        __import__(name)
-    shell = make_shell()
-    warm(shell)
-    # Forks share the pages of what is there now; a collection would touch, and so copy, them all.
-    gc.collect()
-    gc.freeze()
+        torch.set_num_threads(1)
+        if setting["sandboxed"]:
+            import pyseccomp  # noqa: F401 (it looks for its library, which takes a while)
+        from tutor.grading.inside.kernel import Stream, make_shell
+
+        sys.stdout = Stream("stdout")
+        for name in setting["preload"]:
+            __import__(name)
+        shell = make_shell()
+        warm(shell)
     assert threading.active_count() == 1, "a fork takes only the thread that forks along"
     control.send(b'{"ready": true}')
     serve(control, shell)

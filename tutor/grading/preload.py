@@ -1,0 +1,11 @@
+"""For the process that workers are forked from: import, once, all that each of them needs."""
+
+from tutor.grading import importing
+
+with importing():
+    import torch
+
+    from tutor.grading import batch  # noqa: F401
+
+    # Imports torch's compiler, as the first operation on this device does.
+    torch.arange(1, device="meta")
