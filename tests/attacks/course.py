@@ -137,6 +137,8 @@ def course(name: str, submissions: Iterable[Submission]) -> Iterator[Course]:
 def _listening(made: Course) -> Iterator[None]:
     """Loopback, an abstract socket and sockets in the file system: whoever connects is noted."""
     paths = [made.folder / marks.SOCKET, Path("/tmp") / marks.SOCKET]
+    for path in paths:
+        path.unlink(missing_ok=True)  # of a run that was killed
     listeners = []
     for family, address in (
         (socket.AF_INET, ("127.0.0.1", marks.PORT)),
