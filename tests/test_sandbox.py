@@ -5,6 +5,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -209,12 +210,16 @@ def test_what_a_submission_started_ends_with_it(sandbox):
         " start_new_session=True)\nprint('started')"
     )
     assert said(session, daemon) == "started"
-    assert mark in processes()
+    assert within_5_seconds(lambda: mark in processes())
     session.close()
+    assert within_5_seconds(lambda: mark not in processes())
+
+
+def within_5_seconds(happened: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + 5
-    while mark in processes() and time.monotonic() < deadline:
+    while not happened() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert mark not in processes()
+    return happened()
 
 
 def processes() -> str:
