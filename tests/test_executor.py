@@ -22,6 +22,7 @@ from tutor.grading import executor, submission
 from tutor.grading.executor import Grader, RemoteCandidate, Session, hidden_seed, secret
 from tutor.grading.limits import Limits
 from tutor.grading.sample_class import CHAPTER, NOTEBOOK, solutions, source
+from tutor.grading.sandbox import NoSandbox
 
 LIMITS = Limits(
     cell_seconds=2,
@@ -615,3 +616,58 @@ def test_limits_are_positive_numbers():
     assert Limits(cell_seconds=0.5).cell_seconds == 0.5
     with pytest.raises(ValueError, match="processes must be a positive number, got 0"):
         Limits(processes=0)
+
+
+# Another device than the CPU
+
+
+def on_meta(source: str, *args, **kwargs):
+    """The answer of a function ``f`` whose inputs are on torch's device without numbers."""
+    with Grader(CHAPTER, LIMITS, device="meta") as grader:
+        grader.sandbox.start()
+        with closing(Session(grader.sandbox)) as session:
+            assert session.cell(f"import torch\n{source}", "a cell", 10_000) == []
+            return RemoteCandidate(session, "f").run(args, **kwargs)
+
+
+def test_what_a_function_gets_is_on_the_device():
+    source = "def f(x, device):\n    return x * torch.ones(3, device=device)"
+    x, ones = torch.ones(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+    found = on_meta(source, x, torch.device("cpu"), cotangents=(ones,))
+    assert found.crash is None
+    assert found.outputs.is_meta and found.gradients[0].is_meta
+
+
+def test_answer_that_is_not_on_the_device_is_none():
+    x = torch.ones(3)
+    found = on_meta("def f(x):\n    return x, torch.zeros(3), 1.5", x).outputs
+    assert found[0].is_meta and found[2] == 1.5
+    assert found[1].description == "a tensor on the cpu, where the inputs are on the meta"
+    assert on_meta("def f(n):\n    return torch.zeros(n)", 3).outputs.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("chapter", GRADED)
+def test_the_courses_own_solutions_pass_the_trial_of_a_device(graders, chapter):
+    if not graders(chapter).sandbox.alive:
+        graders(chapter).sandbox.start()
+    graders(chapter).try_device()
+
+
+@pytest.mark.parametrize(
+    ("device", "why"),
+    [
+        ("meta", "which has none"),
+        ("xpu" if torch.cuda.is_available() else "cuda", "not compiled with|no NVIDIA driver"),
+    ],
+)
+def test_device_on_which_they_fail_grades_nobody(device, why):
+    with Grader(CHAPTER, LIMITS, device=device) as grader:
+        said = f"On the device {device} the course's own stable_softmax earns 0 of 6.*({why})"
+        with pytest.raises(NoSandbox, match=said):
+            grader.run(*notebook())
+        assert not grader.sandbox.alive
+
+
+def test_notebook_is_graded_on_every_device(device):
+    with Grader(CHAPTER, device=device) as grader:
+        assert grader.run(*notebook()).points == FULL

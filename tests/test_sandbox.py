@@ -3,6 +3,8 @@
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -282,8 +284,23 @@ def test_sandbox_that_does_not_start_says_why(monkeypatch):
 def test_gpu_devices_are_shown_only_when_asked_for(monkeypatch, tmp_path):
     devices = [module.Path("/dev/nvidia0")]
     monkeypatch.setattr(module.Path, "glob", lambda self, pattern: devices)
-    assert "/dev/nvidia0" in bubblewrap(tmp_path, "cuda")
-    assert "/dev/nvidia0" not in bubblewrap(tmp_path, "cpu")
+    assert {"/dev/nvidia0", "/sys"} <= {*bubblewrap(tmp_path, "cuda")}
+    assert not {"/dev/nvidia0", "/sys"} & {*bubblewrap(tmp_path, "cpu")}
+
+
+@pytest.mark.parametrize(("device", "passes"), [("cpu", "4"), ("cuda", "0")])
+def test_process_that_is_forked_has_not_asked_cuda_for_its_devices(device, passes):
+    # torch's first backward pass does.
+    count = f"""if True:
+        import torch
+        from tutor.grading.inside import kernel, zygote
+        passes, real = [], torch.autograd.grad
+        torch.autograd.grad = lambda *a, **k: passes.append(a) or real(*a, **k)
+        zygote.warm(kernel.make_shell(), {device!r})
+        print(len(passes))
+    """
+    done = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True)
+    assert done.stdout.split()[-1:] == [passes], done.stdout + done.stderr
 
 
 def test_sandbox_ends_when_its_thread_ends():

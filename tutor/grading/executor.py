@@ -21,7 +21,7 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.utils import is_grade
+from nbgrader.utils import is_grade, is_solution
 from torch import Tensor
 from traitlets.config import Config
 
@@ -30,8 +30,8 @@ from tutor.checks.candidate import LONGEST_MESSAGE, Crash, Response, Unreadable
 from tutor.checks.cost import Cost
 from tutor.grading import CannotGrade, submission, wire
 from tutor.grading.limits import Limits
-from tutor.grading.release import ROOT
-from tutor.grading.sandbox import Pair, Sandbox, SandboxLost
+from tutor.grading.release import ROOT, source_notebook
+from tutor.grading.sandbox import NoSandbox, Pair, Sandbox, SandboxLost
 from tutor.grading.submission import Submitted, clean
 
 _LOSSES = 2
@@ -141,11 +141,32 @@ class Grader:
                 if not self.sandbox.alive:
                     self.sandbox.close()
                     self.sandbox.start()
+                    if self.device != "cpu":
+                        self.try_device()
                 return self._run(nb, submitted)
             except SandboxLost:
                 self.sandbox.close()
         reason = "Its sandbox ended twice while it ran: please look at it by hand."
         return self._graded(_Run(), nb, submitted, (*submitted.problems, reason))
+
+    def try_device(self) -> None:
+        """NoSandbox unless the course's own solutions earn everything on this device: where they do
+        not, there is something wrong with it, and a whole class would be graded by that."""
+        (markdown,) = (ROOT / "solutions" / self.chapter).glob("*.md")
+        cells = filter(is_solution, source_notebook(markdown).cells)
+        ours = Submitted(own={c.metadata.nbgrader.grade_id: (c.source,) for c in cells})
+        nb = submission.restore(submission.released(self.chapter, markdown.stem), ours)
+        graded = self._run(nb, ours)
+        for name, points in graded.points.items():
+            if points != EXERCISES[name].total:
+                self.sandbox.close()
+                failures = (v["failure"] for v in graded.reports[name]["verdicts"])
+                said = [s for f in failures if f for s in f["sentences"]]
+                why = [*graded.limits_broken, *said, *graded.problems][:1]
+                raise NoSandbox(
+                    f"On the device {self.device} the course's own {name} earns {points:g} of "
+                    f"{EXERCISES[name].total}, so nobody is graded there. {' '.join(why)}"
+                )
 
     def _run(self, nb: NotebookNode, submitted: Submitted) -> Graded:
         session, run, digest = Session(self.sandbox), _Run(), submission.digest(nb)
@@ -198,7 +219,8 @@ class Grader:
         if not about["callable"]:
             return Report.unwritten(exercise, _undefined(name, session))
         try:
-            report = judge(exercise, candidate, seed, self.device)
+            # On the CPU: it is the student's functions that run on the device.
+            report = judge(exercise, candidate, seed)
         except SandboxLost:
             raise
         except Exception as error:  # a fault of ours must cost one check, not the class

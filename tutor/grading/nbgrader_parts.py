@@ -107,7 +107,7 @@ class Judged(_Limited):
         help="False runs students' code without protection: it may then read and change all that "
         "the grader can, including grades. For people whom you trust.",
     ).tag(config=True)
-    device = Unicode("cpu", help="'cpu', or 'cuda' to show the GPU to the sandbox.").tag(
+    device = Unicode("cpu", help="'cpu', or 'cuda': students' functions then run on the GPU.").tag(
         config=True
     )
 

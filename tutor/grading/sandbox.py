@@ -112,6 +112,7 @@ def bubblewrap(course: Path, device: str) -> list[str]:
     if device == "cuda":
         for path in sorted(Path("/dev").glob("nvidia*")):
             command += ["--dev-bind", str(path), str(path)]
+        command += ["--ro-bind", "/sys", "/sys"]  # where CUDA looks for its devices
     command += ["--remount-ro", "/dev", "--remount-ro", "/"]
     for name, value in _environment(_python().parent).items():
         command += ["--setenv", name, value]
@@ -198,6 +199,7 @@ class Sandbox:
             "control": theirs.fileno(),
             "sandboxed": self.sandboxed,
             "uid": NOBODY,
+            "device": self.device,
             "course": "/course" if self.sandboxed else str(course),
             "withheld": withheld,
             "preload": ["numpy", "matplotlib", *(f"tutor.{name}" for name in visible)],

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_map
 from traitlets import Instance, Type
 
 from tutor.checks import candidate
@@ -234,17 +236,27 @@ class Kernel:
         made = candidate.LocalCandidate(self._function(message)).make(args, kwargs, state)
         if isinstance(made, candidate.Crash):
             return {"crash": _crash(made)}
+        if self.device != "cpu" and isinstance(made.function, torch.nn.Module):
+            made.function.to(self.device)
         handle = len(self.objects)
         self.objects[handle] = made.function
         return {"handle": handle}
 
     def do_run(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
-        args, cotangents = self._arguments(message, tensors)
+        try:
+            args, cotangents = self._arguments(message, tensors)
+        except Exception as error:
+            if self.device == "cpu":
+                raise
+            # The device's: it is not there, or has no memory left.
+            return {"crash": _crash(candidate.crash(error.__context__ or error))}
         local = candidate.LocalCandidate(self._function(message))
         if message.get("method"):
             local = local.method(message["method"])
         before = [a.clone() if isinstance(a, Tensor) else None for a in args]
         response = candidate.settled(local.run(args, cotangents), message["largest"])
+        if self.device != "cpu":
+            response = replace(response, outputs=self._from_the_device(args, response.outputs))
         self.answers = [*self.answers[-1:], response.outputs]
         reply = _respond(response, out)
         if not all(map(_unchanged, before, response.args_after)):
@@ -281,7 +293,8 @@ class Kernel:
         return self.shell.user_ns.get(message["name"]) if handle is None else self.objects[handle]
 
     def _arguments(self, message: dict, tensors: list) -> tuple[Any, ...]:
-        """What was sent. A tensor that was sent with the last call is the same one, refilled."""
+        """What was sent, on the device. A tensor that was sent with the last call is the same one,
+        refilled."""
         before, self.arguments = self.arguments, {}
 
         def keep(number: int, t: Tensor) -> Tensor:
@@ -290,12 +303,32 @@ class Kernel:
                 with torch.no_grad():
                     same.detach().copy_(t)
                 t = same
-            elif not t.is_meta:
-                t = t.to(self.device)
+            else:
+                t = self._to_the_device(t)
             self.arguments[number] = t
             return t
 
-        return wire.unpack(message["args"], tensors, keep)
+        found = wire.unpack(message["args"], tensors, keep)
+        return found if self.device == "cpu" else tree_map(self._to_the_device, found)
+
+    def _to_the_device(self, value: Any) -> Any:
+        """The judge counts and compares on the CPU, and asks for it."""
+        if isinstance(value, Tensor) and not value.is_meta:
+            return value.to(self.device)
+        return torch.device(self.device) if value == torch.device("cpu") else value
+
+    def _from_the_device(self, args: tuple[Any, ...], outputs: Any) -> Any:
+        """Where arguments were on the device, so must the answers be; a number may be anywhere."""
+        there = torch.device(self.device).type
+        if not any(_device(a) == there for a in args):
+            return outputs
+        found = [
+            candidate.Unreadable(f"a tensor on the {t.device}, where the inputs are on the {there}")
+            if isinstance(t, Tensor) and t.ndim and t.device.type != there
+            else t
+            for t in (outputs if isinstance(outputs, tuple) else (outputs,))
+        ]
+        return tuple(found) if isinstance(outputs, tuple) else found[0]
 
 
 class Reading(torch.overrides.TorchFunctionMode):
@@ -338,6 +371,11 @@ def _respond(response: candidate.Response, out: list[Tensor]) -> dict[str, Any]:
         "outputs": _pack(response.outputs, out),
         "gradients": None if gradients is None else _pack(gradients, out),
     }
+
+
+def _device(value: Any) -> str:
+    value = value.device if isinstance(value, Tensor) else value
+    return value.type if isinstance(value, torch.device) else ""
 
 
 def _unchanged(before: Tensor | None, after: Any) -> bool:
