@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -691,6 +692,47 @@ def test_who_has_right_gradients_and_wrong_edges_keeps_what_is_right(seed):
 def test_tolerances_are_stated():
     summary = verdict(report_on("attention_scores", attention.attention_scores), "values").summary
     assert "double to 1e-10, single to 1e-5" in summary
+
+
+def badly_conditioned(factor: float) -> Exercise:
+    """self_attention with larger rounded inputs: what a score loses by rounding, exp shows."""
+    exercise = EXERCISES["self_attention"]
+
+    def cases(generator, device):
+        for case in exercise.cases(generator, device):
+            x, *rest = case.args
+            yield replace(case, args=(x * factor if x.dtype in ROUNDED else x, *rest))
+
+    return replace(exercise, cases=cases)
+
+
+ROUNDED = (torch.float16, torch.bfloat16)
+
+
+@pytest.mark.parametrize("function", [attention.self_attention, *RIGHT["self_attention"]])
+def test_rounding_that_nobody_can_help_costs_nothing(function):
+    assert all(judge(badly_conditioned(3), function, seed).passed for seed in range(8))
+
+
+def test_such_rounding_exceeds_the_usual_tolerance_and_hides_no_fault():
+    far = 0.0
+    for seed in range(8):
+        generator = torch.Generator().manual_seed(seed)
+        for case in badly_conditioned(3).cases(generator, torch.device("cpu")):
+            *inputs, keep = case.args if len(case.args) == 5 else (*case.args, None)
+            dtype = inputs[0].dtype
+            if dtype in ROUNDED:
+                rounded = attention.self_attention(*inputs, keep)
+                exact = attention.self_attention(*(a.double() for a in inputs), keep)
+                far = max(far, float((rounded.double() - exact).abs().max()) / TOLERANCE[dtype])
+    assert far > 2
+
+    def without_scale(x, w_q, w_k, w_v, keep=None):
+        w_q = w_q * w_q.shape[-1] ** 0.5 if x.dtype in ROUNDED else w_q
+        return attention.self_attention(x, w_q, w_k, w_v, keep)
+
+    found = (judge(badly_conditioned(3), without_scale, seed) for seed in range(8))
+    assert not any(verdict(report, "values").passed for report in found)
 
 
 def test_inputs_that_are_overwritten_are_named():
