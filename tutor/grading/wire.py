@@ -213,7 +213,7 @@ def _unpack(spec: Any, tensors: list[Tensor | None], keep: Any) -> Any:
         return float(value)
     if kind == "complex":
         return complex(*value)
-    if kind == "device":
+    if kind == "device" and isinstance(value, str):  # a number is one, too, with CUDA
         return torch.device(value)
     if kind == "torch":
         return _CONSTANTS[value]
