@@ -150,17 +150,16 @@ def table(sizes: list[int], stock_size: int, folders: dict[int, Path], rounds: i
         theirs.append(stock(folders[stock_size]))
         for size in sizes:
             seconds[size].append(ours(folders[size]))
-    head = "| | submissions | seconds | a minute | times stock | in single rounds |"
+    head = "| | class | seconds | a minute | times stock |"
     median = statistics.median(theirs)
-    row = f"{stock_size} | {median:.1f} | {60 * stock_size / median:.1f} | 1 | |"
-    rows = [head, "|---|--:|--:|--:|--:|--:|", f"| nbgrader autograde | {row}"]
+    row = f"{stock_size} | {median:.1f} | {60 * stock_size / median:.1f} | 1 |"
+    rows = [head, "|---|--:|--:|--:|--:|", f"| nbgrader | {row}"]
     for size, found in seconds.items():
         one = [t / stock_size / (s / size) for t, s in zip(theirs, found, strict=True)]
         mine = statistics.median(found)
         times = median / stock_size / (mine / size)
-        row = f"{size} | {mine:.1f} | {60 * size / mine:.0f} | {times:.1f}"
-        span = f"{min(one):.1f} to {max(one):.1f}"
-        rows.append(f"| tutor grade, {WORKERS} workers | {row} | {span} |")
+        span = f"{times:.1f} ({min(one):.1f} to {max(one):.1f})"
+        rows.append(f"| tutor | {size} | {mine:.1f} | {60 * size / mine:.0f} | {span} |")
     rows += ["", "| of a submission in one worker | ms |", "|---|--:|"]
     rows += [f"| {name} | {ms:.0f} |" for name, ms in split(folders[stock_size]).items()]
     return "\n".join(rows)
@@ -191,7 +190,8 @@ def main() -> int:
         today = datetime.date.today().isoformat()
         RESULT.write_text(
             "# Grading a class\n\n"
-            f"`python benchmarks/grading.py`, {today}; {machine()}; medians of {ROUNDS} rounds.\n\n"
+            f"`python benchmarks/grading.py`, {today}; {machine()}; {WORKERS} workers, "
+            f"medians of {ROUNDS} rounds.\n\n"
             f"<!-- table -->\n\n{found}\n\n<!-- end -->\n",
             encoding="utf-8",
         )
