@@ -84,7 +84,9 @@ mutants: $(INSTALLED) ## mutation testing of the checks
 
 .PHONY: attacks
 attacks: $(INSTALLED) bubblewrap ## twenty times the hostile submissions, whose verdicts must not differ
-	python -m tests.attacks --passes 20
+	rm -rf _build/attacks
+	python -m tests.attacks --passes 20 --keep _build/attacks
+	python -m tests.attacks.record _build/attacks
 
 .PHONY: clean
 clean: ## removes what was built, and nothing else

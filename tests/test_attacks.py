@@ -1,6 +1,8 @@
 """Every submission of the corpus, graded by nbgrader's command and by ours: its verdict, and what
 it must not have read, changed or reached."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.attacks import SUBMISSIONS, stock  # noqa: E402
+from tests.attacks import SUBMISSIONS, record, stock  # noqa: E402
 from tests.attacks.corpus import FULL, NOTHING, Work  # noqa: E402
-from tests.attacks.runners import Pass, faults, graded  # noqa: E402
+from tests.attacks.runners import Pass, as_json, faults, graded  # noqa: E402
 
 FORGERIES = [name for name, s in SUBMISSIONS.items() if s.forges]
 
@@ -113,3 +115,47 @@ def test_passes_can_be_repeated_from_the_command_line():
     )  # fmt: skip
     assert usage.returncode == 0, usage.stdout + usage.stderr
     assert "2 passes, the same verdicts" in usage.stdout
+
+
+# The record of many passes
+
+
+@pytest.fixture
+def two_passes(result, tmp_path) -> list[Path]:
+    """The pass that was made, kept twice."""
+    paths = [tmp_path / f"{result.runner}-{n}.json" for n in (1, 2)]
+    for path in paths:
+        path.write_text(as_json(result), encoding="utf-8")
+    return paths
+
+
+def test_record_of_faultless_passes(two_passes, result):
+    found = record.table([record.read(path) for path in two_passes], fooled=25)
+    assert f"was graded 2 times by `{record.COMMANDS[result.runner]}`." in found
+    assert f"| verdicts | {2 * len(SUBMISSIONS):,} |" in found
+    assert "| wrong verdicts | 0 |" in found and "not always the same | 0 |" in found
+    assert "or reached | 0 |" in found and "with an error | 0 |" in found
+    for kind, text in record.KINDS.items():
+        number = sum(s.kind == kind for s in SUBMISSIONS.values())
+        assert f"| {text} | {number} | 0 |" in found
+
+
+def test_record_tells_what_went_wrong(two_passes):
+    passes = [record.read(path) for path in two_passes]
+    passes[1].verdicts["all_solved"].points["causal_mask"] = 0.0
+    passes[1].verdicts["endless_cell"].points = None
+    passes[0].leaks.append("a secret")
+    passes[0].exit_status = 1
+    found = record.table(passes, fooled=25)
+    assert "| wrong verdicts | 2 |" in found and "not always the same | 2 |" in found
+    assert "or reached | 1 |" in found and "with an error | 1 |" in found
+    for kind in ("honest", "exhaustion"):
+        assert re.search(rf"{record.KINDS[kind]} \| \d+ \| 1 \|", found)
+
+
+def test_record_refuses_passes_of_another_corpus(two_passes):
+    kept = json.loads(two_passes[0].read_text())
+    del kept["verdicts"]["all_solved"]
+    two_passes[0].write_text(json.dumps(kept))
+    with pytest.raises(ValueError, match="other submissions"):
+        record.read(two_passes[0])
