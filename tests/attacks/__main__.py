@@ -56,14 +56,16 @@ def _tell(made: Pass, n: int) -> bool:
     found = {name: sentences for name, sentences in found.items() if sentences}
     for name, sentences in found.items():
         print(f"{name}: {'; '.join(sentences)}")
-    outside = made.damage + made.leaks + made.connections + made.scripts
-    print(*outside, sep="\n", end="\n" if outside else "")
+    for sentence in made.outside:
+        print(sentence)
+    if made.exit_status:
+        print(f"{made.runner} ended with exit status {made.exit_status}:\n{made.log[-3000:]}")
     print(
         f"{made.runner}, pass {n}: {len(made.verdicts) - len(found)} of {len(made.verdicts)} "
         f"as expected, {made.seconds:.0f} s",
         flush=True,
     )
-    return bool(found or outside)
+    return bool(found or made.outside or made.exit_status)
 
 
 if __name__ == "__main__":

@@ -41,14 +41,11 @@ def read(path: Path) -> Pass:
     return Pass(**kept)
 
 
-def fooled() -> int:
-    """How many forgeries win points from a check in their own process."""
-    forgeries = [s for s in SUBMISSIONS.values() if s.forges]
-    return sum(stock.points(s) not in (None, s.points[s.forges]) for s in forgeries)
-
-
 def table(passes: list[Pass], fooled: int) -> str:
-    """Markdown: how often what was graded, and how often wrongly."""
+    """Markdown: how often what was graded, and how often wrongly.
+
+    ``fooled`` is the number of submissions that win points from a check in their own process.
+    """
     runs = Counter(made.runner for made in passes)
     wrong = Counter(
         SUBMISSIONS[name].kind
@@ -60,9 +57,7 @@ def table(passes: list[Pass], fooled: int) -> str:
         len({json.dumps(made.verdicts[name].points, sort_keys=True) for made in passes}) > 1
         for name in SUBMISSIONS
     )
-    outside = sum(
-        bool(made.damage or made.leaks or made.connections or made.scripts) for made in passes
-    )
+    outside = sum(bool(made.outside) for made in passes)
     errors = sum(made.exit_status != 0 for made in passes)
     commands = " and ".join(f"{n} times by `{COMMANDS[name]}`" for name, n in sorted(runs.items()))
     lines = [
@@ -92,12 +87,12 @@ def main(argv: list[str] | None = None) -> int:
     passes = [read(path) for folder in folders for path in sorted(folder.glob("*.json"))]
     if not passes:
         parser.error("no pass was kept there")
-    found = table(passes, fooled())
+    fooled = sum(stock.fooled(s) for s in SUBMISSIONS.values() if s.forges)
+    found = table(passes, fooled)
     today = datetime.date.today().isoformat()
     RESULT.write_text(
         "# Hostile and broken submissions\n\n"
-        f"`make attacks`, {today}; {machine()}.\n\n"
-        f"<!-- table -->\n\n{found}\n\n<!-- end -->\n",
+        f"<!-- table -->\n\n`make attacks`, {today}; {machine()}.\n\n{found}\n\n<!-- end -->\n",
         encoding="utf-8",
     )
     print(found)

@@ -58,6 +58,11 @@ class Pass:
     peak_mebibytes: int = 0
     """Of the largest process of the run that was no sandbox's own."""
 
+    @property
+    def outside(self) -> list[str]:
+        """What of the machine was read, changed or reached: one sentence each."""
+        return self.damage + self.leaks + self.connections + self.scripts
+
 
 def faults(submission: Submission, verdict: Verdict) -> list[str]:
     """What is wrong with a verdict: one sentence each."""

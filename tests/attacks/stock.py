@@ -35,6 +35,12 @@ def points(submission: Submission) -> float | None:
         process.join()
 
 
+def fooled(submission: Submission) -> bool:
+    """Whether it wins points that are not due to it."""
+    won = points(submission)
+    return won is not None and won > 3 and won != submission.points[submission.forges]
+
+
 def _run(submission: Submission, link: Connection) -> None:
     from IPython.core.displayhook import DisplayHook
     from IPython.core.displaypub import DisplayPublisher
