@@ -17,9 +17,9 @@ CLASS := _build/class/report.html
 SOLUTIONS := $(wildcard solutions/*/*.md)
 NOTEBOOKS := $(SOLUTIONS:.md=.ipynb)
 EXERCISES := $(or $(NOTEBOOKS:solutions/%=exercises/%),$(wildcard exercises/*/*.ipynb))
-REFERENCE := $(wildcard tutor/*.py tutor/checks/*.py)
-TYPED := $(wildcard $(patsubst tutor/%.py,tests/test_%.py,$(wildcard tutor/*.py)))
-GRADING := nbgrader_config.py $(wildcard tutor/grading/*.py tutor/grading/*/*.py)
+REFERENCE := $(shell find tutor -name "*.py" -not -path "tutor/grading/*" -not -path "tutor/sandbox/*" -not -path "tutor/course/*")
+TYPED := $(wildcard $(patsubst tutor/%.py,tests/test_%.py,$(wildcard tutor/*.py))) tests/materials
+GRADING := nbgrader_config.py $(shell find tutor/course tutor/sandbox tutor/grading -name "*.py")
 PAGES := _config.yml _toc.yml $(wildcard book/* book/*/* benchmarks/* benchmarks/*/*)
 
 # $(call try,command,what to do next if it fails). No commas in either: make splits at them.
@@ -52,16 +52,16 @@ serve: $(BOOK) ## the book on localhost
 
 .PHONY: lab
 lab: $(INSTALLED) ## JupyterLab on your copies of the exercises, in work/
-	python -m tutor.grading.lab
+	python -m tutor.course.lab
 	jupyter lab work
 
 .PHONY: update
 update: $(INSTALLED) ## moves your solutions in work/ into newer versions of the exercises
-	python -m tutor.grading.lab --update
+	python -m tutor.course.lab --update
 
 .PHONY: release
 release: $(INSTALLED) solutions-here ## makes the student notebooks in exercises/ from solutions/
-	python -m tutor.grading.release
+	python -m tutor.course.release
 
 .PHONY: grade
 grade: release bubblewrap ## grades what lies in submitted/, with feedback, grades.csv and report.html
@@ -69,14 +69,14 @@ grade: release bubblewrap ## grades what lies in submitted/, with feedback, grad
 
 .PHONY: bundle
 bundle: release ## an archive of the course without solutions, in dist/
-	python -m tutor.grading.bundle
+	python -m tutor.course.bundle
 
 .PHONY: check
 check: $(INSTALLED) solutions-here ## format, lint, spelling, and whether exercises/ is what solutions/ gives
 	$(call try,ruff format --check .,Run `.venv/bin/ruff format .`)
 	ruff check .
 	codespell
-	python -m tutor.grading.release --check
+	python -m tutor.course.release --check
 
 .PHONY: mutants
 mutants: $(INSTALLED) ## mutation testing of the checks
@@ -116,7 +116,7 @@ $(BOOK): $(INSTALLED) $(PAGES) $(REFERENCE) $(EXERCISES)
 	@touch $@
 
 $(CLASS): $(INSTALLED) $(SOLUTIONS) $(EXERCISES) $(REFERENCE) $(GRADING) | bubblewrap
-	python -m tutor.grading.sample_class
+	python -m tutor.course.sample_class
 	$(call try,python -m tutor.grading.cli grade --submitted _build/class/submitted,\
 	  The messages above say what could not be graded.)
 

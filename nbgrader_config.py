@@ -2,8 +2,8 @@
 
 from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveAutoGrades
 
+from tutor.course.release import Stamp
 from tutor.grading.nbgrader_parts import AnySubmission, Judged, SaveReasons
-from tutor.grading.release import Stamp
 
 c = get_config()  # traitlets defines it
 

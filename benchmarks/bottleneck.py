@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from tutor import translator
-from tutor.numbers import VOCABULARY, split
+from tutor.materials import translator
+from tutor.materials.numbers import VOCABULARY, split
 from tutor.recurrence import Seq2Seq
 
 RESULTS = Path(__file__).parent / "results" / "bottleneck.json"

@@ -23,9 +23,12 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from tutor.grading import executor, sample_class, submission
-from tutor.grading.executor import Grader
-from tutor.grading.release import ROOT, read_config
+from tutor import ROOT
+from tutor.course import sample_class
+from tutor.course.release import read_config
+from tutor.grading import grader as executor
+from tutor.grading import submission
+from tutor.grading.grader import Grader
 
 FOLDER = ROOT / "_build" / "benchmark"
 RESULT = ROOT / "benchmarks" / "results" / "grading.md"

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from tutor import translator
 from tutor.alignment import AdditiveAttention, AttentionSeq2Seq
 from tutor.attention import AttentionHead
+from tutor.materials import translator
+from tutor.materials.numbers import VOCABULARY, split
 from tutor.multihead import MultiHeadAttention
-from tutor.numbers import VOCABULARY, split
 from tutor.position import rotary_attention, rotary_cross_attention
 from tutor.recurrence import Seq2Seq
 

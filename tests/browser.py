@@ -20,7 +20,8 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
-ROOT = Path(__file__).parent.parent
+from tutor import ROOT
+
 BUILT = ROOT / "_build" / "html"
 COMMAND = ["jupyter-book", "build", ".", "-n", "-W", "--keep-going", "--path-output", "."]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
+from tutor import ROOT
 
 
 @pytest.fixture(

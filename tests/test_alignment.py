@@ -19,8 +19,8 @@ from tutor.alignment import (
     general_scores,
     masked_softmax,
 )
-from tutor.numbers import VOCABULARY, pairs
-from tutor.translator import parameter_count
+from tutor.materials.numbers import VOCABULARY, pairs
+from tutor.materials.translator import parameter_count
 
 B, T, S, CX, CM, A = 2, 3, 5, 7, 11, 13
 DOUBLE = {"atol": 1e-12, "rtol": 1e-12}

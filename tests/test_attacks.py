@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from tests.attacks import SUBMISSIONS, record, stock  # noqa: E402
-from tests.attacks.__main__ import _tell  # noqa: E402
-from tests.attacks.corpus import FULL, NOTHING, Work  # noqa: E402
-from tests.attacks.runners import Pass, as_json, faults, graded  # noqa: E402
+from tests.attacks import SUBMISSIONS, record, stock
+from tests.attacks.__main__ import _tell
+from tests.attacks.corpus import FULL, NOTHING, Work
+from tests.attacks.runners import Pass, as_json, faults, graded
+from tutor import ROOT
 
 FORGERIES = [name for name, s in SUBMISSIONS.items() if s.forges]
 

@@ -15,7 +15,8 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 import yaml
-from browser import COMMAND, ROOT, built_book
+
+from tests.browser import COMMAND, ROOT, built_book
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import freshness
@@ -196,7 +197,7 @@ def test_every_figure_says_what_it_shows(book):
 
 
 def test_stylesheet_has_a_shade_for_every_colour_of_the_figures():
-    from tutor import figures
+    from tutor.materials import figures
 
     css = (ROOT / "book" / "_static" / "course.css").read_text()
     script = (ROOT / "book" / "_static" / "course.js").read_text()
@@ -217,7 +218,7 @@ def luminance(colour: str) -> float:
     ("theme", "backgrounds"), [("light", ["#ffffff", "#f3f4f5"]), ("dark", ["#121212", "#29313d"])]
 )
 def test_text_colours_have_contrast(theme, backgrounds):
-    from tutor import figures
+    from tutor.materials import figures
 
     css = (ROOT / "book" / "_static" / "course.css").read_text()
     light, dark = css.split('html[data-theme="dark"]', 1)

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from browser import VIEWS, built_book, chromium, opened, served
+
+from tests.browser import VIEWS, built_book, chromium, opened, served
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import nbformat
 
-ROOT = Path(__file__).resolve().parents[1]
-
 REFERENCE = '''
 
 def weights_entropy(weights: Float[Tensor, "*batch Tk"]) -> Float[Tensor, "*batch"]:
@@ -87,6 +85,7 @@ check(weights_entropy)
 '''
 
 JUDGED = """
+from tutor import ROOT
 from tutor.checks import EXERCISES, judge
 exercise = EXERCISES["weights_entropy"]
 report = judge(exercise, exercise.reference)
@@ -113,7 +112,7 @@ def test_an_exercise_can_be_added_by_the_page_that_tells_how(tmp_path):
     _append(copy / "tutor/attention.py", REFERENCE)
     _append(copy / "tutor/checks/attention.py", CHECK)
     _append(copy / "solutions/03_attention/attention.md", SOLUTION)
-    _python(copy, "-m", "tutor.grading.release")
+    _python(copy, "-m", "tutor.course.release")
 
     notebook = nbformat.read(copy / "exercises/03_attention/attention.ipynb", as_version=4)
     cells = {c.metadata.get("nbgrader", {}).get("grade_id"): c for c in notebook.cells}

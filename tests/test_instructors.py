@@ -5,19 +5,18 @@ import subprocess
 import sys
 import zipfile
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import parse_utc
 from traitlets.config import Config
 
+from tutor import ROOT
+from tutor.course.sample_class import CHAPTER, NOTEBOOK
 from tutor.grading import CannotGrade
-from tutor.grading.executor import secret
 from tutor.grading.gradebook import open_gradebook, tell
-from tutor.grading.sample_class import CHAPTER, NOTEBOOK
+from tutor.grading.grader import secret
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "book" / "instructors.md").read_text("utf-8")
 
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import nbformat
 import pytest
-from browser import chromium, jupyterlab
 
+from tests.browser import chromium, jupyterlab
 from tutor.checks import EXERCISES, judge
 
 THEMES = ("JupyterLab Light", "JupyterLab Dark")

@@ -3,16 +3,13 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from tests.mutants import run  # noqa: E402
-from tests.mutants.operators import mutants  # noqa: E402
-from tutor.checks import EXERCISES  # noqa: E402
+from tests.mutants import run
+from tests.mutants.operators import mutants
+from tutor import ROOT
+from tutor.checks import EXERCISES
 
 ATTENTION = run.chapters()["attention"]
 

@@ -28,7 +28,7 @@ from sphinx.directives.code import LiteralIncludeReader
 from sphinx.util import logging
 from sphinx.util.osutil import copyfile
 
-from tutor.figures import KEY, QUERY, VALUE
+from tutor.materials.figures import KEY, QUERY, VALUE
 
 BRANCH = "gh-pages"
 KINDS = {"trap": "Trap", "measure": "Measured", "decision": "Decision", "aside": "Aside"}

@@ -20,7 +20,7 @@
   const here = document.currentScript.src;
   const html = document.documentElement;
 
-  // {"#2f80d8": "#1d6fc4", ...}: the mid-tones of tutor/figures.py to this page's shades.
+  // {"#2f80d8": "#1d6fc4", ...}: the mid-tones of tutor/materials/figures.py to this page's shades.
   const NAMES = ["2f80d8", "d2622a", "0f8a63", "b04fa5", "7c8796", "767b84", "8b939e"];
   function shades() {
     const style = getComputedStyle(html);

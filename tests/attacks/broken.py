@@ -9,7 +9,7 @@ import json
 import nbformat
 
 from tests.attacks.corpus import FULL, NOTHING, Under, Work, code, full_but, only, submission
-from tutor.grading.sample_class import solutions
+from tutor.course.sample_class import solutions
 
 READ = "JSON|notebook|read"
 

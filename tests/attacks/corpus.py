@@ -23,9 +23,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from tests.attacks import marks
+from tutor import ROOT
 from tutor.checks import EXERCISES, judge
-from tutor.grading.release import ROOT
-from tutor.grading.sample_class import solutions
+from tutor.course.sample_class import solutions
 
 CHAPTER, NOTEBOOK = "03_attention", "attention.ipynb"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.attacks import marks
 from tests.attacks.corpus import CHAPTER, Submission
-from tutor.grading.release import ROOT
+from tutor import ROOT
 
 FOLDER = ROOT / "_build" / "attacks"
 """Within the course, as a real class is: what a sandbox shows of it by mistake is within reach."""

@@ -928,7 +928,7 @@ def an_answer_of_millions(work: Work) -> None:
         LAST,
         """
         def attention_backward(grad_out, q, k, v, keep=None):
-            from tutor.grading.inside import kernel
+            from tutor.sandbox.inside import kernel
             kernel._respond = lambda *_: {"outputs": {"tuple": [0] * 2_500_000}, "gradients": None}
             return q, k, v
         """,

@@ -20,6 +20,7 @@ from tests.attacks.corpus import (
     full_but,
     submission,
 )
+from tutor import ROOT
 from tutor.checks import EXERCISES, judge
 from tutor.checks.candidate import LocalCandidate
 from tutor.checks.report import MIME
@@ -1118,7 +1119,7 @@ def reference_in_the_cache(work: Work) -> None:
         import glob, marshal, os, sys, types
         import tutor
         folders = [os.path.dirname(f) for f in [getattr(tutor, "__file__", "") or ""] if f]
-        folders += list(getattr(tutor, "__path__", ())) + sys.path + ["/work/main/tutor"]
+        folders += list(getattr(tutor, "__path__", ())) + sys.path + ["/repo/tutor"]
         for folder in folders:
             for path in glob.glob(os.path.join(folder, "__pycache__", "attention.*.pyc")):
                 with open(path, "rb") as file:
@@ -1128,7 +1129,7 @@ def reference_in_the_cache(work: Work) -> None:
                         consider(space["stable_softmax"])
                     except Exception:
                         pass
-        """,
+        """.replace("/repo", str(ROOT)),
     )
 
 
@@ -1222,7 +1223,7 @@ def reference_in_git(work: Work) -> None:
         USE,
         """
         import glob, os, subprocess, sys, zlib
-        for root in {*sys.path, os.getcwd(), "/work/main", "/repo", "/course"}:
+        for root in {*sys.path, os.getcwd(), "/repo", "/course"}:
             for path in ("tutor/attention.py", "solutions/03_attention/attention.md"):
                 try:
                     shown = subprocess.run(
@@ -1238,7 +1239,7 @@ def reference_in_git(work: Work) -> None:
                         consider_source(zlib.decompress(file.read()).decode("utf-8", "replace"))
                 except Exception:
                     pass
-        """,
+        """.replace("/repo", str(ROOT)),
     )
 
 

@@ -7,7 +7,7 @@ import warnings
 import torch
 
 from tests.attacks.corpus import FULL, Under, Work, full_but, judged, only, submission
-from tutor.grading.sample_class import FIRST_HALF
+from tutor.course.sample_class import FIRST_HALF
 
 SOFTMAX, LAST = "stable_softmax", "attention_backward"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.grading import machine
 from tests.attacks import SUBMISSIONS, stock
 from tests.attacks.runners import Pass, Verdict, faults
-from tutor.grading.release import ROOT
+from tutor import ROOT
 
 RESULT = ROOT / "benchmarks" / "results" / "attacks.md"
 

@@ -17,9 +17,9 @@ from nbgrader.api import Gradebook, MissingEntry
 from tests.attacks import marks
 from tests.attacks.corpus import CHAPTER, NOTEBOOK, SUBMISSIONS, Submission
 from tests.attacks.course import Course, course
-from tutor.grading.executor import Grader
-from tutor.grading.limits import Limits
-from tutor.grading.release import ROOT
+from tutor import ROOT
+from tutor.grading.grader import Grader
+from tutor.sandbox.limits import Limits
 
 LIMITS = {
     "cell_seconds": 3,

@@ -30,9 +30,8 @@ from rich.table import Table
 
 from tests.mutants import helpers
 from tests.mutants.operators import Mutant, mutants, plain
+from tutor import ROOT
 from tutor.checks import CHAPTERS, EXERCISES, PUBLIC_SEED, Exercise, judge, of_chapter
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)

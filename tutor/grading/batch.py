@@ -32,13 +32,15 @@ import nbformat
 from distributed import Client, KilledWorker, LocalCluster, Security, as_completed
 from nbgrader.utils import compute_checksum, determine_grade, is_grade, is_solution, parse_utc
 
-from tutor.grading import CannotGrade, feedback, submission
-from tutor.grading.executor import Grader, secret
+from tutor import ROOT
+from tutor.course.release import source_notebook
+from tutor.grading import CannotGrade, submission
 from tutor.grading.gradebook import Marks, Writer, settings, tell
-from tutor.grading.limits import Limits
-from tutor.grading.release import ROOT, source_notebook
-from tutor.grading.sandbox import NoSandbox
+from tutor.grading.grader import Grader, secret
+from tutor.grading.reports import feedback
 from tutor.grading.submission import Submitted, clean
+from tutor.sandbox.bubblewrap import NoSandbox
+from tutor.sandbox.limits import Limits
 
 # Of tutor/grading, what does not decide about a grade.
 NOT_GRADING = {"batch", "bundle", "class_report", "cli", "exports", "feedback", "gradebook", "lab"}

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tutor.grading import ROOT, importing
+from tutor import ROOT
+from tutor.sandbox import importing
 
 # Imported where they are used: a student who checks a notebook needs no Dask and no gradebook.
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None
     with importing():
         from sqlalchemy.exc import SQLAlchemyError
 
-        from tutor.grading import batch, class_report, exports
+        from tutor.grading import batch
+        from tutor.grading.reports import class_report, exports
 
     if arguments.workers is not None and arguments.workers < 1:
         print("--workers takes a number of processes, 1 or more.", file=sys.stderr)
@@ -260,7 +262,7 @@ def check(arguments: argparse.Namespace) -> int:
     from traitlets.config import Config
 
     from tutor.checks.report import MIME
-    from tutor.grading.release import read
+    from tutor.course.release import read
 
     path = arguments.notebook
     if not path.is_file():
@@ -310,7 +312,7 @@ def _coloured(report: str) -> Text:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    from tutor.grading.release import read
+    from tutor.course.release import read
 
     folder = arguments.folder
     paths = sorted(folder.glob("*/*.ipynb")) if folder.is_dir() else []

@@ -35,8 +35,9 @@ from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy import Column, MetaData, String, Table, delete, insert, select, update
 from traitlets.config import Config
 
+from tutor import ROOT
+from tutor.course.release import read_config
 from tutor.grading import CannotGrade
-from tutor.grading.release import ROOT, read_config
 
 GRADED = Table(
     "tutor_graded",

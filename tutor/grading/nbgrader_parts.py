@@ -22,10 +22,10 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_solution
 from traitlets import Bool, Float, Integer, Unicode
 
+from tutor import ROOT
 from tutor.grading import submission
-from tutor.grading.executor import Grader
-from tutor.grading.limits import Limits
-from tutor.grading.release import ROOT
+from tutor.grading.grader import Grader
+from tutor.sandbox.limits import Limits
 
 
 class AnySubmission(NotebookExporter):

@@ -1,6 +1,6 @@
 """For the process that workers are forked from: import, once, all that each of them needs."""
 
-from tutor.grading import importing
+from tutor.sandbox import importing
 
 with importing():
     import torch

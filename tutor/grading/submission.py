@@ -22,8 +22,9 @@ from nbgrader.preprocessors import ClearSolutions, ComputeChecksums, LockCells
 from nbgrader.utils import is_grade, is_solution
 from traitlets.config import Config
 
-from tutor.grading.limits import Limits
-from tutor.grading.release import ROOT, read_config, source_notebook, stamped
+from tutor import ROOT
+from tutor.course.release import read_config, source_notebook, stamped
+from tutor.sandbox.limits import Limits
 
 _SUFFIX = "-solution"
 

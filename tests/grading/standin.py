@@ -1,0 +1,72 @@
+"""Graders for tests of what surrounds them; a Dask worker can import this module."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tutor.checks import EXERCISES, Report
+from tutor.grading import batch, submission
+from tutor.grading.grader import Graded, _outputs_of
+from tutor.sandbox.limits import Limits
+
+
+@dataclass(frozen=True)
+class Quick:
+    """Runs nothing: full marks for what says RIGHT. Notes each grading in a file."""
+
+    log: Path
+    seconds: float = 0.0
+
+    def __call__(self, chapter: str, device: str) -> "_Grader":
+        return _Grader(self, chapter)
+
+
+class _Grader:
+    def __init__(self, asked: Quick, chapter: str):
+        self.asked, self.chapter = asked, chapter
+
+    def grade(self, path: Path) -> Graded:
+        _note(self.asked.log)
+        time.sleep(self.asked.seconds)
+        released = submission.released(self.chapter, path.stem)
+        handed_in = submission.read(path, released, Limits())
+        if "END THE WORKER" in str(handed_in.written):
+            os.kill(os.getpid(), signal.SIGKILL)
+        nb, points = submission.restore(released, handed_in), {}
+        for cell in nb.cells:
+            name = cell.metadata.get("nbgrader", {}).get("grade_id")
+            if name in EXERCISES:
+                points[name] = EXERCISES[name].total * ("RIGHT" in str(handed_in.written))
+                report = Report.unwritten(EXERCISES[name])
+                cell.outputs = _outputs_of(report, 1)
+                cell.outputs[-1]["data"]["text/plain"] = str(float(points[name]))
+        return Graded(nb, points, {}, handed_in.problems, (), {})
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Noted:
+    """The real graders, each grading noted in a file."""
+
+    log: Path
+
+    def __call__(self, chapter: str, device: str) -> Any:
+        grader = batch.sandboxed(chapter, device)
+        grade = grader.grade
+
+        def noted(path: Path) -> Graded:
+            _note(self.log)
+            return grade(path)
+
+        grader.grade = noted
+        return grader
+
+
+def _note(log: Path) -> None:
+    with log.open("a") as file:
+        file.write(f"{os.getpid()}\n")

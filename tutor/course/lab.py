@@ -1,0 +1,115 @@
+"""Put copies of the exercises into ``work/``: python -m tutor.course.lab [--update]
+
+No notebook in ``work/`` is ever overwritten. Where an exercise has a newer version than the copy,
+the first form says so, and ``--update`` moves the student's solutions into the newer version and
+keeps the old notebook beside it.
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.utils import compute_checksum, is_solution
+
+from tutor import ROOT
+from tutor.course.release import read, version
+
+
+def copy(root: Path = ROOT) -> list[str]:
+    """Copy what ``work/`` lacks; one line for each exercise with something to say."""
+    lines = []
+    for exercise, mine in _pairs(root):
+        name = mine.relative_to(root)
+        if not mine.exists():
+            mine.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(exercise, mine)
+            lines.append(f"{name} is new")
+        elif _outdated(exercise, mine):
+            lines.append(
+                f"{name} has a newer version; yours is untouched. Save and close it, and `make "
+                "update` moves your solutions into the newer one and keeps the old one beside it."
+            )
+    return lines
+
+
+def update(root: Path = ROOT) -> list[str]:
+    """Bring copies up to date; the old ones stay beside them under another name."""
+    lines = []
+    for exercise, mine in _pairs(root):
+        if not mine.exists() or not _outdated(exercise, mine):
+            continue
+        name, old, new = mine.relative_to(root), read(mine), read(exercise)
+        if old is None:
+            lines.append(f"{name} is no notebook that can be read; it stays as it is")
+            continue
+        said = carry_over(old, new)
+        kept = _unused(mine.with_name(f"{mine.stem}-before-{version(new)[:6]}.ipynb"))
+        mine.rename(kept)
+        nbformat.write(new, mine)
+        lines.append(f"{name} is up to date; the old one is {kept.relative_to(root)}")
+        lines += [f"    {sentence}" for sentence in said]
+    return lines
+
+
+def carry_over(old: NotebookNode, new: NotebookNode) -> list[str]:
+    """Move the solutions that were written in ``old`` into ``new``; what to look at afterwards."""
+    theirs = {c.metadata.nbgrader.grade_id: c for c in old.cells if is_solution(c)}
+    said = []
+    for cell in filter(is_solution, new.cells):
+        mine = theirs.pop(cell.metadata.nbgrader.grade_id, None)
+        if mine is None or not _written(mine):
+            continue
+        if mine.metadata.nbgrader.get("checksum") != cell.metadata.nbgrader.checksum:
+            said.append(f"{_function(cell)}: what was given in its cell has changed; yours stands.")
+        cell.source = mine.source
+    for cell in filter(_written, theirs.values()):
+        said.append(f"{_function(cell)} is no longer asked for: yours is in the old one only.")
+    own = sum(bool(c.source.strip()) and "nbgrader" not in c.metadata for c in old.cells)
+    given = sum("nbgrader" not in c.metadata for c in new.cells)
+    if own > given:
+        said.append("Cells that you added are in the old one only.")
+    return said
+
+
+def _pairs(root: Path) -> list[tuple[Path, Path]]:
+    exercises = root / "exercises"
+    return [
+        (p, root / "work" / p.relative_to(exercises)) for p in sorted(exercises.glob("*/*.ipynb"))
+    ]
+
+
+def _outdated(exercise: Path, mine: Path) -> bool:
+    old = read(mine)
+    return old is None or version(old) != version(read(exercise))
+
+
+def _written(cell: NotebookNode) -> bool:
+    # nbgrader records the checksum of the cell as it was given.
+    return compute_checksum(cell) != cell.metadata.nbgrader.get("checksum")
+
+
+def _function(cell: NotebookNode) -> str:
+    return cell.metadata.nbgrader.grade_id.removesuffix("-solution")
+
+
+def _unused(path: Path) -> Path:
+    candidate, n = path, 1
+    while candidate.exists():
+        n += 1
+        candidate = path.with_name(f"{path.stem}-{n}{path.suffix}")
+    return candidate
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tutor.course.lab", description=__doc__)
+    parser.add_argument("--update", action="store_true", help="move your solutions to new versions")
+    lines = update() if parser.parse_args(argv).update else copy()
+    print("\n".join(lines) or "work/ is up to date.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

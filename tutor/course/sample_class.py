@@ -1,0 +1,147 @@
+"""A class to try the grading on: python -m tutor.course.sample_class
+
+Makes ``_build/class``: submissions from the exercise notebook, the solutions and the traps, and a
+gradebook that knows the students and the date on which the exercise was due.
+"""
+
+import copy
+import inspect
+import shutil
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbgrader.utils import is_solution
+
+from tutor import ROOT
+from tutor.checks import judge, of_chapter
+from tutor.checks.candidate import names
+from tutor.checks.exercise import Trap
+from tutor.grading.gradebook import open_gradebook
+
+CHAPTER = "03_attention"
+NOTEBOOK = "attention"
+FOLDER = ROOT / "_build" / "class"
+EXERCISES = of_chapter(CHAPTER)
+TRAPPED = "scaled_dot_product_attention"
+
+DUE, IN_TIME, LATE = "2026-03-02 18:00 UTC", "2026-03-02 09:30 UTC", "2026-03-04 07:15 UTC"
+FIRST_HALF = ("stable_softmax", "attention_scores", "causal_mask", "padding_mask")
+# Nothing else calls causal_mask, so the rest of that notebook must still be graded.
+UNPARSABLE = {"causal_mask": "def causal_mask(num_queries, num_keys, device=None)\n    return None"}
+
+# One for each trap. All fictional, and none of them among the other students'.
+# fmt: off
+IN_A_TRAP = (
+    "Ciro", "Dalia", "Emre", "Farah", "Goran", "Hana", "Ilse", "Jomo", "Kavi", "Lena", "Mirco",
+    "Noor", "Odile", "Pavel", "Qadir", "Renzo", "Saskia", "Tariq", "Ulla", "Vikram", "Wanda",
+    "Ximena", "Yusuf", "Zofia",
+)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Student:
+    name: str
+    solved: tuple[str, ...] = tuple(EXERCISES)
+    """Exercises with the solution pasted in; the others stay as they were given."""
+    instead: Mapping[str, str] = field(default_factory=dict)
+    """Exercise -> what the student wrote in its place."""
+    trap: Trap | None = None
+    timestamp: str | None = IN_TIME
+    """None if nothing was handed in."""
+
+    @property
+    def id(self) -> str:
+        return self.name.lower()
+
+
+def students() -> Iterator[Student]:
+    yield Student("Amara")
+    yield Student("Bruno", solved=FIRST_HALF)
+    traps = EXERCISES[TRAPPED].traps
+    assert len(traps) <= len(IN_A_TRAP), "IN_A_TRAP needs more names"
+    for name, trap in zip(IN_A_TRAP, traps, strict=False):
+        yield Student(name, instead={TRAPPED: source(trap.function, TRAPPED)}, trap=trap)
+    yield Student("Rania", instead=UNPARSABLE)
+    yield Student("Sven", solved=())
+    yield Student("Tomoko", timestamp=LATE)
+    yield Student("Uri", solved=(), timestamp=None)
+
+
+def expected_grades() -> dict[str, dict[str, float]]:
+    """Points by student and exercise, found without a notebook, a kernel or nbgrader."""
+    grades = {}
+    for student in students():
+        written = set(student.solved) - set(student.instead)
+        points = {n: float(e.total) if n in written else 0.0 for n, e in EXERCISES.items()}
+        if student.trap:
+            wrong = student.trap.function
+
+            # The only other solution that builds on the trapped function.
+            def self_attention(x, w_q, w_k, w_v, keep=None, wrong=wrong):
+                return wrong(x @ w_q, x @ w_k, x @ w_v, keep)
+
+            points[TRAPPED] = judge(EXERCISES[TRAPPED], wrong).points
+            points["self_attention"] = judge(EXERCISES["self_attention"], self_attention).points
+        grades[student.id] = points
+    return grades
+
+
+def solutions(chapter: str = CHAPTER) -> dict[str, str]:
+    """Exercise -> its solution cell, without nbgrader's marks."""
+    (source,) = (ROOT / "solutions" / chapter).glob("*.md")
+    nb = jupytext.read(source)
+    return {
+        c.metadata.nbgrader.grade_id.removesuffix("-solution"): "\n".join(
+            line for line in c.source.splitlines() if not line.strip().startswith("###")
+        )
+        for c in nb.cells
+        if is_solution(c)
+    }
+
+
+def source(function: Callable, name: str) -> str:
+    """Source of a function under another name, after the private functions that it uses."""
+    text = inspect.getsource(function).replace(f"def {function.__name__}(", f"def {name}(")
+    return "\n\n".join([*(inspect.getsource(f) for f in _helpers(function)), text]).strip()
+
+
+def _helpers(function: Callable) -> list[Callable]:
+    found: dict[str, Callable] = {}
+    defaults = [getattr(d, "__name__", "") for d in function.__defaults__ or ()]
+    for name in dict.fromkeys((*names(function.__code__), *defaults)):
+        used = function.__globals__.get(name)
+        if isinstance(used, types.FunctionType) and used.__module__ == function.__module__:
+            found |= {f.__name__: f for f in [*_helpers(used), used]}
+    return list(found.values())
+
+
+def make(folder: Path = FOLDER) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    given = nbformat.read(ROOT / "exercises" / CHAPTER / f"{NOTEBOOK}.ipynb", as_version=4)
+    right = solutions()
+    for student in students():
+        if student.timestamp is None:
+            continue
+        nb = copy.deepcopy(given)
+        written = {name: right[name] for name in student.solved} | student.instead
+        for cell in filter(is_solution, nb.cells):
+            name = cell.metadata.nbgrader.grade_id.removesuffix("-solution")
+            cell.source = written.get(name, cell.source)
+        place = folder / "submitted" / student.id / CHAPTER
+        place.mkdir(parents=True)
+        nbformat.write(nb, place / f"{NOTEBOOK}.ipynb")
+        (place / "timestamp.txt").write_text(student.timestamp + "\n", encoding="utf-8")
+    with open_gradebook(f"sqlite:///{folder / 'gradebook.db'}") as gradebook:
+        gradebook.update_or_create_assignment(CHAPTER, duedate=DUE)
+        for student in students():
+            gradebook.update_or_create_student(student.id, first_name=student.name)
+
+
+if __name__ == "__main__":
+    make()
+    print(f"wrote {FOLDER.relative_to(ROOT)}/submitted: {sum(1 for _ in students())} students")

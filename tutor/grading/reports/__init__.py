@@ -1,0 +1,1 @@
+"""What people read after a class is graded: feedback, class report, exports, similarity."""

@@ -1,0 +1,1 @@
+"""What pages and notebooks are made of and no chapter teaches."""

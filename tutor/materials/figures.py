@@ -1,0 +1,241 @@
+"""The figures' shared style: one colour each for queries, keys and values, legible on any page.
+
+The colours are mid-tones, so that a notebook shows them on a light and on a dark background
+alike. In the book each gets the page's own shade of it: `book/_static/course.css` has a variable
+`--c-RRGGBB` for every one (a test compares the two), which `book/_ext/notebooks.py` puts into
+matplotlib's SVGs and `book/_static/course.js` into Plotly's figures.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io as pio
+from cycler import cycler
+from IPython import get_ipython
+from IPython.display import HTML, display
+from jupyterquiz import display_quiz
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+from tutor import ROOT
+
+QUERY, KEY, VALUE = "#2f80d8", "#d2622a", "#0f8a63"
+WEIGHT, OTHER = "#b04fa5", "#7c8796"  # what attention computes, and what it is compared with
+CYCLE = (QUERY, KEY, VALUE, WEIGHT, OTHER)  # apart for the colour-blind too, by hue and lightness
+_SERIES = (OTHER, VALUE, WEIGHT, QUERY, KEY)  # one for each translator of chapters 1 to 5
+INK, GRID = "#767b84", "#8b939e"  # text and axes; lines behind the data
+
+# From nothing to WEIGHT by opacity, so that zero is the page's own background, whichever it is.
+WEIGHTS = LinearSegmentedColormap.from_list(
+    "weights", [to_rgba(WEIGHT, 0.04), to_rgba(WEIGHT, 1.0)]
+)
+
+# jupyterquiz's colours: the page's where it has them, and legible ones where it has not.
+QUIZ = {
+    "--jq-multiple-choice-bg": "var(--quiz-question, #24466e)",
+    "--jq-many-choice-bg": "var(--quiz-question, #24466e)",
+    "--jq-numeric-bg": "var(--quiz-question, #24466e)",
+    "--jq-string-bg": "var(--quiz-question, #24466e)",
+    "--jq-text-color": "var(--quiz-question-text, #ffffff)",
+    "--jq-link-color": "var(--quiz-link, #bcd9ff)",
+    "--jq-mc-button-bg": "var(--quiz-answer, #f3f4f5)",
+    "--jq-mc-button-border": "var(--quiz-border, #767b84)",
+    "--jq-correct-color": "var(--quiz-correct, #07603f)",
+    "--jq-incorrect-color": "var(--quiz-incorrect, #a6330b)",
+    "--jq-numeric-input-bg": "var(--quiz-answer, #f3f4f5)",
+    "--jq-numeric-input-label": "var(--quiz-question-text, #ffffff)",
+}
+# JupyterLab's own colours of code and feedback are for a page without coloured boxes.
+_QUIZ_STYLE = """<style>
+.Quiz, .Quiz .MCButton, .Quiz .Feedback { font-size: 1rem; line-height: 1.45; }
+.Quiz .Answer { grid-template-columns: 1fr; }
+.Quiz .MCButton { justify-content: flex-start; text-align: left; }
+.Quiz .Feedback { color: inherit; text-align: left; }
+.Quiz .MCButton code, .Quiz [class$=Qn] code { background: none; border: 0; color: inherit; }
+</style>"""
+
+_MATPLOTLIB = {
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.prop_cycle": cycler(color=CYCLE),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlesize": "medium",
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 160,
+    "figure.facecolor": "none",
+    "figure.figsize": (5.8, 3.4),  # the letters stay readable on a phone
+    "font.size": 11,
+    "grid.alpha": 0.25,
+    "grid.color": GRID,
+    "image.cmap": "weights",
+    "legend.framealpha": 0,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 2,
+    "savefig.facecolor": "none",
+    "svg.hashsalt": "attention-workshop",  # the same figure is the same file
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def _template() -> go.layout.Template:
+    weights = [[0, f"{WEIGHT}0a"], [1, WEIGHT]]
+    axis = {
+        "automargin": True,
+        "gridcolor": f"{GRID}40",
+        "linecolor": INK,
+        "tickcolor": INK,
+        "zerolinecolor": f"{GRID}80",
+    }
+    control = {"bgcolor": f"{GRID}30", "bordercolor": GRID}
+    return go.layout.Template(
+        data={"heatmap": [{"colorscale": weights, "xgap": 1, "ygap": 1}]},
+        layout={
+            "autosize": True,
+            "colorscale": {"sequential": weights},
+            "colorway": list(CYCLE),
+            "font": {"color": INK, "family": "system-ui, sans-serif", "size": 14},
+            "height": 420,
+            "hoverlabel": {"font": {"size": 14}},
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "margin": {"l": 8, "r": 8, "t": 48, "b": 8},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "sliderdefaults": {
+                **control,
+                "activebgcolor": QUERY,
+                "pad": {"t": 56},
+                "tickcolor": INK,
+            },
+            "title": {"x": 0, "xref": "paper", "font": {"size": 16}},
+            "updatemenudefaults": control,
+            "xaxis": axis,
+            "yaxis": axis,
+        },
+    )
+
+
+def use_style() -> None:
+    """Make this the style of every figure drawn after it, matplotlib's and Plotly's."""
+    if "weights" not in mpl.colormaps:
+        mpl.colormaps.register(WEIGHTS)
+    mpl.rcParams.update(_MATPLOTLIB)
+    pio.templates["workshop"] = _template()
+    pio.templates.default = "workshop"
+    if get_ipython() is not None:
+        set_matplotlib_formats("svg", metadata={"Date": None})
+
+
+def show(figure: go.Figure, alt: str) -> None:
+    """Show a Plotly figure, in the book without any network and in JupyterLab.
+
+    alt: what there is to see, for those who cannot see it.
+    """
+    if "google.colab" in sys.modules:  # knows neither the MIME type nor the book's script
+        figure.show()
+        return
+    spec = figure.to_json()
+    height = figure.layout.height or pio.templates["workshop"].layout.height
+    safe = spec.replace("</", "<\\/")
+    quoted = alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    page = (
+        f'<div class="plotly-figure" role="group" aria-label="{quoted}" '
+        f'style="height: {height}px"><script type="application/json">{safe}</script>'
+        f"<noscript>An interactive figure, which needs JavaScript: {quoted}</noscript></div>"
+    )
+    bundle: dict[str, Any] = {
+        "application/vnd.plotly.v1+json": json.loads(spec),
+        "text/html": page,
+        "text/plain": alt,
+    }
+    display(bundle, raw=True)
+
+
+def heatmap(
+    axes: Axes,
+    weights: Any,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    digits: int | None = 2,
+) -> None:
+    """Draw weights in [0, 1], queries down and keys across, with the numbers in the cells.
+
+    digits: decimals of the numbers, None for no numbers.
+    """
+    weights = np.asarray(weights, dtype=float)
+    axes.imshow(weights, cmap=WEIGHTS, vmin=0, vmax=1)
+    axes.set_xticks(range(weights.shape[1]), columns)
+    axes.set_yticks(range(weights.shape[0]), rows)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.grid(False)
+    if digits is not None:
+        for (row, column), weight in np.ndenumerate(weights):
+            colour = "#ffffff" if weight > 0.6 else INK
+            axes.text(column, row, f"{weight:.{digits}f}", ha="center", va="center", color=colour)
+
+
+def results(path: str) -> Any:
+    """A benchmark's committed result, such as ``benchmarks/results/translators.json``.
+
+    Found beside the package in the repository, and in an installed copy among its data.
+    """
+    places = (
+        ROOT / path,
+        Path(sys.prefix, "share", "attention-workshop", path),
+    )
+    found = next((p for p in places if p.exists()), None)
+    if found is None:
+        raise FileNotFoundError(f"{path} is neither at {places[0]} nor at {places[1]}")
+    return json.loads(found.read_text("utf-8"))
+
+
+def translators(runs: Mapping[str, Sequence[Mapping[str, Any]]], chapter: int) -> None:
+    """Draw the share of exact matches against the length of the source: one curve for each
+    translator up to this chapter's, which is the strong one, with the range of its seeds.
+
+    runs: of ``benchmarks/results/translators.json``.
+    """
+    shown = {name: seeds for name, seeds in runs.items() if int(name.partition(":")[0]) <= chapter}
+    panels = {"de": "to German", "fr": "to French"}
+    figure, axes = plt.subplots(1, 2, figsize=(5.8, 3.3 + 0.25 * len(shown)), sharey=True)
+    for at, (to, title) in zip(axes, panels.items(), strict=True):
+        for (name, seeds), colour in zip(shown.items(), _SERIES, strict=False):
+            lengths = sorted(map(int, seeds[0]["by_length"][to]))
+            shares = np.array([[s["by_length"][to][str(n)] for n in lengths] for s in seeds])
+            newest = int(name.partition(":")[0]) == chapter
+            style = {"color": colour, "alpha": 1.0 if newest else 0.75}
+            at.plot(lengths, shares.mean(0), "o-", lw=3 if newest else 1.5, label=name, **style)
+            at.fill_between(lengths, shares.min(0), shares.max(0), color=colour, alpha=0.15, lw=0)
+        at.set(title=title, xlabel="symbols of the source", ylim=(-0.03, 1.03), xticks=lengths)
+    axes[0].set_ylabel("exact matches")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    plt.show()
+
+
+def quiz(questions: list[dict[str, Any]]) -> None:
+    """Ask jupyterquiz's questions in the book's colours. Every answer must have its feedback.
+
+    Formulas as text or HTML (QKᵀ, &radic;D), not TeX: JupyterLab would fetch a TeX engine for it.
+    """
+    for question in questions:
+        for answer in question.get("answers", []):
+            if not answer.get("feedback"):
+                raise ValueError(f"no feedback to the answer {answer.get('answer')!r}")
+    display(HTML(_QUIZ_STYLE))
+    display_quiz(questions, colors=QUIZ, border_radius=6, max_width=800)

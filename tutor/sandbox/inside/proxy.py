@@ -1,0 +1,160 @@
+"""Tensors without numbers: the student's side of a counted call.
+
+A ``Proxy`` knows its shape, dtype and strides. Whatever torch does with it goes to the process that
+counts (``inside.counter``), which holds the numbers, does the work there, and answers with the
+description of the result. So the count is taken where no code of the student's runs, and work that
+would escape it has nothing to work on.
+"""
+
+import contextlib
+import json
+import socket
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._mode_utils import no_dispatch
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+from tutor.sandbox import wire
+
+LARGEST_MESSAGE = 2**17
+"""Bytes of one operation's message or answer; a socket's buffer holds no more by default."""
+
+_ERRORS = {
+    e.__name__: e for e in (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
+}
+
+
+def discard(link: socket.socket) -> None:
+    """What was sent between two counts is no part of the next one, on either side: questions that
+    nobody asked, and their answers, which would leave no room for those of the next count."""
+    with contextlib.suppress(OSError):  # there is no more
+        for _ in range(10_000):
+            if not link.recv(LARGEST_MESSAGE, socket.MSG_DONTWAIT):
+                return  # closed: the next look at it says so
+
+
+class Proxy(Tensor):
+    """``number`` is its name in the counting process."""
+
+    number: int
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, about: dict[str, Any]) -> "Proxy":
+        return Tensor._make_wrapper_subclass(
+            cls,
+            about["shape"],
+            strides=about["strides"],
+            storage_offset=about["offset"],
+            dtype=getattr(torch, about["dtype"]),
+            device="cpu",
+        )
+
+    def __init__(self, about: dict[str, Any]):
+        self.number = about["proxy"]
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        # Only where no ``Forwarding`` is active: another thread, or after the call.
+        raise RuntimeError("work on a graded call's tensors belongs into that call and its thread")
+
+    def __repr__(self, *, tensor_contents=None) -> str:
+        return f"tensor(..., size={tuple(self.shape)}, dtype={self.dtype})"
+
+
+class Forwarding(TorchDispatchMode):
+    """Sends every operation that is called while it is active to the counting process."""
+
+    asked = 0
+    """Questions of this process so far."""
+
+    def __init__(self, link: socket.socket):
+        super().__init__()
+        self.link = link
+        self.proxies: dict[int, Proxy] = {}
+
+    def proxy(self, about: dict[str, Any]) -> Proxy:
+        known = self.proxies.get(about["proxy"])
+        if known is None:
+            known = self.proxies[about["proxy"]] = Proxy(about)
+        return known
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        answer = self.ask(str(func), args, kwargs or {})
+        if torch.Tag.inplace_view in func.tags:  # squeeze_: the proxy's own shape changes, too
+            with no_dispatch():
+                func(*args, **(kwargs or {}))
+        return answer
+
+    def read(self, proxy: Proxy) -> Tensor:
+        """The numbers themselves, which the counting process takes note of."""
+        return self.ask("read", (proxy,), {})
+
+    def ask(self, operation: str, args: tuple, kwargs: dict) -> Any:
+        Forwarding.asked += 1
+        asked = [Forwarding.asked, operation, self.describe(args), self.describe(kwargs)]
+        message = json.dumps(asked).encode()
+        if len(message) > LARGEST_MESSAGE:
+            raise RuntimeError(f"{operation} brings {len(message):,} bytes from outside torch")
+        self.link.send(message)
+        answer: dict[str, Any] = {}
+        while answer.get("id") != Forwarding.asked:  # answers to a call that was interrupted
+            received = self.link.recv(LARGEST_MESSAGE)
+            if not received:
+                raise RuntimeError("nothing counts any more")
+            answer = json.loads(received)
+        if "error" in answer:
+            raise _ERRORS.get(answer["error"], RuntimeError)(answer["message"])
+        return undescribe(answer["value"], self.proxy)
+
+    def describe(self, value: Any) -> Any:
+        return describe(value, lambda t: {"proxy": t.number} if isinstance(t, Proxy) else None)
+
+
+def describe(value: Any, name: Any) -> Any:
+    """JSON for what an operation takes or gives; ``name(tensor)`` may describe a tensor."""
+
+    def one(v: Any) -> Any:
+        if isinstance(v, Tensor):
+            known = name(v)
+            return numbers(v) if known is None else known
+        if isinstance(v, (tuple, list)):
+            return {type(v).__name__ if type(v) in (tuple, list) else "tuple": [one(x) for x in v]}
+        if isinstance(v, dict):
+            return {"dict": [[k, one(x)] for k, x in v.items()]}
+        if isinstance(v, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+            raise TypeError("symbolic sizes cannot be counted")
+        return wire.pack(v, [])
+
+    return one(value)
+
+
+def numbers(t: Tensor) -> dict[str, Any]:
+    with torch._C.DisableTorchFunction(), _disable_current_modes():
+        t = t.detach().contiguous()
+        about = {"dtype": str(t.dtype).removeprefix("torch."), "shape": list(t.shape)}
+        return about | {"numbers": t.flatten().tolist()}
+
+
+def undescribe(spec: Any, named: Any) -> Any:
+    """The value of such JSON; ``named(about)`` gives the tensor of a description with a proxy."""
+
+    def one(s: Any) -> Any:
+        if not isinstance(s, dict):
+            return s
+        if "proxy" in s:
+            return named(s)
+        if "numbers" in s:
+            with _disable_current_modes():
+                dtype = getattr(torch, s["dtype"])
+                return torch.tensor(s["numbers"], dtype=dtype).reshape(s["shape"])
+        (kind,) = s
+        if kind in ("tuple", "list"):
+            return (tuple if kind == "tuple" else list)(one(x) for x in s[kind])
+        if kind == "dict":
+            return {k: one(x) for k, x in s[kind]}
+        return wire.unpack(s, [])
+
+    return one(spec)
