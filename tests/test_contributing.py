@@ -7,6 +7,8 @@ from pathlib import Path
 
 import nbformat
 
+from tutor import ROOT
+
 REFERENCE = '''
 
 def weights_entropy(weights: Float[Tensor, "*batch Tk"]) -> Float[Tensor, "*batch"]:
