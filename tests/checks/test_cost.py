@@ -253,7 +253,7 @@ def test_every_form_of_a_product_costs_the_same(draw, name):
 
 
 def test_a_form_that_no_formula_knows_is_named_and_followed_all_the_same(draw, monkeypatch):
-    monkeypatch.setitem(cost_module._EXTRA_FLOPS, torch.ops.aten.mv, lambda a: 1)
+    monkeypatch.setitem(cost_module.EXTRA_FLOPS, torch.ops.aten.mv, lambda a: 1)
 
     def hiding(a, x):
         return torch.mv(a, x).tolist() and a

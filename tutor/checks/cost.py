@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 # torch's counter knows matrix-matrix products only.
-_EXTRA_FLOPS = {
+EXTRA_FLOPS = {
     torch.ops.aten.mv: lambda a, x, **_: 2 * a.numel(),
     torch.ops.aten.addmv: lambda y, a, x, **_: 2 * a.numel(),
     torch.ops.aten.dot: lambda x, y, **_: 2 * x.numel(),
@@ -154,8 +154,8 @@ class Operations(TorchDispatchMode):
             if packet in flop_registry:
                 cost.flops += flop_registry[packet](*args, **kwargs, out_val=out)
                 cost.products += 1
-            elif packet in _EXTRA_FLOPS:
-                cost.flops += _EXTRA_FLOPS[packet](*args, **kwargs)
+            elif packet in EXTRA_FLOPS:
+                cost.flops += EXTRA_FLOPS[packet](*args, **kwargs)
                 cost.products += 1
         except Exception:  # a form of it that the formula does not know
             cost.uncountable = cost.uncountable or str(packet)

@@ -10,11 +10,12 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-from tutor.checks.exercise import GROUPS, Exercise
+from tutor.checks.exercise import GROUPS, Exercise, Trap
 
 MIME = "application/vnd.attention-workshop.report+json"
 """Key under which a notebook's output keeps the report as data, for the class report."""
 
+_LONGEST = 400
 _WIDTH = 100
 _INDENT = " " * 8
 
@@ -28,6 +29,15 @@ class Failure:
     sentences: tuple[str, ...]
     trap: dict[str, str] | None
     """``name``, ``misconception``, ``section``; None if the answer is no known trap's."""
+
+    @classmethod
+    def of(
+        cls, label: str, shapes: str, sentences: list[str], trap: Trap | None = None
+    ) -> "Failure":
+        """With sentences short enough to be read: an answer may have a million dimensions."""
+        cut = (s if len(s) <= _LONGEST else s[:_LONGEST] + " ..." for s in sentences)
+        about = trap and {n: getattr(trap, n) for n in ("name", "misconception", "section")}
+        return cls(label, shapes, tuple(cut), about)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""How far an answer may be from the right one, and what is said of one that is too far."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from answers import RIGHT
+from reporting import every_exercise, of_the_reference, report_on, said, verdict
+
+from tutor import attention
+from tutor.checks import EXERCISES, judge
+from tutor.checks.compare import TOLERANCE
+from tutor.checks.exercise import Exercise
+
+
+def test_tolerances_are_stated():
+    summary = verdict(report_on("attention_scores", attention.attention_scores), "values").summary
+    assert "double to 1e-10, single to 1e-5" in summary
+
+
+@every_exercise
+def test_right_answers_round_by_less_than_half_of_what_is_allowed(name, monkeypatch):
+    """Otherwise one draw in some thousands, somebody's hidden cases, refuses a right answer."""
+    for dtype in (torch.float16, torch.bfloat16):
+        monkeypatch.setitem(TOLERANCE, dtype, TOLERANCE[dtype] / 2)
+    for seed in range(100, 106):
+        for function in (of_the_reference(name), *RIGHT[name]):
+            report = report_on(name, function, seed=seed)
+            assert report.passed, report
+
+
+ROUNDED = (torch.float16, torch.bfloat16)
+
+
+def badly_conditioned(factor: float) -> Exercise:
+    """self_attention with larger rounded inputs: what a score loses by rounding, exp shows."""
+    exercise = EXERCISES["self_attention"]
+
+    def cases(generator, device):
+        for case in exercise.cases(generator, device):
+            x, *rest = case.args
+            yield replace(case, args=(x * factor if x.dtype in ROUNDED else x, *rest))
+
+    return replace(exercise, cases=cases)
+
+
+@pytest.mark.parametrize("function", [attention.self_attention, *RIGHT["self_attention"]])
+def test_rounding_that_nobody_can_help_costs_nothing(function):
+    assert all(judge(badly_conditioned(3), function, seed).passed for seed in range(8))
+
+
+def test_such_rounding_exceeds_the_usual_tolerance_and_hides_no_fault():
+    far = 0.0
+    for seed in range(8):
+        generator = torch.Generator().manual_seed(seed)
+        for case in badly_conditioned(3).cases(generator, torch.device("cpu")):
+            *inputs, keep = case.args if len(case.args) == 5 else (*case.args, None)
+            dtype = inputs[0].dtype
+            if dtype in ROUNDED:
+                rounded = attention.self_attention(*inputs, keep)
+                exact = attention.self_attention(*(a.double() for a in inputs), keep)
+                far = max(far, float((rounded.double() - exact).abs().max()) / TOLERANCE[dtype])
+    assert far > 2
+
+    def without_scale(x, w_q, w_k, w_v, keep=None):
+        w_q = w_q * w_q.shape[-1] ** 0.5 if x.dtype in ROUNDED else w_q
+        return attention.self_attention(x, w_q, w_k, w_v, keep)
+
+    found = (judge(badly_conditioned(3), without_scale, seed) for seed in range(8))
+    assert not any(verdict(report, "values").passed for report in found)
+
+
+def test_view_of_ten_thousand_million_elements_is_refused_by_its_shape():
+    report = report_on("attention_scores", HOSTILE["a view of 10,000,000,000 elements"])
+    assert report.points == 0
+    huge = report_on("attention_scores", lambda q, k: torch.zeros(1).expand(100_000, 100_000))
+    assert "of shape (2, 3, 5), got (100000, 100000)" in said(huge, "values")
+
+
+@pytest.mark.parametrize("sequence", [tuple, list])
+def test_tensor_in_a_sequence_is_no_tensor(sequence):
+    report = report_on(
+        "attention_scores", lambda q, k: sequence([attention.attention_scores(q, k)])
+    )
+    assert "expected a tensor, got a tuple or list of 1" in said(report, "values")

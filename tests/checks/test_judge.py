@@ -1,0 +1,256 @@
+"""The judge: right answers pass in any style, wrong ones fail, whatever they are."""
+
+import functools
+import time
+
+import pytest
+import torch
+from answers import NUMPY, RIGHT
+from reporting import (
+    NAMES,
+    every_exercise,
+    first_arguments,
+    of_the_reference,
+    report_on,
+    said,
+)
+from torch import Tensor
+
+from tutor import attention
+from tutor.checks import EXERCISES, PUBLIC_SEED, judge, of_chapter
+from tutor.checks.exercise import Case, Contract, Exercise, Trap
+
+OF_TENSORS = [n for n in NAMES if any(isinstance(a, Tensor) for a in first_arguments(n))]
+# Of chapter 3, whose floating-point inputs have any number of batch dimensions.
+WITH_FLOATS = [n for n in of_chapter("03_attention") if "mask" not in n]
+
+
+# Right answers
+
+
+@every_exercise
+def test_reference_gets_full_marks(name):
+    report = report_on(name, of_the_reference(name))
+    assert report.points == report.possible == EXERCISES[name].total
+    assert report.passed and not report.traps and not report.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [(n, f) for n, answers in RIGHT.items() for f in answers],
+    ids=lambda x: getattr(x, "__qualname__", x).replace("<locals>.", ""),
+)
+@pytest.mark.parametrize("seed", [PUBLIC_SEED, 1])
+def test_right_answer_in_another_style_gets_full_marks(name, answer, seed):
+    report = report_on(name, answer, seed=seed)
+    assert report.passed, report
+
+
+@every_exercise
+def test_every_exercise_has_answers_in_other_styles(name):
+    assert len(RIGHT[name]) >= 3
+    assert name in NUMPY or "contracts" not in EXERCISES[name].points
+
+
+# Wrong answers
+
+
+@every_exercise
+def test_constant_is_refused(name):
+    answer = of_the_reference(name)(*first_arguments(name))
+    report = report_on(name, lambda *args: answer)
+    assert report.points == 0
+
+
+def cached(key):
+    """A decorator: the answer to an earlier call with the same key."""
+
+    def decorate(function):
+        answers = {}
+
+        @functools.wraps(function)
+        def remembering(*args):
+            k = tuple(map(key, args))
+            if k not in answers:
+                answers[k] = function(*args), args  # kept, so that no address is used again
+            return answers[k][0]
+
+        return remembering
+
+    return decorate
+
+
+KEYS = {
+    "shape": lambda a: (a.shape, a.dtype) if isinstance(a, Tensor) else a,
+    "identity": id,
+    "address": lambda a: a.data_ptr() if isinstance(a, Tensor) else a,
+}
+
+
+def answers_with_a_view(name):
+    args = first_arguments(name)
+    memory = {a.untyped_storage().data_ptr() for a in args if isinstance(a, Tensor)}
+    answer = of_the_reference(name)(*args)
+    return isinstance(answer, Tensor) and answer.untyped_storage().data_ptr() in memory
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("name", OF_TENSORS)
+def test_answer_kept_from_an_earlier_call_is_refused(name, key):
+    if key != "shape" and answers_with_a_view(name):
+        pytest.skip("a view follows its tensor: kept with the tensor, it stays right")
+    assert not report_on(name, cached(KEYS[key])(of_the_reference(name))).passed
+
+
+def test_cache_by_identity_is_told_that_it_does_not_follow():
+    stale = cached(id)(attention.attention_scores)
+    assert "called again with new numbers" in said(report_on("attention_scores", stale), "values")
+
+
+def test_answer_whose_memory_is_used_again_is_refused():
+    buffers = {}
+
+    def shared(q, k):
+        out = attention.attention_scores(q, k)
+        return buffers.setdefault((out.shape, out.dtype), torch.empty_like(out)).copy_(out)
+
+    report = report_on("attention_scores", shared)
+    assert "changed the tensor that the first call had returned" in said(report, "values")
+
+
+def only_for(right_for):
+    """A decorator: right if ``right_for(the first tensor's shape)``, and zeros otherwise."""
+
+    def decorate(function):
+        @functools.wraps(function)
+        def partly(*args):
+            out = function(*args)
+            shape = next(a.shape for a in args if isinstance(a, Tensor))
+            if right_for(shape):
+                return out
+            return torch.utils._pytree.tree_map(torch.zeros_like, out)
+
+        return partly
+
+    return decorate
+
+
+@pytest.mark.parametrize("name", WITH_FLOATS)
+@pytest.mark.parametrize(
+    "right_for",
+    [lambda s: len(s) == 3, lambda s: len(s) != 4, lambda s: len(s) > 2, lambda s: s[:1] == (2,)],
+    ids=["one batch dimension", "at most one", "at least one", "batches of two"],
+)
+def test_answer_right_on_some_batch_shapes_only_is_refused(name, right_for):
+    assert not report_on(name, only_for(right_for)(of_the_reference(name))).passed
+
+
+@pytest.mark.parametrize("right_for", [lambda s: len(s) == 1, lambda s: s == (3,)])
+def test_padding_mask_right_on_some_batch_shapes_only_is_refused(right_for):
+    assert not report_on("padding_mask", only_for(right_for)(attention.padding_mask)).passed
+
+
+def test_tensor_made_on_the_cpu_is_refused_without_any_gpu():
+    def here(num_queries, num_keys, device=None):
+        return attention.causal_mask(num_queries, num_keys)
+
+    def mixed(q, k, v, keep=None):
+        zeros = torch.zeros(q.shape[-2], k.shape[-2], dtype=q.dtype)
+        weights = attention.attention_weights(q, k, keep) + zeros
+        return weights @ v
+
+    report = report_on("causal_mask", here)
+    assert "on the CPU though the call asks for another device" in said(report, "types")
+    report = report_on("scaled_dot_product_attention", mixed)
+    assert "in your mixed, line" in said(report, "types")
+    assert "attention.attention_weights(q, k, keep) + zeros" in said(report, "types")
+    assert [v.group for v in report.verdicts if not v.passed] == ["types"]
+
+
+@every_exercise
+def test_unwritten_function_is_said_to_be_so(name):
+    def unwritten(*args):
+        raise NotImplementedError
+
+    report = report_on(name, unwritten)
+    assert report.points == 0
+    assert "Not written yet" in str(report)
+
+
+def test_inputs_that_are_overwritten_are_named():
+    def overwriting(q, k, v, keep=None):
+        out = attention.scaled_dot_product_attention(q, k, v, keep)
+        v.data.zero_()
+        return out
+
+    report = report_on("scaled_dot_product_attention", overwriting)
+    assert "v was modified" in said(report, "types")
+
+
+def test_same_seed_gives_the_same_report_and_another_seed_other_numbers():
+    exercise = EXERCISES["scaled_dot_product_attention"]
+    trap = exercise.traps[0].function
+    assert str(judge(exercise, trap, 5)) == str(judge(exercise, trap, 5))
+    assert str(judge(exercise, trap, 5)) != str(judge(exercise, trap, 6))
+
+
+# Numbers
+
+
+def area(width, height):
+    return width * height
+
+
+def areas(generator, device):
+    yield Case("a rectangle", (3, 5))
+    yield Case("half as wide", (1.5, 5))
+    yield Case("nothing", (0, 5), "edges")
+
+
+AREA = Exercise(
+    reference=area,
+    chapter="03_attention",
+    points={"values": 2, "edges": 1, "types": 1, "contracts": 1},
+    cases=areas,
+    contract=lambda generator, device: Contract(((3, 5),), 0, 0, 0),
+    traps=(Trap("the sum", lambda width, height: width + height, "It adds.", "Masks"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "points"),
+    [
+        (area, 5),
+        (lambda width, height: torch.tensor(width * height, dtype=torch.float64), 4),
+        (lambda width, height: width * height + 1e-4, 0),
+        (lambda width, height: 10**30, 0),
+        (lambda width, height: "15", 0),
+        (lambda width, height: torch.ones(2), 0),
+    ],
+)
+def test_numbers_are_judged_as_tensors_are(answer, points):
+    assert judge(AREA, answer).points == points
+
+
+def test_trap_is_named_where_numbers_are_answered():
+    assert judge(AREA, lambda width, height: height + width).traps == ("the sum",)
+
+
+# Time
+
+
+def seconds(function):
+    begin = time.perf_counter()
+    function()
+    return time.perf_counter() - begin
+
+
+def test_check_takes_a_moment():
+    times = {}
+    for exercise in EXERCISES.values():
+        wrong = [t.function for t in exercise.traps]
+        for function in (exercise.reference, *wrong):
+            call = functools.partial(judge, exercise, function)
+            times[exercise.name, function.__name__] = min(seconds(call) for _ in range(3))
+    assert max(times.values()) < 0.3, max(times, key=times.get)
+    assert sorted(times.values())[len(times) // 2] < 0.1

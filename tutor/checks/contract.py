@@ -1,0 +1,182 @@
+"""The verdict on the work of a call, and on the points of who hides work."""
+
+import sys
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from tutor.checks.compare import crash_problem, form_problem, tolerance_of, value_problem
+from tutor.checks.exercise import Case, Contract
+from tutor.checks.observation import Trial, copied, dtype_of, expected_of, shapes
+from tutor.checks.report import Failure, Verdict
+
+_ANY = sys.maxsize
+_NOT_ALLOWED = "not allowed here"
+_UNLIKE = "not the same work when it is counted"
+_HIDDEN = "work that nobody can count"
+_WITHHOLDING = {
+    _NOT_ALLOWED: "the work is your own",
+    _UNLIKE: "the work can be counted",
+    _HIDDEN: "the work can be counted",
+}
+
+
+@dataclass
+class _Count:
+    """What a counted call breaks of the contract, and what it did."""
+
+    args: tuple[Any, ...]
+    sentences: list[str]
+    did: str = ""
+    hidden: bool = False
+    """It did work that could not be counted."""
+    unlike: bool = False
+    """Its answer is wrong, though the other calls of the group ``values`` gave right ones."""
+    forbidden: bool = False
+    """It called what the exercise does not allow."""
+
+
+def contract_verdict(
+    trial: Trial, contract: Contract, cases: list[Case], verdicts: dict[str, Verdict]
+) -> Verdict:
+    """The verdict on the contract, and in its label whether other points are to be withheld.
+
+    Where the other calls gave the right values, the counted ones have to, too: otherwise they do
+    other work. Who has failed the edge cases may honestly fail some of them (with a mask, say),
+    but not all. Who has failed something has to do what earned the other points once more, counted:
+    whoever could choose which cases to fail could otherwise choose what is not looked at.
+    """
+    right = verdicts["values"].passed
+    whole = right and all(v.passed for name, v in verdicts.items() if name == "edges")
+    earlier = trial.exercise.contract(trial.generator("before it is counted"), trial.device)
+    counts = [
+        _count(trial, contract, before, args, right, whole)
+        for before, args in zip(earlier.calls, contract.calls, strict=True)
+    ]
+    unlike = [c.unlike for c in counts]
+    other_work = all(unlike) or (whole and any(unlike))
+    if contract.forbidden and not whole:
+        free = replace(contract, max_flops=_ANY, max_written=_ANY, max_intermediate=_ANY)
+        twins = _twins(trial, cases, verdicts)
+        again = [_count(trial, free, *twin, True, True) for twin in twins]
+        other_work = other_work or any(c.unlike for c in again)
+        counts = [c for c in again if c.unlike or c.hidden or c.forbidden] + counts
+    possible = trial.exercise.points["contracts"]
+    broken = next((c for c in counts if c.sentences), None)
+    if broken is None:
+        return Verdict("contracts", possible, possible, counts[0].did)
+    label = "work of one call"
+    if used := next((c for c in counts if c.forbidden), None):
+        broken, label = used, _NOT_ALLOWED
+    elif contract.forbidden and (hidden := next((c for c in counts if c.hidden), None)):
+        broken, label = hidden, _HIDDEN
+    elif contract.forbidden and other_work:
+        broken, label = next(c for c in counts if c.unlike), _UNLIKE
+    failure = Failure.of(label, shapes(trial.argument_names, broken.args), broken.sentences)
+    return Verdict("contracts", 0, possible, failure.label, failure)
+
+
+def withheld(verdicts: dict[str, Verdict]) -> dict[str, Verdict]:
+    """The verdicts without the points that mean nothing, given the other verdicts."""
+    failure = verdicts["contracts"].failure if "contracts" in verdicts else None
+    if failure and failure.label in _WITHHOLDING:
+        # The exercise is to write it: nothing that the library's own work earned is the student's.
+        until = _WITHHOLDING[failure.label]
+        verdicts = {n: v.withheld(until) if v.passed else v for n, v in verdicts.items()}
+    if not verdicts["values"].passed:
+        # What costs nothing and keeps its dtype earns nothing by itself.
+        idle = ("types", "contracts")
+        verdicts = {
+            n: v.withheld("the values are right") if n in idle and v.passed else v
+            for n, v in verdicts.items()
+        }
+    return verdicts
+
+
+def _twins(
+    trial: Trial, cases: list[Case], verdicts: dict[str, Verdict]
+) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    """Arguments of some cases that earned points, each with others of the same form."""
+    again = trial.exercise.cases(trial.generator("counted again"), trial.device)
+    earned = {name for name, v in verdicts.items() if v.passed}
+    # Gradients may be right where the values are not: those are not asked for again.
+    gradients = trial.groups["gradients"].observations if "gradients" in earned else []
+    right = {id(o.args) for o in gradients if o.right}
+    plain = [
+        (case.args, other.args)
+        for case, other in zip(cases, again, strict=True)
+        if not (case.raises or case.finite_only)
+        and dtype_of(case.args) in (None, torch.float64)
+        and (case.group in earned or id(case.args) in right)
+    ]
+    generator = trial.generator("which are counted again")
+    drawn = [plain[i] for i in torch.randperm(len(plain), generator=generator).tolist()]
+    # One of each form that a call may have: with a mask and without, say.
+    forms = {tuple(type(a) for a in args): (args, others) for args, others in drawn}
+    return list(forms.values())
+
+
+def _count(
+    trial: Trial,
+    contract: Contract,
+    before: tuple[Any, ...],
+    args: tuple[Any, ...],
+    right: bool,
+    whole: bool,
+) -> _Count:
+    """Count the call with ``args``.
+
+    ``before``: arguments like these, with other numbers, of a call that is not counted.
+    """
+    no_autograd = "autograd" in contract.forbidden
+    trial.candidate.run(copied(before))  # an answer kept from it is the answer to other numbers
+    response = trial.candidate.run(copied(args), count=True, forbid_autograd=no_autograd)
+    cost, sentences = response.cost, []
+    if response.crash is not None:
+        if no_autograd and "saved tensor hooks" in response.crash.message:
+            return _Count(args, [contract.forbidden["autograd"]], forbidden=True)
+        return _Count(args, crash_problem(response.crash), unlike=right)
+    for part, sentence in contract.forbidden.items():
+        if any(part in name for name in cost.called) and sentence not in sentences:
+            sentences.append(sentence)
+    forbidden = bool(sentences)
+    if cost.uncountable and not sentences:  # what is forbidden is said already
+        sentences.append(
+            f"{cost.uncountable} is called, and the check does not know how much work that is: "
+            "write it with products, sums and elementwise operations"
+        )
+    if cost.outside:
+        sentences.append(f"work outside torch: {cost.outside}")
+        if contract.forbidden and cost.unseen:
+            sentences.append("whether it is work that is not allowed here, nobody can see")
+    if cost.flops > contract.max_flops:
+        sentences.append(
+            f"{cost.flops:,} FLOPs in {cost.products} matrix products; "
+            f"{contract.max_flops:,} are enough"
+        )
+    if cost.largest > contract.max_intermediate:
+        sentences.append(
+            f"an intermediate tensor of shape {cost.largest_shape}, {cost.largest:,} elements; "
+            f"{contract.max_intermediate:,} are enough"
+        )
+    if cost.written > contract.max_written:
+        sentences.append(
+            f"{cost.written:,} elements written by all operations together; "
+            f"{contract.max_written:,} are enough"
+        )
+    unlike = []
+    if right:
+        expected = expected_of(trial.exercise, copied(args))
+        tolerance = tolerance_of(args, expected)
+        unlike = form_problem(trial.exercise, expected, response) or value_problem(
+            trial.exercise, expected, response, tolerance
+        )
+        if unlike and whole:
+            sentences += ["when its work is counted, the call answers otherwise:", *unlike]
+        elif unlike:
+            sentences += ["the call whose work is counted gives a wrong answer:", *unlike]
+    products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
+    did = f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
+    hidden = bool(cost.uncountable or cost.unseen)
+    return _Count(args, sentences, did, hidden, bool(unlike), forbidden)
