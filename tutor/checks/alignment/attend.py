@@ -6,10 +6,11 @@ import torch
 from torch import Generator
 
 from tutor import alignment as reference
-from tutor.checks.alignment.masked_softmax import hide, shares, zeroed
+from tutor.checks import softmax
 from tutor.checks.alignment.shared import CHAPTER, CM, FORBIDDEN, B, S, T, padding
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
+from tutor.checks.softmax import hide, shares, zeroed
 
 
 class _Draw(Draw):
@@ -79,9 +80,14 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _over_queries(scores, memory, keep=None):
-    weights = shares(scores, keep, dim=-2)
-    return weights @ memory, weights
+def _with(weigh):
+    """Read with other weights than the right ones."""
+
+    def wrong(scores, memory, keep=None):
+        weights = weigh(scores, keep)
+        return weights @ memory, weights
+
+    return wrong
 
 
 def _no_softmax_but_told(scores, memory, keep=None):
@@ -98,45 +104,9 @@ def _exponentials(scores, memory, keep=None):
     return weights @ memory, weights
 
 
-def _divided_by_sum(scores, memory, keep=None):
-    weights = hide(scores, keep, 0.0)
-    weights = weights / weights.sum(-1, keepdim=True)
-    return weights @ memory, weights
-
-
-def _mask_forgotten(scores, memory, keep=None):
-    weights = scores.softmax(-1)
-    return weights @ memory, weights
-
-
-def _then_mask(scores, memory, keep=None):
-    weights = hide(scores.softmax(-1), keep, 0.0)
-    return weights @ memory, weights
-
-
 def _zeros_as_padding(scores, memory, keep=None):
     weights = scores.softmax(-1)
     return zeroed(weights, keep) @ memory, weights
-
-
-def _inverted(scores, memory, keep=None):
-    weights = shares(scores, None if keep is None else ~keep)
-    return weights @ memory, weights
-
-
-def _inverted_unzeroed(scores, memory, keep=None):
-    weights = hide(scores, None if keep is None else ~keep).softmax(-1)
-    return weights @ memory, weights
-
-
-def _nan_row(scores, memory, keep=None):
-    weights = hide(scores, keep, -torch.inf).softmax(-1)
-    return weights @ memory, weights
-
-
-def _average_row(scores, memory, keep=None):
-    weights = hide(scores, keep).softmax(-1)
-    return weights @ memory, weights
 
 
 def _order(scores, memory, keep=None):
@@ -176,16 +146,6 @@ def _detached(scores, memory, keep=None):
     return weights.detach() @ memory, weights
 
 
-def _twice(scores, memory, keep=None):
-    weights = shares(shares(scores, keep), keep)
-    return weights @ memory, weights
-
-
-def _of_a_softmax(scores, memory, keep=None):
-    weights = shares(scores.softmax(-1), keep)
-    return weights @ memory, weights
-
-
 def _twice_but_told_once(scores, memory, keep=None):
     weights = shares(scores, keep)
     return shares(weights, keep) @ memory, weights
@@ -201,7 +161,7 @@ ATTEND = Exercise(
     traps=(
         Trap(
             "softmax over those that ask",
-            _over_queries,
+            _with(softmax.over_queries),
             "each state that asks has one distribution over what it may read: rows of the weights "
             "sum to 1. Along dim=-2 the columns do.",
             "From scores to shares",
@@ -213,27 +173,27 @@ ATTEND = Exercise(
             "read then grows with the length of the source. Divided by their sum they may still "
             "be negative, or divided by nothing; exponentials are positive, and need the division.",
             "From scores to shares",
-            (_exponentials, _divided_by_sum, _no_softmax_but_told),
+            (_exponentials, _with(softmax.no_exponential), _no_softmax_but_told),
         ),
         Trap(
             "a softmax too many",
-            _twice,
+            _with(softmax.twice),
             "masked_softmax has made shares of the scores. A second softmax takes these for "
             "scores, and of two numbers between 0 and 1 none can get more than e times the other's "
             "weight.",
             "From scores to shares",
-            (_of_a_softmax, _twice_but_told_once),
+            (_with(softmax.of_a_softmax), _twice_but_told_once),
         ),
         Trap(
             "the mask forgotten",
-            _mask_forgotten,
+            _with(softmax.mask_forgotten),
             "keep changes nothing: every state reads the padding, and the translation of a "
             "sentence depends on the longest one in its batch.",
             "Padding must not be read",
         ),
         Trap(
             "masked after the softmax",
-            _then_mask,
+            _with(softmax.then_mask),
             "the padding has already taken its share when it is zeroed: what is left sums to less "
             "than 1. Hide before the softmax.",
             "Padding must not be read",
@@ -247,19 +207,19 @@ ATTEND = Exercise(
         ),
         Trap(
             "mask inverted",
-            _inverted,
+            _with(softmax.inverted),
             "keep is True where a symbol may be read. Inverted, a sentence reads its padding and "
             "nothing else.",
             "Padding must not be read",
-            (_inverted_unzeroed,),
+            (_with(softmax.inverted_unzeroed),),
         ),
         Trap(
             "the row that may read nothing",
-            _nan_row,
+            _with(softmax.nan_row),
             "a state that may read nothing reads zeros: not nan, 0 divided by 0, and not the "
             "average of all that it was to be kept from. masked_softmax does it.",
             "Nothing to read",
-            (_average_row,),
+            (_with(softmax.average_row),),
         ),
         Trap(
             "the answers in the other order",

@@ -6,6 +6,7 @@ import torch
 from torch import Generator
 
 from tutor import alignment as reference
+from tutor.checks import softmax
 from tutor.checks.alignment.shared import CHAPTER, FORBIDDEN, B, S, T, padding
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
@@ -90,150 +91,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def hide(scores, keep, value=None):
-    """The right way to hide scores, unless another value is given."""
-    if keep is None:
-        return scores
-    if keep.dtype != torch.bool:
-        raise TypeError(f"keep must be bool, got {keep.dtype}")
-    return scores.masked_fill(~keep, torch.finfo(scores.dtype).min if value is None else value)
-
-
-def zeroed(weights, keep):
-    return weights if keep is None else weights * keep
-
-
-def shares(scores, keep=None, dim=-1):
-    return zeroed(hide(scores, keep).softmax(dim), keep)
-
-
-def _over_queries(scores, keep=None):
-    return shares(scores, keep, dim=-2)
-
-
-def _over_batch(scores, keep=None):
-    return shares(scores, keep, dim=0)
-
-
-def _unspecified_axis(scores, keep=None):
-    return shares(scores, keep, dim=0 if scores.ndim in (0, 1, 3) else 1)  # what nn.Softmax takes
-
-
-def _mask_forgotten(scores, keep=None):
-    hide(scores, keep)
-    return scores.softmax(-1)
-
-
-def _then_mask(scores, keep=None):
-    return hide(scores.softmax(-1), keep, 0.0)
-
-
-def _renormalised(scores, keep=None):
-    weights = hide(scores.softmax(-1), keep, 0.0)
-    return weights / weights.sum(-1, keepdim=True)
-
-
-def _renormalised_with_care(scores, keep=None):
-    weights = hide(scores.softmax(-1), keep, 0.0)
-    return weights / weights.sum(-1, keepdim=True).clamp_min(1e-9)
-
-
-def _renormalised_epsilon(scores, keep=None):
-    weights = hide(scores.softmax(-1), keep, 0.0)
-    return weights / (weights.sum(-1, keepdim=True) + 1e-9)
-
-
-def _no_maximum(scores, keep=None):
-    exponentials = hide(scores.exp(), keep, 0.0)
-    return exponentials / exponentials.sum(-1, keepdim=True)
-
-
-def _no_maximum_epsilon(scores, keep=None):
-    exponentials = hide(scores.exp(), keep, 0.0)
-    return exponentials / (exponentials.sum(-1, keepdim=True) + 1e-9)
-
-
-def _inverted(scores, keep=None):
-    return shares(scores, ~keep if keep is not None and keep.dtype == torch.bool else keep)
-
-
-def _inverted_unzeroed(scores, keep=None):
-    hidden = ~keep if keep is not None and keep.dtype == torch.bool else keep
-    return hide(scores, hidden).softmax(-1)
-
-
-def _mask_times_scores(scores, keep=None):
-    return hide(scores, keep, 0.0).softmax(-1)
-
-
-def _mask_times_scores_zeroed(scores, keep=None):
-    return zeroed(hide(scores, keep, 0.0).softmax(-1), keep)
-
-
-def _average_row(scores, keep=None):
-    return hide(scores, keep).softmax(-1)
-
-
-def _minus_1e9(scores, keep=None):
-    return hide(scores, keep, -1e9).softmax(-1)
-
-
-def _minus_1e9_zeroed(scores, keep=None):
-    return zeroed(hide(scores, keep, -1e9).softmax(-1), keep)
-
-
-def _float_bias(scores, keep=None):
-    if keep is None:
-        return scores.softmax(-1)
-    hide(scores, keep)
-    return (scores + (~keep).float() * -1e9).softmax(-1)
-
-
-def _not_low_enough(scores, keep=None):
-    return zeroed(hide(scores, keep, -1e4).softmax(-1), keep)
-
-
-def _half_lowest(scores, keep=None):
-    return zeroed(hide(scores, keep, -65504.0).softmax(-1), keep)
-
-
-def _nan_row(scores, keep=None):
-    return hide(scores, keep, -torch.inf).softmax(-1)
-
-
-def _log_bias(scores, keep=None):
-    if keep is None:
-        return scores.softmax(-1)
-    hide(scores, keep)
-    return (scores + keep.log()).softmax(-1)
-
-
-def _nan_gradient(scores, keep=None):
-    bias = hide(torch.zeros_like(scores), keep, -torch.inf)
-    return (scores + bias).softmax(-1).nan_to_num(0.0)
-
-
-def _in_place(scores, keep=None):
-    if keep is None:
-        return scores.softmax(-1)
-    hide(scores, keep)
-    scores.masked_fill_(~keep, torch.finfo(scores.dtype).min)
-    return scores.softmax(-1) * keep
-
-
-def _twice(scores, keep=None):
-    return shares(shares(scores, keep), keep)
-
-
-def _of_a_softmax(scores, keep=None):
-    return shares(scores.softmax(-1), keep)
-
-
-def _no_exponential(scores, keep=None):
-    weights = hide(scores, keep, 0.0)
-    return weights / weights.sum(-1, keepdim=True)
-
-
 MASKED_SOFTMAX = Exercise(
     reference=reference.masked_softmax,
     chapter=CHAPTER,
@@ -244,7 +101,7 @@ MASKED_SOFTMAX = Exercise(
     traps=(
         Trap(
             "softmax over those that ask",
-            _over_queries,
+            softmax.over_queries,
             "each state that asks has one distribution over what it may read: rows sum to 1. "
             "Along dim=-2 the source symbols share out the target instead, and the translation of "
             "a word depends on how many words follow it.",
@@ -252,78 +109,78 @@ MASKED_SOFTMAX = Exercise(
         ),
         Trap(
             "softmax over the batch",
-            _over_batch,
+            softmax.over_batch,
             "dim=0 is the batch: sentences share out their weights among each other. What is read "
             "runs along the last dimension, dim=-1. (nn.Softmax() without a dim takes the first "
             "or the second, depending on how many there are.)",
             "From scores to shares",
-            (_unspecified_axis,),
+            (softmax.unspecified_axis,),
         ),
         Trap(
             "a softmax too many",
-            _twice,
+            softmax.twice,
             "a softmax takes scores. Shares between 0 and 1 differ so little that, of two, none "
             "can get more than e times the other's: everybody reads nearly the plain average.",
             "From scores to shares",
-            (_of_a_softmax,),
+            (softmax.of_a_softmax,),
         ),
         Trap(
             "no exponential",
-            _no_exponential,
+            softmax.no_exponential,
             "dividing by the sum makes shares of positive numbers. Scores may be negative, and "
             "their sum 0: exp makes them positive, and keeps their order.",
             "From scores to shares",
         ),
         Trap(
             "the mask forgotten",
-            _mask_forgotten,
+            softmax.mask_forgotten,
             "keep changes nothing: every state reads the padding. (masked_fill returns a new "
             "tensor and leaves the old one as it was: scores = scores.masked_fill(...).)",
             "Padding must not be read",
         ),
         Trap(
             "masked after the softmax",
-            _then_mask,
+            softmax.then_mask,
             "the padding has already taken its share when it is zeroed: what is left sums to less "
             "than 1, and the less, the longer the other sentences of the batch are.",
             "Padding must not be read",
         ),
         Trap(
             "renormalised after the softmax",
-            _renormalised,
+            softmax.renormalised,
             "dividing by what is left mends the sums until a hidden score takes everything: then "
             "0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
             "Padding must not be read",
-            (_renormalised_with_care, _renormalised_epsilon),
+            (softmax.renormalised_with_care, softmax.renormalised_epsilon),
         ),
         Trap(
             "exponentials without the maximum",
-            _no_maximum,
+            softmax.no_maximum,
             "exp(s) * keep over its sum is the formula as it stands on paper. exp(710) is infinite "
             "in double precision, exp(12) in half, and a row of very negative scores is 0 / 0. "
             "torch's softmax subtracts the row's maximum first, which changes no quotient.",
             "Padding must not be read",
-            (_no_maximum_epsilon,),
+            (softmax.no_maximum_epsilon,),
         ),
         Trap(
             "mask inverted",
-            _inverted,
+            softmax.inverted,
             "keep is True where a symbol may be read. masked_fill fills where its argument is "
             "True, so it needs ~keep. Inverted, a sentence reads its padding and nothing else.",
             "Padding must not be read",
-            (_inverted_unzeroed,),
+            (softmax.inverted_unzeroed,),
         ),
         Trap(
             "the mask multiplies the scores",
-            _mask_times_scores,
+            softmax.mask_times_scores,
             "a score of 0 is not a weight of 0: exp(0) is 1, so the padding still gets a share, "
             "and more than a real symbol with a negative score.",
             "Padding must not be read",
-            (_mask_times_scores_zeroed,),
+            (softmax.mask_times_scores_zeroed,),
         ),
         Trap(
             "nothing to read, so everything is read",
-            _average_row,
+            softmax.average_row,
             "a row of equal scores, however low, is a uniform distribution: the state that may "
             "read nothing averages all that it was to be kept from. Multiply the weights by keep "
             "after the softmax.",
@@ -331,33 +188,33 @@ MASKED_SOFTMAX = Exercise(
         ),
         Trap(
             "-1e9 as minus infinity",
-            _minus_1e9,
+            softmax.minus_1e9,
             "half precision ends at 65,504 and cannot hold -1e9, so the first run in half "
             "precision fails. And a row without anything to read is a row of equal scores, which "
             "averages the padding. Take finfo(dtype).min, and zero such rows.",
             "Nothing to read",
-            (_minus_1e9_zeroed, _float_bias),
+            (softmax.minus_1e9_zeroed, softmax.float_bias),
         ),
         Trap(
             "not low enough",
-            _not_low_enough,
+            softmax.not_low_enough,
             "a constant such as -10,000 hides a score only while all the others are far above it. "
             "The lowest number that fits is torch.finfo(scores.dtype).min: it depends on the "
             "dtype, so ask for it.",
             "Nothing to read",
-            (_half_lowest,),
+            (softmax.half_lowest,),
         ),
         Trap(
             "the row that may read nothing",
-            _nan_row,
+            softmax.nan_row,
             "where all scores of a row are -inf, softmax divides 0 by 0. One empty sentence in a "
             "batch makes the loss nan. Use a finite fill, and weights * keep.",
             "Nothing to read",
-            (_log_bias,),
+            (softmax.log_bias,),
         ),
         Trap(
             "a nan that comes back",
-            _nan_gradient,
+            softmax.nan_gradient,
             "nan_to_num cleans the weights, and the derivative of the softmax, which was computed "
             "from the nan, still meets it on the way back: -inf that was added lets it through to "
             "the scores. Never make the nan.",
@@ -365,7 +222,7 @@ MASKED_SOFTMAX = Exercise(
         ),
         Trap(
             "the caller's scores overwritten",
-            _in_place,
+            softmax.in_place,
             "masked_fill_ with its underscore writes into the tensor that was passed in. Whoever "
             "looks at those scores next finds holes. Without the underscore it makes a new one.",
             "Padding must not be read",

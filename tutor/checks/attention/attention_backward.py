@@ -6,11 +6,11 @@ import torch
 from torch import Generator
 
 from tutor import attention as reference
-from tutor.checks.alignment.masked_softmax import hide, shares
 from tutor.checks.attention.shared import CHAPTER, DV, TK, TQ, B, D, QKVDraw, low_score
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, strided
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.forbidden import LIBRARY_ATTENTION
+from tutor.checks.softmax import hide, shares
 
 
 def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:

@@ -48,11 +48,11 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _no_scale(q, k):
+def no_scale(q, k):
     return q @ k.mT
 
 
-def _divided_by_width(q, k):
+def divided_by_width(q, k):
     return q @ k.mT / q.shape[-1]
 
 
@@ -84,12 +84,12 @@ def _detached(q, k):
     return q @ k.detach().mT * q.shape[-1] ** -0.5
 
 
-def _in_place(q, k):
+def in_place(q, k):
     q *= q.shape[-1] ** -0.5
     return q @ k.mT
 
 
-def _keys_not_transposed(q, k):
+def keys_not_transposed(q, k):
     return q @ k * q.shape[-1] ** -0.5
 
 
@@ -102,7 +102,7 @@ ATTENTION_SCORES = Exercise(
     traps=(
         Trap(
             "no scale",
-            _no_scale,
+            no_scale,
             "q·k is a sum of D products, so its standard deviation grows like √D. Unscaled, the "
             "softmax of a wide model is close to one-hot from the first step and passes almost no "
             "gradient. Divide by √D.",
@@ -110,7 +110,7 @@ ATTENTION_SCORES = Exercise(
         ),
         Trap(
             "divided by D instead of √D",
-            _divided_by_width,
+            divided_by_width,
             "the variance of q·k is D, its standard deviation √D, and it is the standard deviation "
             "that should become 1. Divided by D the scores are nearly equal, and every query reads "
             "the plain average of all values. (Dividing both q and k by √D does the same.)",
@@ -153,7 +153,7 @@ ATTENTION_SCORES = Exercise(
         ),
         Trap(
             "keys not transposed",
-            _keys_not_transposed,
+            keys_not_transposed,
             "each query meets each key: rows of q with rows of k. A matrix product takes rows of "
             "the first and columns of the second, so the keys are transposed, in their last two "
             "dimensions: k.mT.",
@@ -168,7 +168,7 @@ ATTENTION_SCORES = Exercise(
         ),
         Trap(
             "the caller's queries overwritten",
-            _in_place,
+            in_place,
             "q *= ... writes into the caller's tensor. The second call with the same q starts from "
             "scaled queries, and so does anything else that reads it. Scale a new tensor.",
             "Step 2: scale",

@@ -6,11 +6,13 @@ import torch
 from torch import Generator
 
 from tutor import attention as reference
-from tutor.checks.alignment.masked_softmax import hide, shares
+from tutor.checks import softmax
+from tutor.checks.attention import attention_scores
 from tutor.checks.attention.shared import CHAPTER, DV, TK, TQ, B, D, QKVDraw, low_score
 from tutor.checks.draw import BFLOAT, HALF, SINGLE, strided
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.forbidden import LIBRARY_ATTENTION
+from tutor.checks.softmax import hide, shares
 
 
 def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
@@ -90,142 +92,42 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _no_scale(q, k, v, keep=None):
-    return shares(q @ k.mT, keep) @ v
+def _scaled(q, k):
+    return q @ k.mT * q.shape[-1] ** -0.5
 
 
-def _divided_by_width(q, k, v, keep=None):
-    return shares(q @ k.mT / q.shape[-1], keep) @ v
+def _with(weigh=shares, score=_scaled):
+    """The right attention, but for its weights or its scores."""
+
+    def wrong(q, k, v, keep=None):
+        return weigh(score(q, k), keep) @ v
+
+    return wrong
 
 
 def _scale_after_softmax(q, k, v, keep=None):
     return shares(q @ k.mT, keep) / q.shape[-1] ** 0.5 @ v
 
 
-def _over_queries(q, k, v, keep=None):
-    return shares(q @ k.mT * q.shape[-1] ** -0.5, keep, dim=-2) @ v
-
-
-def _over_batch(q, k, v, keep=None):
-    return shares(q @ k.mT * q.shape[-1] ** -0.5, keep, dim=0) @ v
-
-
 def _unspecified_axis(q, k, v, keep=None):
-    scores = hide(q @ k.mT * q.shape[-1] ** -0.5, keep)
+    scores = hide(_scaled(q, k), keep)
     weights = scores.softmax(0 if scores.ndim in (0, 1, 3) else 1)  # what nn.Softmax() takes
     return weights @ v
 
 
 def _mask_forgotten(q, k, v, keep=None):
     hide(q @ k.mT, keep)
-    return (q @ k.mT * q.shape[-1] ** -0.5).softmax(dim=-1) @ v
-
-
-def _renormalised(q, k, v, keep=None):
-    weights = hide((q @ k.mT * q.shape[-1] ** -0.5).softmax(dim=-1), keep, 0.0)
-    return weights / weights.sum(-1, keepdim=True) @ v
-
-
-def _renormalised_with_care(q, k, v, keep=None):
-    weights = hide((q @ k.mT * q.shape[-1] ** -0.5).softmax(dim=-1), keep, 0.0)
-    return weights / weights.sum(-1, keepdim=True).clamp_min(1e-9) @ v
-
-
-def _exponentials_masked(q, k, v, keep=None):
-    exponentials = hide((q @ k.mT * q.shape[-1] ** -0.5).exp(), keep, 0.0)
-    return exponentials / exponentials.sum(-1, keepdim=True) @ v
-
-
-def _mask_after_softmax(q, k, v, keep=None):
-    weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(dim=-1)
-    return hide(weights, keep, 0.0) @ v
-
-
-def _mask_inverted(q, k, v, keep=None):
-    if keep is not None and keep.dtype == torch.bool:
-        keep = ~keep
-    return shares(q @ k.mT * q.shape[-1] ** -0.5, keep) @ v
-
-
-def _mask_inverted_unzeroed(q, k, v, keep=None):
-    hidden = ~keep if keep is not None and keep.dtype == torch.bool else keep
-    return hide(q @ k.mT * q.shape[-1] ** -0.5, hidden).softmax(dim=-1) @ v
+    return _scaled(q, k).softmax(dim=-1) @ v
 
 
 def _mask_half_inverted(q, k, v, keep=None):
     hidden = ~keep if keep is not None and keep.dtype == torch.bool else keep
-    weights = hide(q @ k.mT * q.shape[-1] ** -0.5, hidden).softmax(dim=-1)
+    weights = hide(_scaled(q, k), hidden).softmax(dim=-1)
     return hide(weights, keep, 0.0) @ v
-
-
-def _mask_times_scores(q, k, v, keep=None):
-    scores = hide(q @ k.mT * q.shape[-1] ** -0.5, keep, 0.0)
-    return scores.softmax(dim=-1) @ v
-
-
-def _minus_1e9(q, k, v, keep=None):
-    scores = hide(q @ k.mT * q.shape[-1] ** -0.5, keep, -1e9)
-    return scores.softmax(dim=-1) @ v
-
-
-def _not_low_enough(q, k, v, keep=None):
-    weights = hide(q @ k.mT * q.shape[-1] ** -0.5, keep, -1e4).softmax(dim=-1)
-    return hide(weights, keep, 0.0) @ v
-
-
-def _half_lowest(q, k, v, keep=None):
-    weights = hide(q @ k.mT * q.shape[-1] ** -0.5, keep, -65504.0).softmax(dim=-1)
-    return hide(weights, keep, 0.0) @ v
-
-
-def _float_bias(q, k, v, keep=None):
-    scores = q @ k.mT * q.shape[-1] ** -0.5
-    if keep is not None:
-        hide(scores, keep)
-        scores = scores + (~keep).float() * -1e9
-    return scores.softmax(dim=-1) @ v
-
-
-def _log_bias(q, k, v, keep=None):
-    scores = q @ k.mT * q.shape[-1] ** -0.5
-    if keep is not None:
-        hide(scores, keep)
-        scores = scores + keep.log()
-    return scores.softmax(dim=-1) @ v
-
-
-def _nan_row(q, k, v, keep=None):
-    scores = hide(q @ k.mT * q.shape[-1] ** -0.5, keep, -torch.inf)
-    return scores.softmax(dim=-1) @ v
-
-
-def _average_row(q, k, v, keep=None):
-    scores = hide(q @ k.mT * q.shape[-1] ** -0.5, keep)
-    return scores.softmax(dim=-1) @ v
-
-
-def _nan_gradient(q, k, v, keep=None):
-    scores = q @ k.mT * q.shape[-1] ** -0.5
-    scores = scores + hide(torch.zeros_like(scores), keep, -torch.inf)
-    return scores.softmax(dim=-1).nan_to_num(0.0) @ v
-
-
-def _in_place(q, k, v, keep=None):
-    q *= q.shape[-1] ** -0.5
-    return shares(q @ k.mT, keep) @ v
 
 
 def _no_softmax(q, k, v, keep=None):
-    return hide(q @ k.mT * q.shape[-1] ** -0.5, keep, 0.0) @ v
-
-
-def _softmax_twice(q, k, v, keep=None):
-    weights = shares(q @ k.mT * q.shape[-1] ** -0.5, keep)
-    return shares(weights, keep) @ v
-
-
-def _softmax_of_a_softmax(q, k, v, keep=None):
-    return shares((q @ k.mT * q.shape[-1] ** -0.5).softmax(-1), keep) @ v
+    return hide(_scaled(q, k), keep, 0.0) @ v
 
 
 def _scaled_by_value_width(q, k, v, keep=None):
@@ -237,7 +139,7 @@ def _scaled_by_length(q, k, v, keep=None):
 
 
 def _ones_added(q, k, v, keep=None):
-    scores = q @ k.mT * q.shape[-1] ** -0.5
+    scores = _scaled(q, k)
     if keep is not None:
         hide(scores, keep)
         scores = scores + keep
@@ -248,11 +150,7 @@ def _always_causal(q, k, v, keep=None):
     tq, tk = q.shape[-2], k.shape[-2]
     past = torch.ones(tq, tk, dtype=torch.bool, device=q.device).tril(tk - tq)
     keep = past if keep is None else keep & past
-    return shares(q @ k.mT * q.shape[-1] ** -0.5, keep) @ v
-
-
-def _keys_not_transposed(q, k, v, keep=None):
-    return shares(q @ k * q.shape[-1] ** -0.5, keep) @ v
+    return shares(_scaled(q, k), keep) @ v
 
 
 SCALED_DOT_PRODUCT_ATTENTION = Exercise(
@@ -265,7 +163,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
     traps=(
         Trap(
             "no scale",
-            _no_scale,
+            _with(score=attention_scores.no_scale),
             "q·k is a sum of D products, so its standard deviation grows like √D. Unscaled, the "
             "softmax of a wide model is close to one-hot from the first step and passes almost no "
             "gradient. Divide by √D.",
@@ -273,14 +171,14 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "keys not transposed",
-            _keys_not_transposed,
+            _with(score=attention_scores.keys_not_transposed),
             "each query meets each key: rows of q with rows of k, q @ k.mT. (.mT turns the last "
             "two dimensions round; .T turns all of them, the batch included.)",
             "Step 1: dot products",
         ),
         Trap(
             "divided by D instead of √D",
-            _divided_by_width,
+            _with(score=attention_scores.divided_by_width),
             "the variance of q·k is D, its standard deviation √D, and it is the standard deviation "
             "that should become 1. Divided by D the scores are nearly equal, and every query reads "
             "the plain average of all values.",
@@ -311,16 +209,16 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "a softmax too many",
-            _softmax_twice,
+            _with(softmax.twice),
             "scores go through one softmax. Weights between 0 and 1 taken for scores again give "
             "none more than e times the weight of another: every query reads nearly the plain "
             "average.",
             "Step 3: softmax",
-            (_softmax_of_a_softmax,),
+            (_with(softmax.of_a_softmax),),
         ),
         Trap(
             "softmax over the queries",
-            _over_queries,
+            _with(softmax.over_queries),
             "each query has a distribution over the keys: rows sum to 1. Along dim=-2 the keys "
             "share out the queries instead, and adding one query changes all other answers. "
             "Keys run along the last dimension.",
@@ -328,7 +226,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "softmax over the batch",
-            _over_batch,
+            _with(softmax.over_batch),
             "dim=0 is the batch: sentences share out their weights among each other. Keys run "
             "along the last dimension, dim=-1. (nn.Softmax() without a dim takes the first or the "
             "second, depending on how many there are.)",
@@ -344,15 +242,15 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "renormalised after the softmax",
-            _renormalised,
+            _with(softmax.renormalised),
             "dividing by what is left mends the row sums until a hidden score takes everything: "
             "then 0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
             "Masks",
-            (_renormalised_with_care, _exponentials_masked),
+            (_with(softmax.renormalised_with_care), _with(softmax.no_maximum)),
         ),
         Trap(
             "masked after the softmax",
-            _mask_after_softmax,
+            _with(softmax.then_mask),
             "the hidden keys have already taken their share when they are zeroed: the remaining "
             "weights sum to less than 1, and how much less tells of the hidden scores. A causal "
             "model masked like this sees the future through its row sums.",
@@ -360,16 +258,16 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "mask inverted",
-            _mask_inverted,
+            _with(softmax.inverted),
             "keep is True where a key may be read, as in F.scaled_dot_product_attention. "
             "masked_fill fills where its argument is True, so it needs ~keep. "
             "(nn.MultiheadAttention has it the other way round.)",
             "Masks",
-            (_mask_inverted_unzeroed, _mask_half_inverted),
+            (_with(softmax.inverted_unzeroed), _mask_half_inverted),
         ),
         Trap(
             "the mask multiplies the scores",
-            _mask_times_scores,
+            _with(softmax.mask_times_scores),
             "a score of 0 is not a weight of 0: exp(0) is 1, so a hidden key still gets a share, "
             "and more than a visible key with a negative score.",
             "Masks",
@@ -390,7 +288,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "nothing to read, so everything is read",
-            _average_row,
+            _with(softmax.average_row),
             "a row of equal scores, however low, is a uniform distribution: the query that may "
             "read nothing gets the average of all the values it was to be kept from. Multiply the "
             "weights by keep after the softmax.",
@@ -398,7 +296,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "-1e9 as minus infinity",
-            _minus_1e9,
+            _with(softmax.minus_1e9),
             "half precision ends at 65,504 and cannot hold -1e9, so the first run in half "
             "precision fails. And a row that may read nothing is a row of equal scores: it "
             "averages everything it was to be kept from. Take finfo(dtype).min, and zero such "
@@ -407,31 +305,31 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "not low enough",
-            _not_low_enough,
+            _with(softmax.not_low_enough),
             "a key that may be read scored below the number that stands for hidden, so the hidden "
             "keys won the softmax. Scores have no lower bound: take finfo(dtype).min.",
             "The row that may read nothing",
-            (_half_lowest,),
+            (_with(softmax.half_lowest),),
         ),
         Trap(
             "a float32 mask in another precision",
-            _float_bias,
+            _with(softmax.float_bias),
             "adding a float32 tensor turns half-precision scores into float32, which the values "
             "are not. And added, -1e9 or -inf leaves a row that may read nothing with an average "
             "or with nan. masked_fill keeps the dtype and needs no second tensor.",
             "The row that may read nothing",
-            (_log_bias,),
+            (_with(softmax.log_bias),),
         ),
         Trap(
             "the row that may read nothing",
-            _nan_row,
+            _with(softmax.nan_row),
             "all its scores are -inf, and softmax divides 0 by 0. The other rows hide it until a "
             "loss turns nan hours into training. Try: look at weights.sum(-1) for that row.",
             "The row that may read nothing",
         ),
         Trap(
             "nan swept under the rug",
-            _nan_gradient,
+            _with(softmax.nan_gradient),
             "nan_to_num mends the answer and not the derivative: softmax's backward pass "
             "multiplies by its own nan output, and the gradient of that row is nan. A finite fill "
             "never makes a nan in the first place.",
@@ -439,7 +337,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "the caller's queries overwritten",
-            _in_place,
+            _with(score=attention_scores.in_place),
             "q *= ... writes into the caller's tensor. The second call with the same q starts from "
             "scaled queries, and so does anything else that reads it. Scale a new tensor.",
             "Step 2: scale",

@@ -6,15 +6,15 @@ import torch
 from torch import Generator
 
 from tutor import attention as reference
-from tutor.checks.alignment.masked_softmax import shares
-from tutor.checks.attention.shared import CHAPTER, DV, B, D, QKVDraw
-from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, strided
+from tutor.checks.attention.shared import CHAPTER, DV, B, D
+from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.forbidden import LIBRARY_ATTENTION
+from tutor.checks.softmax import shares
 
 
 def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = QKVDraw(generator, device)
+    draw = Draw(generator, device)
     t, c = 5, 13
 
     def inputs(*batch, t=t, c=c, d=D, dv=DV, dtype=DOUBLE):
@@ -53,7 +53,7 @@ def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
 
 
 def _shuffled_in_shuffled_out(call, generator: Generator, device: torch.device) -> str | None:
-    draw = QKVDraw(generator, device)
+    draw = Draw(generator, device)
     t, c = 6, 13
     x, w = draw.normal(B, t, c), [draw.normal(c, n) for n in (D, D, DV)]
     order = torch.randperm(t, generator=generator).to(device)
@@ -65,7 +65,7 @@ def _shuffled_in_shuffled_out(call, generator: Generator, device: torch.device) 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
     b, t, c, d, dv = 2, 24, 32, 16, 8
-    draw = QKVDraw(generator, device)
+    draw = Draw(generator, device)
     x, w = draw.normal(b, t, c), [draw.normal(c, n) for n in (d, d, dv)]
     projections = 2 * b * t * c * (2 * d + dv)
     return Contract(

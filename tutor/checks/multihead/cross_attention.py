@@ -170,50 +170,6 @@ def _memory_scale(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
     return merge(attend(q, k, v, for_heads(keep), memory.shape[-1])) @ w_out
 
 
-def _view_and_reshape(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(
-        x,
-        memory,
-        (w_q, w_k, w_v, w_out),
-        num_heads,
-        keep,
-        split=split_by_view,
-        merge=merge_by_reshape,
-    )
-
-
-def _reshape(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, merge=merge_by_reshape)
-
-
-def _mask_second_axis(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=mask_second_axis)
-
-
-def _mask_on_its_side(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=mask_on_its_side)
-
-
-def _view(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, split=split_by_view)
-
-
-def _mask_as_it_is(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=mask_as_it_is)
-
-
-def _mask_behind(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=mask_behind)
-
-
-def _no_mask(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=no_mask)
-
-
-def _mask_inverted(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, mask=mask_inverted)
-
-
 CROSS_ATTENTION = Exercise(
     reference=reference.cross_attention,
     chapter=CHAPTER,
@@ -267,14 +223,14 @@ CROSS_ATTENTION = Exercise(
         ),
         Trap(
             "the mask on its side",
-            _mask_on_its_side,
+            _with(mask=mask_on_its_side),
             "keep[..., i, j] says whether token i of x may read token j of memory: queries are "
             "rows, and the padding of memory runs along the last dimension.",
             "One mask for all heads",
         ),
         Trap(
             "the mask on the wrong axis",
-            _mask_as_it_is,
+            _with(mask=mask_as_it_is),
             "keep is (*batch, Tq, Tk) and the scores are (*batch, H, Tq, Tk). Broadcasting starts "
             "from the right, so the sentences land on the heads: it raises, or, with as many "
             "sentences as heads, hides the wrong words in silence. Put a 1 where the heads stand, "
@@ -282,20 +238,20 @@ CROSS_ATTENTION = Exercise(
             "One mask for all heads",
             (
                 _with(mask=mask_as_it_is, attend=scaled_dot_product_attention),
-                _mask_second_axis,
+                _with(mask=mask_second_axis),
                 _with(mask=mask_second_axis, attend=scaled_dot_product_attention),
-                _mask_behind,
+                _with(mask=mask_behind),
             ),
         ),
         Trap(
             "the mask forgotten",
-            _no_mask,
+            _with(mask=no_mask),
             "keep is accepted and never passed on: the target reads the padding of the source.",
             "One mask for all heads",
         ),
         Trap(
             "mask inverted",
-            _mask_inverted,
+            _with(mask=mask_inverted),
             "keep is True where a token of memory may be read. Inverted, the target reads nothing "
             "of its source but the padding.",
             "One mask for all heads",
@@ -317,15 +273,15 @@ CROSS_ATTENTION = Exercise(
         ),
         Trap(
             "view instead of transpose",
-            _view,
+            _with(split=split_by_view),
             "view(B, H, T, D) has the right shape and deals out whole tokens to the heads. First "
             "(T, H, D), then swap.",
             "Split",
-            (_view_and_reshape,),
+            (_with(split=split_by_view, merge=merge_by_reshape),),
         ),
         Trap(
             "merged without transposing back",
-            _reshape,
+            _with(merge=merge_by_reshape),
             "a reshape of (H, T, D) to (T, H·D) mixes the tokens. Swap heads and time back first.",
             "Merge",
         ),

@@ -146,68 +146,6 @@ def _roles_swapped(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
     return layer(x, x, (w_k, w_q, w_v, w_out), num_heads, keep)
 
 
-def _interleaved(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(
-        x,
-        x,
-        (w_q, w_k, w_v, w_out),
-        num_heads,
-        keep,
-        split=split_interleaved,
-        merge=merge_interleaved,
-    )
-
-
-def _view_and_reshape(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(
-        x, x, (w_q, w_k, w_v, w_out), num_heads, keep, split=split_by_view, merge=merge_by_reshape
-    )
-
-
-def _one_set(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, attend=_one_set_of_weights)
-
-
-def _split_interleaved(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, split=split_interleaved)
-
-
-def _merge_interleaved(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, merge=merge_interleaved)
-
-
-def _reshape(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, merge=merge_by_reshape)
-
-
-def _mask_second_axis(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, mask=mask_second_axis)
-
-
-def _view(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, split=split_by_view)
-
-
-def _mask_as_it_is(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, mask=mask_as_it_is)
-
-
-def _mask_behind(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, mask=mask_behind)
-
-
-def _no_scale(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, attend=_unscaled)
-
-
-def _no_mask(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, mask=no_mask)
-
-
-def _mask_inverted(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep, mask=mask_inverted)
-
-
 MULTI_HEAD_ATTENTION = Exercise(
     reference=reference.multi_head_attention,
     chapter=CHAPTER,
@@ -235,37 +173,37 @@ MULTI_HEAD_ATTENTION = Exercise(
         ),
         Trap(
             "no scale",
-            _no_scale,
+            _with(attend=_unscaled),
             "each head divides its scores by √D, the width of one head. Chapter 3's function does "
             "it by itself.",
             "Attend",
         ),
         Trap(
             "view instead of transpose",
-            _view,
+            _with(split=split_by_view),
             "q.view(B, H, T, D) has the right shape and deals out whole tokens to the heads: each "
             "head reads a few tokens as if they were the sentence. First (T, H, D), then swap.",
             "Split",
-            (_view_and_reshape,),
+            (_with(split=split_by_view, merge=merge_by_reshape),),
         ),
         Trap(
             "every H-th feature",
-            _interleaved,
+            _with(split=split_interleaved, merge=merge_interleaved),
             "the columns of w_q, w_k and w_v belong to the heads in blocks: head h owns the "
             "columns from h·D to (h + 1)·D. Taking every H-th one gives other heads.",
             "Split",
-            (_split_interleaved,),
+            (_with(split=split_interleaved),),
         ),
         Trap(
             "merged without transposing back",
-            _reshape,
+            _with(merge=merge_by_reshape),
             "a reshape of (H, T, D) to (T, H·D) mixes the tokens: row 0 gets the answers of "
             "several tokens from one head. Swap heads and time back first.",
             "Merge",
         ),
         Trap(
             "heads merged interleaved",
-            _merge_interleaved,
+            _with(merge=merge_interleaved),
             "the heads' features come out in turns, so that each meets another row of w_out. "
             "Rows h·D to (h + 1)·D of w_out belong to head h: flatten (T, H, D).",
             "Merge",
@@ -287,14 +225,14 @@ MULTI_HEAD_ATTENTION = Exercise(
         ),
         Trap(
             "one set of weights for all heads",
-            _one_set,
+            _with(attend=_one_set_of_weights),
             "the weights were averaged over the heads and all of them read with the average. Each "
             "head reads with its own softmax; averaging is for pictures.",
             "One softmax, one mixture",
         ),
         Trap(
             "the mask on the wrong axis",
-            _mask_as_it_is,
+            _with(mask=mask_as_it_is),
             "keep is (*batch, T, T) and the scores are (*batch, H, T, T). Broadcasting starts from "
             "the right, so the sentences land on the heads: it raises, or, with as many "
             "sentences as heads, hides the wrong words in silence. Put a 1 where the heads stand, "
@@ -302,20 +240,20 @@ MULTI_HEAD_ATTENTION = Exercise(
             "One mask for all heads",
             (
                 _with(mask=mask_as_it_is, attend=scaled_dot_product_attention),
-                _mask_second_axis,
+                _with(mask=mask_second_axis),
                 _with(mask=mask_second_axis, attend=scaled_dot_product_attention),
-                _mask_behind,
+                _with(mask=mask_behind),
             ),
         ),
         Trap(
             "the mask forgotten",
-            _no_mask,
+            _with(mask=no_mask),
             "keep is accepted and never passed on. Every head reads the padding and the future.",
             "One mask for all heads",
         ),
         Trap(
             "mask inverted",
-            _mask_inverted,
+            _with(mask=mask_inverted),
             "keep is True where a token may be read, here as in scaled_dot_product_attention. "
             "(nn.MultiheadAttention has it the other way round.)",
             "One mask for all heads",

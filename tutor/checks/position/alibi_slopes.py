@@ -47,6 +47,7 @@ def _power(num_heads):
 
 
 def published(num_heads, device, geometric=_geometric, start=0):
+    """The right slopes, unless one part of them is another."""
     power = _power(num_heads)
     more = geometric(2 * power, device)[start::2][: num_heads - power]
     return torch.cat((geometric(power, device), more)).to(SINGLE)

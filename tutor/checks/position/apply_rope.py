@@ -91,76 +91,73 @@ def _distance_alone(call, generator: Generator, device: torch.device) -> str | N
     return None
 
 
-def _turned(x, cos, sin, layout, sign=1.0):
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
-    if layout == "half":
-        a, b = x.chunk(2, -1)
-        return torch.cat((a * cos - sign * b * sin, a * sin + b * cos), -1)
-    a, b = x[..., ::2], x[..., 1::2]
-    return torch.stack((a * cos - sign * b * sin, a * sin + b * cos), -1).flatten(-2)
+def _pairs(x, layout):
+    return x.chunk(2, -1) if layout == "half" else (x[..., ::2], x[..., 1::2])
+
+
+def _joined(pairs, layout):
+    return torch.cat(pairs, -1) if layout == "half" else torch.stack(pairs, -1).flatten(-2)
+
+
+def _turned(x, angles, layout, sign=1.0, joined_in=None):
+    """The right features for the angles, unless put together in another layout."""
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    a, b = _pairs(x, layout)
+    return _joined((a * cos - sign * b * sin, a * sin + b * cos), joined_in or layout)
 
 
 def _from_zero(x, positions, theta=10000.0, layout="half"):
-    angles = angles_of(torch.arange(x.shape[-2], device=x.device), x.shape[-1], theta)
-    return _turned(x, angles.cos(), angles.sin(), layout)
+    places = torch.arange(x.shape[-2], device=x.device)
+    return _turned(x, angles_of(places, x.shape[-1], theta), layout)
 
 
 def _theta(x, positions, theta=10000.0, layout="half"):
-    angles = angles_of(positions, x.shape[-1], 10000.0)
-    return _turned(x, angles.cos(), angles.sin(), layout)
+    return _turned(x, angles_of(positions, x.shape[-1], 10000.0), layout)
 
 
 def _other_layout(x, positions, theta=10000.0, layout="half"):
-    angles = angles_of(positions, x.shape[-1], theta)
     other = "half" if layout == "interleaved" else "interleaved"
-    return _turned(x, angles.cos(), angles.sin(), other)
+    return _turned(x, angles_of(positions, x.shape[-1], theta), other)
 
 
 def _always(layout_used):
     def always(x, positions, theta=10000.0, layout="half"):
-        angles = angles_of(positions, x.shape[-1], theta)
-        return _turned(x, angles.cos(), angles.sin(), layout_used)
+        return _turned(x, angles_of(positions, x.shape[-1], theta), layout_used)
 
     return always
 
 
 def _backwards(x, positions, theta=10000.0, layout="half"):
-    angles = angles_of(positions, x.shape[-1], theta)
-    return _turned(x, angles.cos(), -angles.sin(), layout)
+    return _turned(x, -angles_of(positions, x.shape[-1], theta), layout)
 
 
 def _no_minus(x, positions, theta=10000.0, layout="half"):
-    angles = angles_of(positions, x.shape[-1], theta)
-    return _turned(x, angles.cos(), angles.sin(), layout, sign=-1.0)
+    return _turned(x, angles_of(positions, x.shape[-1], theta), layout, sign=-1.0)
 
 
 def _no_two(x, positions, theta=10000.0, layout="half"):
-    angles = angles_of(positions, x.shape[-1], theta, exponent=1)
-    return _turned(x, angles.cos(), angles.sin(), layout)
+    return _turned(x, angles_of(positions, x.shape[-1], theta, exponent=1), layout)
 
 
 def _low_precision(x, positions, theta=10000.0, layout="half"):
     frequencies = frequencies_of(x.shape[-1], theta, x.device).to(x.dtype)
-    angles = positions.to(x.dtype)[..., None] * frequencies
-    return _turned(x, angles.cos(), angles.sin(), layout)
+    return _turned(x, positions.to(x.dtype)[..., None] * frequencies, layout)
 
 
 def _single(x, positions, theta=10000.0, layout="half"):
     frequencies = frequencies_of(x.shape[-1], theta, x.device, dtype=SINGLE)
-    angles = positions.float()[..., None] * frequencies
-    return _turned(x, angles.cos(), angles.sin(), layout)
+    return _turned(x, positions.float()[..., None] * frequencies, layout)
 
 
 def _whole(x, positions, theta=10000.0, layout="half"):
-    angles = angles_of(positions.long(), x.shape[-1], theta)
-    return _turned(x, angles.cos(), angles.sin(), layout)
+    return _turned(x, angles_of(positions.long(), x.shape[-1], theta), layout)
 
 
 def _heads_for_time(x, positions, theta=10000.0, layout="half"):
     count = x.shape[-3] if x.ndim > 2 else x.shape[-2]
     places = torch.arange(count, device=x.device)
     angles = angles_of(places[:, None] if x.ndim > 2 else places, x.shape[-1], theta)
-    return _turned(x, angles.cos(), angles.sin(), layout)
+    return _turned(x, angles, layout)
 
 
 def _mixed(x, positions, theta=10000.0, layout="half"):
@@ -176,55 +173,42 @@ def _mixed(x, positions, theta=10000.0, layout="half"):
 
 def _no_partner(x, positions, theta=10000.0, layout="half"):
     angles = angles_of(positions, x.shape[-1], theta)
-    if layout == "half":
-        angles = torch.cat((angles, angles), -1)
-    else:
-        angles = angles.repeat_interleave(2, -1)
+    angles = _joined((angles, angles), layout)
     return x * angles.cos().to(x.dtype) + x * angles.sin().to(x.dtype)
 
 
 def _one_after_the_other(x, positions, theta=10000.0, layout="half"):
     angles = angles_of(positions, x.shape[-1], theta)
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    a, b = x.chunk(2, -1) if layout == "half" else (x[..., ::2], x[..., 1::2])
+    a, b = _pairs(x, layout)
     a = a * cos - b * sin
     b = a * sin + b * cos
-    return torch.cat((a, b), -1) if layout == "half" else torch.stack((a, b), -1).flatten(-2)
+    return _joined((a, b), layout)
 
 
 def _in_place(x, positions, theta=10000.0, layout="half"):
-    turned = _always(layout)(x, positions, theta)
+    turned = _turned(x, angles_of(positions, x.shape[-1], theta), layout)
     x.data.copy_(turned)
     return turned
 
 
 def _added(x, positions, theta=10000.0, layout="half"):
     angles = angles_of(positions, x.shape[-1], theta)
-    if layout == "half":
-        encoding = torch.cat((angles.sin(), angles.cos()), -1)
-    else:
-        encoding = torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)
-    return x + encoding.to(x.dtype)
+    return x + _joined((angles.sin(), angles.cos()), layout).to(x.dtype)
 
 
 def _added_as_sinusoids(x, positions, theta=10000.0, layout="half"):
     angles = angles_of(positions, x.shape[-1], theta)
-    return x + torch.stack((angles.sin(), angles.cos()), -1).flatten(-2).to(x.dtype)
+    return x + _joined((angles.sin(), angles.cos()), "interleaved").to(x.dtype)
 
 
-def _joined(join):
+def _joined_always(layout_used):
     def joined(x, positions, theta=10000.0, layout="half"):
         angles = angles_of(positions, x.shape[-1], theta)
-        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-        a, b = x.chunk(2, -1) if layout == "half" else (x[..., ::2], x[..., 1::2])
-        return join((a * cos - b * sin, a * sin + b * cos))
+        return _turned(x, angles, layout, joined_in=layout_used)
 
     return joined
 
-
-_joined_behind = _joined(lambda parts: torch.cat(parts, -1))
-
-_joined_in_turn = _joined(lambda parts: torch.stack(parts, -1).flatten(-2))
 
 APPLY_ROPE = Exercise(
     reference=reference.apply_rope,
@@ -267,12 +251,12 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "taken apart in one layout, put together in the other",
-            _joined_behind,
+            _joined_always("half"),
             "interleaved features are taken with x[..., ::2] and x[..., 1::2] and must go back to "
             "where they came from: stack and flatten. Halves are put together with cat. Mixed, "
             "every feature is right and stands in another's place.",
             "Two layouts",
-            (_joined_in_turn,),
+            (_joined_always("interleaved"),),
         ),
         Trap(
             "added instead of turned",

@@ -91,10 +91,10 @@ def _buckets(
 
 
 def _with(**changes):
-    def trap(relative_position, bidirectional=True, num_buckets=32, max_distance=128):
+    def wrong(relative_position, bidirectional=True, num_buckets=32, max_distance=128):
         return _buckets(relative_position, bidirectional, num_buckets, max_distance, **changes)
 
-    return trap
+    return wrong
 
 
 def _sign_not_read(r, bidirectional=True, num_buckets=32, max_distance=128):

@@ -74,9 +74,8 @@ def _shift_is_a_rotation(call, generator: Generator, device: torch.device) -> st
     return None
 
 
-def _interleaved(positions: Tensor, angles: Tensor, like: Tensor | None = None) -> Tensor:
-    encoding = torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)
-    return encoding.to(_dtype(positions if like is None else like))
+def _interleaved(positions: Tensor, angles: Tensor) -> Tensor:
+    return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2).to(_dtype(positions))
 
 
 def _dtype(positions: Tensor) -> torch.dtype:

@@ -8,15 +8,6 @@ from tutor.checks.exercise import Exercise, Trap
 from tutor.checks.recurrence.shared import CHAPTER, cell_cases, cell_contract
 
 
-def _step(x, h, w_ih, w_hh, b_ih, b_hh, order="rzn", new=None, candidate=None):
-    """The right step but for the order of its gates, its candidate or its new state."""
-    from_x = dict(zip(order, F.linear(x, w_ih, b_ih).chunk(3, -1), strict=True))
-    from_h = dict(zip(order, F.linear(h, w_hh, b_hh).chunk(3, -1), strict=True))
-    r, z = (torch.sigmoid(from_x[gate] + from_h[gate]) for gate in "rz")
-    n = (candidate or _candidate)(from_x["n"], from_h["n"], r)
-    return (new or _new)(n, h, z)
-
-
 def _candidate(from_x, from_h, r):
     return torch.tanh(from_x + r * from_h)
 
@@ -25,34 +16,74 @@ def _new(n, h, z):
     return (1 - z) * n + z * h
 
 
-def _order(order):
+def _step(x, h, w_ih, w_hh, b_ih, b_hh, order="rzn", candidate=_candidate, new=_new):
+    """The right step, but for the order of its gates, its candidate or its new state."""
+    from_x = dict(zip(order, F.linear(x, w_ih, b_ih).chunk(3, -1), strict=True))
+    from_h = dict(zip(order, F.linear(h, w_hh, b_hh).chunk(3, -1), strict=True))
+    r, z = (torch.sigmoid(from_x[gate] + from_h[gate]) for gate in "rz")
+    return new(candidate(from_x["n"], from_h["n"], r), h, z)
+
+
+def _with(**parts):
     def wrong(x, h, w_ih, w_hh, b_ih, b_hh):
-        return _step(x, h, w_ih, w_hh, b_ih, b_hh, order)
+        return _step(x, h, w_ih, w_hh, b_ih, b_hh, **parts)
 
     return wrong
 
 
-_WRONG_ORDERS = tuple(_order(order) for order in ("zrn", "rnz", "nrz", "znr", "nzr"))
+_WRONG_ORDERS = tuple(_with(order=order) for order in ("zrn", "rnz", "nrz", "znr", "nzr"))
 
 
-def _swapped(x, h, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, new=lambda n, h, z: z * n + (1 - z) * h)
+def _swapped(n, h, z):
+    return z * n + (1 - z) * h
 
 
-def _sum(x, h, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, new=lambda n, h, z: n + z * h)
+def _sum(n, h, z):
+    return n + z * h
 
 
-def _sum_of_share(x, h, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, new=lambda n, h, z: (1 - z) * n + h)
+def _sum_of_share(n, h, z):
+    return (1 - z) * n + h
 
 
-def _share_only(x, h, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, new=lambda n, h, z: (1 - z) * n)
+def _share_only(n, h, z):
+    return (1 - z) * n
 
 
-def _candidate_only(x, h, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, new=lambda n, h, z: n)
+def _candidate_only(n, h, z):
+    return n
+
+
+def _half_detached(n, h, z):
+    return (1 - z) * n + z * h.detach()
+
+
+def _squashed(n, h, z):
+    return torch.tanh(_new(n, h, z))
+
+
+def _reset_on_all(from_x, from_h, r):
+    return torch.tanh(r * (from_x + from_h))
+
+
+def _reset_on_input(from_x, from_h, r):
+    return torch.tanh(r * from_x + from_h)
+
+
+def _no_reset(from_x, from_h, r):
+    return torch.tanh(from_x + from_h)
+
+
+def _reset_inverted(from_x, from_h, r):
+    return torch.tanh(from_x + (1 - r) * from_h)
+
+
+def _sigmoid_candidate(from_x, from_h, r):
+    return torch.sigmoid(from_x + r * from_h)
+
+
+def _linear_candidate(from_x, from_h, r):
+    return from_x + r * from_h
 
 
 def _reset_first(x, h, w_ih, w_hh, b_ih, b_hh):
@@ -73,48 +104,6 @@ def _bias_outside(x, h, w_ih, w_hh, b_ih, b_hh):
     return _step(x, h, w_ih, w_hh, b_ih, b_hh, candidate=candidate)
 
 
-def _reset_on_all(x, h, w_ih, w_hh, b_ih, b_hh):
-    def candidate(from_x, from_h, r):
-        return torch.tanh(r * (from_x + from_h))
-
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, candidate=candidate)
-
-
-def _reset_on_input(x, h, w_ih, w_hh, b_ih, b_hh):
-    def candidate(from_x, from_h, r):
-        return torch.tanh(r * from_x + from_h)
-
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, candidate=candidate)
-
-
-def _no_reset(x, h, w_ih, w_hh, b_ih, b_hh):
-    def candidate(from_x, from_h, r):
-        return torch.tanh(from_x + from_h)
-
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, candidate=candidate)
-
-
-def _reset_inverted(x, h, w_ih, w_hh, b_ih, b_hh):
-    def candidate(from_x, from_h, r):
-        return torch.tanh(from_x + (1 - r) * from_h)
-
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, candidate=candidate)
-
-
-def _sigmoid_candidate(x, h, w_ih, w_hh, b_ih, b_hh):
-    def candidate(from_x, from_h, r):
-        return torch.sigmoid(from_x + r * from_h)
-
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, candidate=candidate)
-
-
-def _linear_candidate(x, h, w_ih, w_hh, b_ih, b_hh):
-    def candidate(from_x, from_h, r):
-        return from_x + r * from_h
-
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, candidate=candidate)
-
-
 def _one_bias(x, h, w_ih, w_hh, b_ih, b_hh):
     return _step(x, h, w_ih, w_hh, b_ih, torch.zeros_like(b_hh))
 
@@ -127,21 +116,10 @@ def _detached(x, h, w_ih, w_hh, b_ih, b_hh):
     return _step(x, h.detach(), w_ih, w_hh, b_ih, b_hh)
 
 
-def _half_detached(x, h, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, new=lambda n, h, z: (1 - z) * n + z * h.detach())
-
-
 def _raw_gates(x, h, w_ih, w_hh, b_ih, b_hh):
     x_r, x_z, x_n = F.linear(x, w_ih, b_ih).chunk(3, -1)
     h_r, h_z, h_n = F.linear(h, w_hh, b_hh).chunk(3, -1)
     return _new(_candidate(x_n, h_n, x_r + h_r), h, x_z + h_z)
-
-
-def _squashed(x, h, w_ih, w_hh, b_ih, b_hh):
-    def new(n, h, z):
-        return torch.tanh(_new(n, h, z))
-
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, new=new)
 
 
 _SECTION = "The GRU: one gate for two jobs"
@@ -155,7 +133,7 @@ GRU_STEP = Exercise(
     traps=(
         Trap(
             "z on the wrong side",
-            _swapped,
+            _with(new=_swapped),
             "in torch z is the share of the *old* state: h' = (1 - z) n + z h. The paper on gated "
             "networks that most people copy from has it the other way round. Each of the two "
             "learns; loaded weights then remember what they should replace.",
@@ -186,35 +164,35 @@ GRU_STEP = Exercise(
         ),
         Trap(
             "the input is reset, too",
-            _reset_on_all,
+            _with(candidate=_reset_on_all),
             "the reset gate decides how much of the *past* the candidate sees. The input is always "
             "read in full.",
             _SECTION,
-            (_reset_on_input,),
+            (_with(candidate=_reset_on_input),),
         ),
         Trap(
             "no reset",
-            _no_reset,
+            _with(candidate=_no_reset),
             "r is computed and never used, or read the wrong way round. The candidate cannot "
             "start afresh then.",
             _SECTION,
-            (_reset_inverted,),
+            (_with(candidate=_reset_inverted),),
         ),
         Trap(
             "old and new do not share",
-            _sum,
+            _with(new=_sum),
             "z and 1 - z are shares, and they sum to 1. Without the one or the other the state is "
             "no average of old and new: it grows, or forgets.",
             _SECTION,
-            (_sum_of_share, _share_only, _candidate_only),
+            (_with(new=_sum_of_share), _with(new=_share_only), _with(new=_candidate_only)),
         ),
         Trap(
             "the candidate is no gate",
-            _sigmoid_candidate,
+            _with(candidate=_sigmoid_candidate),
             "r and z are gates between 0 and 1; the candidate n is a state, tanh, between -1 and "
             "1.",
             _SECTION,
-            (_linear_candidate,),
+            (_with(candidate=_linear_candidate),),
         ),
         Trap(
             "a gate without its sigmoid",
@@ -225,7 +203,7 @@ GRU_STEP = Exercise(
         ),
         Trap(
             "the mixture squashed",
-            _squashed,
+            _with(new=_squashed),
             "old and new lie between -1 and 1, and so does their mixture. Another tanh shrinks "
             "what is kept at every step, and the gradient with it.",
             _SECTION,
@@ -244,7 +222,7 @@ GRU_STEP = Exercise(
             "the numbers are right, but detach() cuts the road into the past. z ∘ h is the part "
             "that carries a gradient unchanged when z is near 1.",
             "A product of Jacobians",
-            (_half_detached,),
+            (_with(new=_half_detached),),
         ),
     ),
 )

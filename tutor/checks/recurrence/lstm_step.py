@@ -8,80 +8,69 @@ from tutor.checks.exercise import Exercise, Trap
 from tutor.checks.recurrence.shared import CHAPTER, cell_cases, cell_contract
 
 
-def _step(x, h, c, w_ih, w_hh, b_ih, b_hh, order="ifgo", **other):
-    """The right step but for the order of its gates, or with another ``cell`` or ``shown``."""
-    rows = other.get("rows", lambda s: s.chunk(4, -1))
-    blocks = rows(other.get("sums", _sums)(x, h, w_ih, w_hh, b_ih, b_hh))
-    gate = dict(zip(order, blocks, strict=True))
-    cell = other.get("cell", _cell)(c, gate)
-    shown = other.get("shown", lambda gate, new, old: torch.sigmoid(gate["o"]) * torch.tanh(new))
-    return shown(gate, cell, c), cell
-
-
 def _sums(x, h, w_ih, w_hh, b_ih, b_hh):
     return F.linear(x, w_ih, b_ih) + F.linear(h, w_hh, b_hh)
+
+
+def _rows(sums):
+    return sums.chunk(4, -1)
 
 
 def _cell(c, gate):
     return torch.sigmoid(gate["f"]) * c + torch.sigmoid(gate["i"]) * torch.tanh(gate["g"])
 
 
-def _order(order):
+def _shown(gate, new, old):
+    return torch.sigmoid(gate["o"]) * torch.tanh(new)
+
+
+def _step(
+    x, h, c, w_ih, w_hh, b_ih, b_hh, order="ifgo", sums=_sums, rows=_rows, cell=_cell, shown=_shown
+):
+    """The right step, but for the order of its gates or for one of its parts."""
+    gate = dict(zip(order, rows(sums(x, h, w_ih, w_hh, b_ih, b_hh)), strict=True))
+    new = cell(c, gate)
+    return shown(gate, new, c), new
+
+
+def _with(**parts):
     def wrong(x, h, c, w_ih, w_hh, b_ih, b_hh):
-        return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, order)
+        return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, **parts)
 
     return wrong
 
 
 # Of other libraries and papers first; all 23 would take a check too long.
-_ORDERS = ("ifog", "igfo", "iofg", "figo", "fiog", "gifo", "fgio", "ofig")
-
-_WRONG_ORDERS = tuple(_order(order) for order in _ORDERS)
-
-
-def _interleaved(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def rows(s):
-        return s.unflatten(-1, (-1, 4)).unbind(-1)
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, rows=rows)
+_WRONG_ORDERS = tuple(
+    _with(order=order) for order in ("ifog", "igfo", "iofg", "figo", "fiog", "gifo", "fgio", "ofig")
+)
 
 
-def _forget_inverted(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def cell(c, gate):
-        kept = (1 - torch.sigmoid(gate["f"])) * c
-        return kept + torch.sigmoid(gate["i"]) * torch.tanh(gate["g"])
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, cell=cell)
+def _interleaved(s):
+    return s.unflatten(-1, (-1, 4)).unbind(-1)
 
 
-def _coupled(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def cell(c, gate):
-        f = torch.sigmoid(gate["f"])
-        return f * c + (1 - f) * torch.tanh(gate["g"])
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, cell=cell)
+def _forget_inverted(c, gate):
+    kept = (1 - torch.sigmoid(gate["f"])) * c
+    return kept + torch.sigmoid(gate["i"]) * torch.tanh(gate["g"])
 
 
-def _coupled_to_input(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def cell(c, gate):
-        i = torch.sigmoid(gate["i"])
-        return (1 - i) * c + i * torch.tanh(gate["g"])
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, cell=cell)
+def _coupled(c, gate):
+    f = torch.sigmoid(gate["f"])
+    return f * c + (1 - f) * torch.tanh(gate["g"])
 
 
-def _no_forgetting(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def cell(c, gate):
-        return c + torch.sigmoid(gate["i"]) * torch.tanh(gate["g"])
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, cell=cell)
+def _coupled_to_input(c, gate):
+    i = torch.sigmoid(gate["i"])
+    return (1 - i) * c + i * torch.tanh(gate["g"])
 
 
-def _forget_bias(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def cell(c, gate):
-        return _cell(c, {**gate, "f": gate["f"] + 1})
+def _no_forgetting(c, gate):
+    return c + torch.sigmoid(gate["i"]) * torch.tanh(gate["g"])
 
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, cell=cell)
+
+def _forget_bias(c, gate):
+    return _cell(c, {**gate, "f": gate["f"] + 1})
 
 
 def _returned_swapped(x, h, c, w_ih, w_hh, b_ih, b_hh):
@@ -93,42 +82,24 @@ def _shown_twice(x, h, c, w_ih, w_hh, b_ih, b_hh):
     return new, new
 
 
-def _no_tanh_of_cell(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def shown(gate, new, old):
-        return torch.sigmoid(gate["o"]) * new
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, shown=shown)
+def _no_tanh_of_cell(gate, new, old):
+    return torch.sigmoid(gate["o"]) * new
 
 
-def _squashed_cell(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def cell(c, gate):
-        return torch.tanh(_cell(c, gate))
-
-    def shown(gate, new, old):
-        return torch.sigmoid(gate["o"]) * new
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, cell=cell, shown=shown)
+def _squashed_cell(c, gate):
+    return torch.tanh(_cell(c, gate))
 
 
-def _old_cell_shown(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def shown(gate, new, old):
-        return torch.sigmoid(gate["o"]) * torch.tanh(old)
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, shown=shown)
+def _old_cell_shown(gate, new, old):
+    return torch.sigmoid(gate["o"]) * torch.tanh(old)
 
 
-def _sigmoid_for_g(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def cell(c, gate):
-        return torch.sigmoid(gate["f"]) * c + torch.sigmoid(gate["i"]) * torch.sigmoid(gate["g"])
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, cell=cell)
+def _sigmoid_for_g(c, gate):
+    return torch.sigmoid(gate["f"]) * c + torch.sigmoid(gate["i"]) * torch.sigmoid(gate["g"])
 
 
-def _g_not_squashed(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def cell(c, gate):
-        return torch.sigmoid(gate["f"]) * c + torch.sigmoid(gate["i"]) * gate["g"]
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, cell=cell)
+def _g_not_squashed(c, gate):
+    return torch.sigmoid(gate["f"]) * c + torch.sigmoid(gate["i"]) * gate["g"]
 
 
 def _tanh_gates(x, h, c, w_ih, w_hh, b_ih, b_hh):
@@ -137,18 +108,12 @@ def _tanh_gates(x, h, c, w_ih, w_hh, b_ih, b_hh):
     return o * c.tanh(), c
 
 
-def _one_bias(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def sums(x, h, w_ih, w_hh, b_ih, b_hh):
-        return x @ w_ih.mT + b_ih + h @ w_hh.mT
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, sums=sums)
+def _one_bias(x, h, w_ih, w_hh, b_ih, b_hh):
+    return x @ w_ih.mT + b_ih + h @ w_hh.mT
 
 
-def _other_bias(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def sums(x, h, w_ih, w_hh, b_ih, b_hh):
-        return x @ w_ih.mT + h @ w_hh.mT + b_hh
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, sums=sums)
+def _other_bias(x, h, w_ih, w_hh, b_ih, b_hh):
+    return x @ w_ih.mT + h @ w_hh.mT + b_hh
 
 
 def _gates_read_the_cell(x, h, c, w_ih, w_hh, b_ih, b_hh):
@@ -180,25 +145,16 @@ def _raw_gates(x, h, c, w_ih, w_hh, b_ih, b_hh):
     return o * torch.tanh(c), c
 
 
-def _raw_output_gate(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def shown(gate, new, old):
-        return gate["o"] * torch.tanh(new)
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, shown=shown)
+def _raw_output_gate(gate, new, old):
+    return gate["o"] * torch.tanh(new)
 
 
-def _no_output_gate(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def shown(gate, new, old):
-        return torch.tanh(new)
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, shown=shown)
+def _no_output_gate(gate, new, old):
+    return torch.tanh(new)
 
 
-def _cell_dropped(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    def cell(c, gate):
-        return torch.sigmoid(gate["i"]) * torch.tanh(gate["g"])
-
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, cell=cell)
+def _cell_dropped(c, gate):
+    return torch.sigmoid(gate["i"]) * torch.tanh(gate["g"])
 
 
 _SECTION = "The LSTM: add, do not overwrite"
@@ -223,7 +179,7 @@ LSTM_STEP = Exercise(
         ),
         Trap(
             "gates interleaved",
-            _interleaved,
+            _with(rows=_interleaved),
             "the rows of one gate stand together: the first C rows are i, the next C are f. "
             "Splitting every four neighbouring rows among the four gates gives the right shapes "
             "and another cell.",
@@ -231,29 +187,29 @@ LSTM_STEP = Exercise(
         ),
         Trap(
             "the forget gate inverted",
-            _forget_inverted,
+            _with(cell=_forget_inverted),
             "despite its name the forget gate says how much is *kept*: f = 1 keeps the cell as it "
             "is. With (1 - f) the bias that should make it remember makes it forget.",
             _SECTION,
         ),
         Trap(
             "input and forget gate coupled",
-            _coupled,
+            _with(cell=_coupled),
             "1 - f in the place of i (or 1 - i in the place of f) makes the cell an average of old "
             "and new, as in the GRU. The LSTM's two gates are free: it can keep all and still add.",
             _SECTION,
-            (_coupled_to_input,),
+            (_with(cell=_coupled_to_input),),
         ),
         Trap(
             "nothing is forgotten",
-            _no_forgetting,
+            _with(cell=_no_forgetting),
             "the cell of 1997 had no forget gate, and its state grew along with the text. The gate "
             "came in 2000; torch has it.",
             _SECTION,
         ),
         Trap(
             "1 added to the forget gate",
-            _forget_bias,
+            _with(cell=_forget_bias),
             "a forget bias of 1 is a good initialisation, and that is where it belongs: in b_ih, "
             "once. Some libraries added it in every step; torch does not.",
             _SECTION,
@@ -274,32 +230,32 @@ LSTM_STEP = Exercise(
         ),
         Trap(
             "tanh of the cell missing",
-            _no_tanh_of_cell,
+            _with(shown=_no_tanh_of_cell),
             "the cell is a sum and may become large; what it shows is bounded by tanh(c) before "
             "the output gate.",
             _SECTION,
         ),
         Trap(
             "the cell itself squashed",
-            _squashed_cell,
+            _with(cell=_squashed_cell, shown=_no_tanh_of_cell),
             "tanh stands on the way out, not on the way on. A tanh in every step of the cell is "
             "the plain recurrent network's product again, and its gradient vanishes the same way.",
             _SECTION,
         ),
         Trap(
             "the old cell shown",
-            _old_cell_shown,
+            _with(shown=_old_cell_shown),
             "the output reads the *new* cell: update c first, then show it. With the old one every "
             "answer comes a step late.",
             _SECTION,
         ),
         Trap(
             "the candidate is no gate",
-            _sigmoid_for_g,
+            _with(cell=_sigmoid_for_g),
             "i, f and o are gates between 0 and 1. g is what is written: tanh, between -1 and 1. "
             "With a sigmoid the cell could only ever be increased.",
             _SECTION,
-            (_g_not_squashed,),
+            (_with(cell=_g_not_squashed),),
         ),
         Trap(
             "tanh for the gates",
@@ -314,29 +270,29 @@ LSTM_STEP = Exercise(
             "a gate is a share, σ of its sum, between 0 and 1. The sum itself may be -3 or 7, and "
             "at every step the cell would be multiplied by it.",
             _SECTION,
-            (_raw_output_gate,),
+            (_with(shown=_raw_output_gate),),
         ),
         Trap(
             "no output gate",
-            _no_output_gate,
+            _with(shown=_no_output_gate),
             "what is shown is the share o of tanh(c). Without it the cell can keep nothing to "
             "itself until it is needed.",
             _SECTION,
         ),
         Trap(
             "the old cell dropped",
-            _cell_dropped,
+            _with(cell=_cell_dropped),
             "the new cell is what the forget gate keeps of the old one *plus* what is written. "
             "With the second part alone nothing lasts longer than a step.",
             _SECTION,
         ),
         Trap(
             "a bias missing",
-            _one_bias,
+            _with(sums=_one_bias),
             "both biases are added, b_ih and b_hh. A forget bias that sits in the one that is left "
             "out is lost.",
             _SECTION,
-            (_other_bias,),
+            (_with(sums=_other_bias),),
         ),
         Trap(
             "h and c mixed up",
