@@ -16,22 +16,33 @@ def weights_entropy(weights: Float[Tensor, "*batch Tk"]) -> Float[Tensor, "*batc
     return -torch.special.xlogy(weights, weights).sum(-1)
 '''
 
-CHECK = """
+CHECK = '''"""What ``weights_entropy`` must satisfy, and the wrong answers that people give."""
 
-def _entropy_cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = _Draw(generator, device)
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import attention as reference
+from tutor.checks.attention.shared import CHAPTER, TK, TQ, B
+from tutor.checks.draw import DOUBLE, Draw
+from tutor.checks.exercise import Case, Contract, Exercise, Trap
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = Draw(generator, device)
     yield Case("a batch of rows", (draw.normal(B, TQ, TK).softmax(-1),))
     one_hot = torch.eye(TK, dtype=DOUBLE, device=device)
     yield Case("a weight of 0", (one_hot,), "edges")
 
 
-def _entropy_contract(generator: Generator, device: torch.device) -> Contract:
-    weights = _Draw(generator, device).normal(8, 16).softmax(-1)
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    weights = Draw(generator, device).normal(8, 16).softmax(-1)
     n = weights.numel()
     return Contract(calls=((weights,),), max_flops=0, max_written=8 * n, max_intermediate=n)
 
 
-def _entropy_log_of_zero(weights):
+def _log_of_zero(weights):
     return -(weights * weights.log()).sum(-1)
 
 
@@ -39,15 +50,13 @@ WEIGHTS_ENTROPY = Exercise(
     reference=reference.weights_entropy,
     chapter=CHAPTER,
     points={"values": 1, "edges": 1, "contracts": 1},
-    cases=_entropy_cases,
-    contract=_entropy_contract,
+    cases=_cases,
+    contract=_contract,
     traps=(
-        Trap("0 log 0", _entropy_log_of_zero, "0 times -inf is nan.", "Step 3: softmax"),
+        Trap("0 log 0", _log_of_zero, "0 times -inf is nan.", "Step 3: softmax"),
     ),
 )
-
-EXERCISES = (*EXERCISES, WEIGHTS_ENTROPY)
-"""
+'''
 
 SOLUTION = '''
 +++
@@ -108,11 +117,23 @@ def test_an_exercise_can_be_added_by_the_page_that_tells_how(tmp_path):
     page = (copy / "CONTRIBUTING.md").read_text()
     # The files that the page names, in its order; this test follows them one by one.
     steps = [line for line in page.splitlines() if line[:2] in {"1.", "2.", "3.", "5."}]
-    named = ("tutor/attention.py", "tutor/checks/attention.py", "solutions/03_attention", "release")
-    assert [name in page for name in named] == [True] * 4 and len(steps) == 4
+    named = (
+        "tutor/attention.py",
+        "tutor/checks/attention/NAME.py",
+        "tutor/checks/attention/__init__.py",
+        "solutions/03_attention",
+        "release",
+    )
+    places = [page.index(name) for name in named]
+    assert places == sorted(places) and len(steps) == 4
 
     _append(copy / "tutor/attention.py", REFERENCE)
-    _append(copy / "tutor/checks/attention.py", CHECK)
+    _insert(copy / "tutor/attention.py", "__all__ = [\n", '    "weights_entropy",\n')
+    checks = copy / "tutor/checks/attention"
+    (checks / "weights_entropy.py").write_text(CHECK)
+    imported = "from tutor.checks.attention.weights_entropy import WEIGHTS_ENTROPY\n"
+    _insert(checks / "__init__.py", "import STABLE_SOFTMAX\n", imported)
+    _insert(checks / "__init__.py", "EXERCISES = (\n", "    WEIGHTS_ENTROPY,\n")
     _append(copy / "solutions/03_attention/attention.md", SOLUTION)
     _python(copy, "-m", "tutor.course.release")
 
@@ -126,6 +147,12 @@ def test_an_exercise_can_be_added_by_the_page_that_tells_how(tmp_path):
 
 def _append(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
+
+
+def _insert(path: Path, after: str, text: str) -> None:
+    """Behind ``after``, which stands in the file once."""
+    before, rest = path.read_text().split(after)
+    path.write_text(before + after + text + rest)
 
 
 def _python(folder: Path, *args: str) -> None:

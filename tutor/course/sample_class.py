@@ -6,15 +6,19 @@ gradebook that knows the students and the date on which the exercise was due.
 
 import copy
 import inspect
+import re
 import shutil
+import textwrap
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
 from nbgrader.utils import is_solution
+from torch.utils._pytree import tree_leaves
 
 from tutor import ROOT
 from tutor.checks import judge, of_chapter
@@ -105,19 +109,39 @@ def solutions(chapter: str = CHAPTER) -> dict[str, str]:
 
 
 def source(function: Callable, name: str) -> str:
-    """Source of a function under another name, after the private functions that it uses."""
-    text = inspect.getsource(function).replace(f"def {function.__name__}(", f"def {name}(")
+    """Source of a function under another name, after the functions of the checks that it uses.
+
+    Where another function made it, what it was made with stands in its text. TypeError if that
+    cannot be written down.
+    """
+    text = textwrap.dedent(inspect.getsource(function))
+    for variable, value in inspect.getclosurevars(function).nonlocals.items():
+        text = re.sub(rf"\b{variable}\b", _written(value), text)
+    text = text.replace(f"def {function.__name__}(", f"def {name}(")
     return "\n\n".join([*(inspect.getsource(f) for f in _helpers(function)), text]).strip()
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {_written(v)}" for k, v in value.items()) + "}"
+    if not callable(value):
+        return repr(value)
+    if not _of_the_checks(value) or value.__name__ == "<lambda>":
+        raise TypeError(f"{value} has no text of its own")
+    return value.__name__
 
 
 def _helpers(function: Callable) -> list[Callable]:
     found: dict[str, Callable] = {}
-    defaults = [getattr(d, "__name__", "") for d in function.__defaults__ or ()]
-    for name in dict.fromkeys((*names(function.__code__), *defaults)):
-        used = function.__globals__.get(name)
-        if isinstance(used, types.FunctionType) and used.__module__ == function.__module__:
-            found |= {f.__name__: f for f in [*_helpers(used), used]}
+    used = [function.__globals__.get(name) for name in names(function.__code__)]
+    made_with = tree_leaves(inspect.getclosurevars(function).nonlocals)
+    for part in filter(_of_the_checks, (*used, *(function.__defaults__ or ()), *made_with)):
+        found |= {f.__name__: f for f in [*_helpers(part), part]}
     return list(found.values())
+
+
+def _of_the_checks(value: Any) -> bool:
+    return isinstance(value, types.FunctionType) and value.__module__.startswith("tutor.checks.")
 
 
 def make(folder: Path = FOLDER) -> None:

@@ -1,0 +1,192 @@
+"""What ``general_scores`` must satisfy, and the wrong answers that people give."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import alignment as reference
+from tutor.checks.alignment.shared import CHAPTER, CM, CX, B, S, T
+from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
+from tutor.checks.exercise import Case, Contract, Exercise, Trap
+
+
+class _Draw(Draw):
+    def inputs(self, *batch: int, t=T, s=S, cx=CX, cm=CM, dtype=DOUBLE, scale=1.0):
+        """x, memory and w."""
+        return (
+            self.normal(*batch, t, cx, dtype=dtype, scale=scale),
+            self.normal(*batch, s, cm, dtype=dtype, scale=scale),
+            self.normal(cx, cm, dtype=dtype, scale=(cx * cm) ** -0.25),
+        )
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = _Draw(generator, device)
+    yield Case("a batch", draw.inputs(B))
+    yield Case("states of one width", draw.inputs(B, cm=CX))
+    yield Case("single precision", draw.inputs(B, dtype=SINGLE))
+    yield Case("half precision", draw.inputs(B, dtype=HALF, scale=0.7))
+    yield Case("bfloat16", draw.inputs(B, dtype=BFLOAT, scale=0.7))
+    yield Case("no batch dimension", draw.inputs())
+    yield Case("two batch dimensions", draw.inputs(B, 4))
+    yield Case("not contiguous", tuple(strided(t) for t in draw.inputs(B)))
+    sizes = {name: draw.integer(2, 9) for name in ("t", "s", "cx", "cm")}
+    yield Case("sizes drawn by lot", draw.inputs(draw.integer(1, 5), **sizes))
+    yield Case("one symbol asks, one is read", draw.inputs(B, t=1, s=1), "edges")
+    yield Case("as many ask as are read", draw.inputs(B, t=S), "edges")
+    yield Case("states of width 1", draw.inputs(B, cx=1, cm=1), "edges")
+    yield Case("an empty batch", draw.inputs(0), "edges")
+    yield Case("nothing to read", draw.inputs(B, s=0), "edges")
+    x, memory, _ = draw.inputs(B, cm=CX)
+    off = torch.eye(CX, device=device, dtype=DOUBLE).roll(1, 0)
+    yield Case("only different features fit", (x, memory, off), "edges")
+    yield Case("large states", draw.inputs(B, scale=1e3), "edges")
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    # Sizes such that both orders of the two products cost the same.
+    b, t, s = 2, 16, 24
+    args = _Draw(generator, device).inputs(b, t=t, s=s, cx=t, cm=s)
+    return Contract(
+        calls=(args,),
+        max_flops=2 * b * (t * t * s + t * s * s),
+        max_written=4 * b * t * s + 4 * sum(arg.numel() for arg in args),
+        max_intermediate=max(b * t * s, *(arg.numel() for arg in args)),
+        forbidden={"bilinear": "it calls torch's own bilinear form; this exercise is to write it"},
+    )
+
+
+def _transposed(x, memory, w):
+    return x @ w.mT @ memory.mT
+
+
+def _no_w(x, memory, w):
+    return x @ memory.mT
+
+
+def _elementwise(x, memory, w):
+    width = min(w.shape)
+    return (x[..., :width] * w.diagonal()) @ memory[..., :width].mT
+
+
+def _scaled(x, memory, w):
+    return x @ w @ memory.mT * memory.shape[-1] ** -0.5
+
+
+def _scaled_by_x(x, memory, w):
+    return x @ w @ memory.mT * x.shape[-1] ** -0.5
+
+
+def _memory_asks(x, memory, w):
+    return memory @ w.mT @ x.mT
+
+
+def _tanh(x, memory, w):
+    return (x @ w).tanh() @ memory.mT
+
+
+def _tanh_of_the_score(x, memory, w):
+    return (x @ w @ memory.mT).tanh()
+
+
+def _cosine(x, memory, w):
+    normalize = torch.nn.functional.normalize
+    return normalize(x @ w, dim=-1) @ normalize(memory, dim=-1).mT
+
+
+def _softmax(x, memory, w):
+    return (x @ w @ memory.mT).softmax(-1)
+
+
+def _both_projected(x, memory, w):
+    return x @ w @ (memory @ w).mT
+
+
+def _memory_not_transposed(x, memory, w):
+    return x @ w @ memory
+
+
+GENERAL_SCORES = Exercise(
+    reference=reference.general_scores,
+    chapter=CHAPTER,
+    points={"values": 2, "edges": 1, "gradients": 1, "types": 1, "contracts": 1},
+    cases=_cases,
+    contract=_contract,
+    traps=(
+        Trap(
+            "w transposed",
+            _transposed,
+            "w is (Cx, Cm): its rows belong to the state that asks, its columns to the state that "
+            "is read. Where both have one width nothing complains, and the two change their roles.",
+            "Multiply instead of add",
+        ),
+        Trap(
+            "memory not transposed",
+            _memory_not_transposed,
+            "each state that asks meets each state of the memory: rows with rows. A matrix product "
+            "takes rows of the first and columns of the second, so memory is transposed, in its "
+            "last two dimensions: memory.mT.",
+            "Multiply instead of add",
+        ),
+        Trap(
+            "w forgotten",
+            _no_w,
+            "x · memory without a matrix is Luong's dot score. It compares feature 1 of the one "
+            "with feature 1 of the other, so both have to speak one language; w translates.",
+            "Multiply instead of add",
+        ),
+        Trap(
+            "an element-wise product",
+            _elementwise,
+            "the diagonal of w is a vector: it weighs feature 1 with feature 1 and 2 with 2. All "
+            "that stands beside the diagonal, feature 1 of the one with feature 2 of the other, "
+            "is what makes the form general.",
+            "“Multiplicative attention is an element-wise product with a learned vector”",
+        ),
+        Trap(
+            "scaled",
+            _scaled,
+            "Luong's scores have no scale: w is learned, and can take any factor into itself. The "
+            "square root comes in chapter 3, where the reason for it is.",
+            "Multiply instead of add",
+            (_scaled_by_x,),
+        ),
+        Trap(
+            "the memory asks",
+            _memory_asks,
+            "rows are the states that ask, columns those that are read: (T, S).",
+            "Multiply instead of add",
+        ),
+        Trap(
+            "a tanh from the additive score",
+            _tanh,
+            "a bilinear form has no bend: twice the state, twice the score. Around the score, "
+            "tanh would confine it to [-1, 1].",
+            "Multiply instead of add",
+            (_tanh_of_the_score,),
+        ),
+        Trap(
+            "cosine similarity",
+            _cosine,
+            "length counts as well as direction: it says how strongly a state insists. Normalised, "
+            "every score lies in [-1, 1], where the softmax is nearly flat.",
+            "Multiply instead of add",
+        ),
+        Trap(
+            "both projected",
+            _both_projected,
+            "w stands between the two states once. Applied to both it is w wᵀ, which is symmetric: "
+            "what feature 1 of the one and 2 of the other are worth is then worth the other way "
+            "round, too.",
+            "Multiply instead of add",
+        ),
+        Trap(
+            "softmax already taken",
+            _softmax,
+            "scores are what comes before the softmax: a mask would come too late, and the next "
+            "softmax would flatten the weights.",
+            "From scores to shares",
+        ),
+    ),
+)

@@ -1,0 +1,231 @@
+"""What ``masked_softmax`` must satisfy, and the wrong answers that people give."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import alignment as reference
+from tutor.checks import softmax
+from tutor.checks.alignment.shared import CHAPTER, FORBIDDEN, B, S, T, padding
+from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
+from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = Draw(generator, device)
+
+    def scores(*shape, dtype=DOUBLE, scale=1.0):
+        return draw.normal(*shape, dtype=dtype, scale=scale)
+
+    yield Case("padding at the end", (scores(B, T, S), padding(device, 3, S)))
+    yield Case("a mask for each state", (scores(B, T, S), draw.keep(B, T, S)))
+    yield Case("no mask", (scores(B, T, S), None))
+    yield Case("the mask left out", (scores(B, T, S),))
+    yield Case("single precision", (scores(B, T, S, dtype=SINGLE), draw.keep(B, T, S)))
+    yield Case("half precision", (scores(B, T, S, dtype=HALF), draw.keep(B, T, S)))
+    yield Case("bfloat16", (scores(B, T, S, dtype=BFLOAT), draw.keep(B, T, S)))
+    yield Case("no batch dimension", (scores(T, S), draw.keep(T, S)))
+    yield Case("two batch dimensions", (scores(B, 4, T, S), draw.keep(B, 4, T, S)))
+    yield Case("no mask, two batch dimensions", (scores(B, 4, T, S), None))
+    yield Case("no mask, half precision", (scores(B, T, S, dtype=HALF), None))
+    yield Case("no mask, not contiguous", (strided(scores(B, T, S)), None))
+    yield Case("one mask for all", (scores(B, T, S), draw.keep(T, S)))
+    yield Case("not contiguous", (strided(scores(B, T, S)), strided(draw.keep(B, T, S))))
+    sizes = [draw.integer(2, 9) for _ in range(3)]
+    yield Case("sizes drawn by lot", (scores(*sizes), draw.keep(*sizes)))
+
+    lonely = draw.keep(B, T, S)
+    lonely[0, 1] = False
+    yield Case("one state may read nothing", (scores(B, T, S), lonely), "edges")
+    empty = padding(device, 0, S)
+    yield Case("an empty sentence in the batch", (scores(B, T, S), empty), "edges")
+    half = scores(B, T, S, dtype=HALF)
+    yield Case("an empty sentence, half precision", (half, empty), "edges")
+    hidden = draw.keep(B, T, S)
+    hidden[..., 0] = False
+    hidden[..., 1] |= ~hidden.any(-1)
+    high = scores(B, T, S)
+    high[..., 0] = 1e4
+    yield Case("the largest score is hidden", (high, hidden), "edges")
+    low = scores(B, T, S)
+    low[..., 2] = -3e5
+    only = (torch.arange(S, device=device) == 2).expand(T, S)
+    yield Case("only a very low score may be read", (low, only), "edges")
+    rows = scores(T, S) + torch.tensor([1e4, -1e4, 0.0], device=device, dtype=DOUBLE)[:, None]
+    yield Case("scores near 10,000 and near -10,000", (rows, draw.keep(T, S)), "edges")
+    yield Case("large scores, no mask", (rows, None), "edges")
+    big = torch.tensor([[6e4, -6e4, 0.0], [12.0, 11.0, 10.0]], device=device, dtype=HALF)
+    seen = torch.tensor([[True, True, False], [True, False, True]], device=device)
+    yield Case("half precision near its largest number", (big, seen), "edges")
+    everything = torch.ones(B, T, S, dtype=torch.bool, device=device)
+    yield Case("everything may be read", (scores(B, T, S), everything), "edges")
+    yield Case("one score a row", (scores(B, T, 1), everything[..., :1]), "edges")
+    yield Case("an empty batch", (scores(0, T, S), everything[:0]), "edges")
+    integers = draw.keep(B, T, S).to(torch.int64)
+    yield Case(
+        "a mask of integers must raise TypeError", (scores(B, T, S), integers), "edges", TypeError
+    )
+
+
+def _hidden_scores_change_nothing(call, generator: Generator, device: torch.device) -> str | None:
+    draw = Draw(generator, device)
+    scores, keep = draw.normal(B, T, S), draw.keep(B, T, S)
+    others = torch.where(keep, scores, 100 * draw.normal(B, T, S))
+    change = (call(others, keep) - call(scores, keep)).abs().max()
+    if change != 0:  # nan differs too
+        return f"new scores where nothing may be read changed a weight by {float(change):.2g}"
+    return None
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    draw = Draw(generator, device)
+    scores, keep = draw.normal(8, 16, 32), draw.keep(8, 16, 32)
+    n = scores.numel()
+    return Contract(
+        calls=((scores, keep), (scores, None)),
+        max_flops=0,
+        max_written=12 * n,
+        max_intermediate=n,
+        forbidden=FORBIDDEN,
+    )
+
+
+MASKED_SOFTMAX = Exercise(
+    reference=reference.masked_softmax,
+    chapter=CHAPTER,
+    points={"values": 2, "edges": 3, "gradients": 1, "types": 1, "contracts": 1},
+    cases=_cases,
+    contract=_contract,
+    properties=(Property("what is hidden has no influence", _hidden_scores_change_nothing),),
+    traps=(
+        Trap(
+            "softmax over those that ask",
+            softmax.over_queries,
+            "each state that asks has one distribution over what it may read: rows sum to 1. "
+            "Along dim=-2 the source symbols share out the target instead, and the translation of "
+            "a word depends on how many words follow it.",
+            "From scores to shares",
+        ),
+        Trap(
+            "softmax over the batch",
+            softmax.over_batch,
+            "dim=0 is the batch: sentences share out their weights among each other. What is read "
+            "runs along the last dimension, dim=-1. (nn.Softmax() without a dim takes the first "
+            "or the second, depending on how many there are.)",
+            "From scores to shares",
+            (softmax.unspecified_axis,),
+        ),
+        Trap(
+            "a softmax too many",
+            softmax.twice,
+            "a softmax takes scores. Shares between 0 and 1 differ so little that, of two, none "
+            "can get more than e times the other's: everybody reads nearly the plain average.",
+            "From scores to shares",
+            (softmax.of_a_softmax,),
+        ),
+        Trap(
+            "no exponential",
+            softmax.no_exponential,
+            "dividing by the sum makes shares of positive numbers. Scores may be negative, and "
+            "their sum 0: exp makes them positive, and keeps their order.",
+            "From scores to shares",
+        ),
+        Trap(
+            "the mask forgotten",
+            softmax.mask_forgotten,
+            "keep changes nothing: every state reads the padding. (masked_fill returns a new "
+            "tensor and leaves the old one as it was: scores = scores.masked_fill(...).)",
+            "Padding must not be read",
+        ),
+        Trap(
+            "masked after the softmax",
+            softmax.then_mask,
+            "the padding has already taken its share when it is zeroed: what is left sums to less "
+            "than 1, and the less, the longer the other sentences of the batch are.",
+            "Padding must not be read",
+        ),
+        Trap(
+            "renormalised after the softmax",
+            softmax.renormalised,
+            "dividing by what is left mends the sums until a hidden score takes everything: then "
+            "0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
+            "Padding must not be read",
+            (softmax.renormalised_with_care, softmax.renormalised_epsilon),
+        ),
+        Trap(
+            "exponentials without the maximum",
+            softmax.no_maximum,
+            "exp(s) * keep over its sum is the formula as it stands on paper. exp(710) is infinite "
+            "in double precision, exp(12) in half, and a row of very negative scores is 0 / 0. "
+            "torch's softmax subtracts the row's maximum first, which changes no quotient.",
+            "Padding must not be read",
+            (softmax.no_maximum_epsilon,),
+        ),
+        Trap(
+            "mask inverted",
+            softmax.inverted,
+            "keep is True where a symbol may be read. masked_fill fills where its argument is "
+            "True, so it needs ~keep. Inverted, a sentence reads its padding and nothing else.",
+            "Padding must not be read",
+            (softmax.inverted_unzeroed,),
+        ),
+        Trap(
+            "the mask multiplies the scores",
+            softmax.mask_times_scores,
+            "a score of 0 is not a weight of 0: exp(0) is 1, so the padding still gets a share, "
+            "and more than a real symbol with a negative score.",
+            "Padding must not be read",
+            (softmax.mask_times_scores_zeroed,),
+        ),
+        Trap(
+            "nothing to read, so everything is read",
+            softmax.average_row,
+            "a row of equal scores, however low, is a uniform distribution: the state that may "
+            "read nothing averages all that it was to be kept from. Multiply the weights by keep "
+            "after the softmax.",
+            "Nothing to read",
+        ),
+        Trap(
+            "-1e9 as minus infinity",
+            softmax.minus_1e9,
+            "half precision ends at 65,504 and cannot hold -1e9, so the first run in half "
+            "precision fails. And a row without anything to read is a row of equal scores, which "
+            "averages the padding. Take finfo(dtype).min, and zero such rows.",
+            "Nothing to read",
+            (softmax.minus_1e9_zeroed, softmax.float_bias),
+        ),
+        Trap(
+            "not low enough",
+            softmax.not_low_enough,
+            "a constant such as -10,000 hides a score only while all the others are far above it. "
+            "The lowest number that fits is torch.finfo(scores.dtype).min: it depends on the "
+            "dtype, so ask for it.",
+            "Nothing to read",
+            (softmax.half_lowest,),
+        ),
+        Trap(
+            "the row that may read nothing",
+            softmax.nan_row,
+            "where all scores of a row are -inf, softmax divides 0 by 0. One empty sentence in a "
+            "batch makes the loss nan. Use a finite fill, and weights * keep.",
+            "Nothing to read",
+            (softmax.log_bias,),
+        ),
+        Trap(
+            "a nan that comes back",
+            softmax.nan_gradient,
+            "nan_to_num cleans the weights, and the derivative of the softmax, which was computed "
+            "from the nan, still meets it on the way back: -inf that was added lets it through to "
+            "the scores. Never make the nan.",
+            "Nothing to read",
+        ),
+        Trap(
+            "the caller's scores overwritten",
+            softmax.in_place,
+            "masked_fill_ with its underscore writes into the tensor that was passed in. Whoever "
+            "looks at those scores next finds holes. Without the underscore it makes a new one.",
+            "Padding must not be read",
+        ),
+    ),
+)

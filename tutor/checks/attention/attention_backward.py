@@ -1,0 +1,246 @@
+"""What ``attention_backward`` must satisfy, and the wrong answers that people give."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import attention as reference
+from tutor.checks.attention.shared import CHAPTER, DV, TK, TQ, B, D, QKVDraw, low_score
+from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, strided
+from tutor.checks.exercise import Case, Contract, Exercise, Trap
+from tutor.checks.forbidden import LIBRARY_ATTENTION
+from tutor.checks.softmax import hide, shares
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = QKVDraw(generator, device)
+
+    def inputs(*batch, dtype=DOUBLE, tq=TQ, tk=TK, d=D, dv=DV):
+        q, k, v = draw.qkv(*batch, tq=tq, tk=tk, d=d, dv=dv, dtype=dtype)
+        # Differences of sums of dv products: the short dtypes round them more than the tolerance
+        # allows once in some ten thousand draws, unless the sums are small.
+        scale = 0.25 if dtype in (HALF, BFLOAT) else 1.0
+        return (draw.normal(*batch, tq, dv, dtype=dtype, scale=scale), q, k, v)
+
+    yield Case("a batch", (*inputs(B), None))
+    yield Case("single precision", (*inputs(B, dtype=SINGLE), None))
+    yield Case("half precision", (*inputs(B, dtype=HALF), None))
+    yield Case("bfloat16", (*inputs(B, dtype=BFLOAT), None))
+    yield Case("no batch dimension", (*inputs(), None))
+    yield Case("a batch of several heads", (*inputs(B, 4), None))
+    yield Case("the mask left out", inputs(B))
+    yield Case("wide keys", (*inputs(B, d=64), None))
+    yield Case("not contiguous", (*(strided(t) for t in inputs(B)), None))
+    sizes = {name: draw.integer(2, 9) for name in ("tq", "tk", "d", "dv")}
+    yield Case("sizes drawn by lot", (*inputs(draw.integer(2, 5), **sizes), None))
+
+    yield Case("a mask for each query", (*inputs(B), draw.keep(B, TQ, TK)), "edges")
+    masked = inputs(B, dtype=HALF)
+    yield Case("a mask, half precision", (*masked, draw.keep(B, TQ, TK)), "edges")
+    yield Case("a mask, not contiguous", (*inputs(B), strided(draw.keep(B, TQ, TK))), "edges")
+    yield Case("a padding mask", (*inputs(B), draw.keep(B, 1, TK)), "edges")
+    causal = reference.causal_mask(TQ, TK, device)
+    yield Case("a causal mask, three new of five", (*inputs(B), causal), "edges")
+    yield Case("a causal mask, no batch dimension", (*inputs(), causal), "edges")
+    grad_out, *_ = inputs(B)
+    low = (grad_out, *low_score(draw, device))
+    yield Case("only a very low score may be read", low, "edges")
+    lonely = draw.keep(B, TQ, TK)
+    lonely[0, 1] = False
+    yield Case("one query may read nothing", (*inputs(B), lonely), "edges")
+    yield Case("one query, one key", (*inputs(B, tq=1, tk=1), None), "edges")
+    yield Case("an empty batch", (*inputs(0), None), "edges")
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    b, tq, tk, d, dv = 2, 16, 24, 32, 8
+    draw = QKVDraw(generator, device)
+    q, k, v = draw.qkv(b, tq=tq, tk=tk, d=d, dv=dv)
+    grad_out = draw.normal(b, tq, dv)
+    inputs = q.numel() + k.numel() + 2 * v.numel()
+    # Scores, dv, dw, dq and dk are five products; a sixth, the answer itself, is one way to the
+    # row sums (Σ_j w_j dw_j = grad_out · out).
+    return Contract(
+        calls=((grad_out, q, k, v, draw.keep(b, tq, tk)), (grad_out, q, k, v, None)),
+        max_flops=2 * b * tq * tk * (3 * d + 3 * dv),
+        max_written=24 * b * tq * tk + 8 * inputs,
+        max_intermediate=max(q.numel(), k.numel(), b * tq * tk),
+        forbidden={
+            **LIBRARY_ATTENTION,
+            "autograd": "it lets autograd do the work; this exercise is to do it by hand",
+            "_backward": "it calls torch's own backward formulas; this exercise is to write them",
+        },
+    )
+
+
+def _backward(grad_out, q, k, v, keep, softmax_backward, scale_power=1):
+    """The right backward pass but for its softmax or its scale."""
+    scale = q.shape[-1] ** -0.5
+    weights = shares(q @ k.mT * scale, keep)
+    grad_scores = softmax_backward(weights, grad_out @ v.mT) * scale**scale_power
+    return grad_scores @ k, grad_scores.mT @ q, weights.mT @ grad_out
+
+
+def _softmax_backward(w, dw):
+    return w * (dw - (w * dw).sum(-1, keepdim=True))
+
+
+def _no_row_sum(grad_out, q, k, v, keep=None):
+    return _backward(grad_out, q, k, v, keep, lambda w, dw: w * dw)
+
+
+def _sigmoid(grad_out, q, k, v, keep=None):
+    return _backward(grad_out, q, k, v, keep, lambda w, dw: w * (1 - w) * dw)
+
+
+def _softmax_ignored(grad_out, q, k, v, keep=None):
+    return _backward(grad_out, q, k, v, keep, lambda w, dw: dw)
+
+
+def _sum_over_queries(grad_out, q, k, v, keep=None):
+    return _backward(
+        grad_out, q, k, v, keep, lambda w, dw: w * (dw - (w * dw).sum(-2, keepdim=True))
+    )
+
+
+def _plain_mean(grad_out, q, k, v, keep=None):
+    return _backward(grad_out, q, k, v, keep, lambda w, dw: w * (dw - dw.mean(-1, keepdim=True)))
+
+
+def _no_scale(grad_out, q, k, v, keep=None):
+    return _backward(grad_out, q, k, v, keep, _softmax_backward, scale_power=0)
+
+
+def _scale_twice(grad_out, q, k, v, keep=None):
+    return _backward(grad_out, q, k, v, keep, _softmax_backward, scale_power=2)
+
+
+def _order(grad_out, q, k, v, keep=None):
+    grad_q, grad_k, grad_v = _backward(grad_out, q, k, v, keep, _softmax_backward)
+    return grad_k, grad_q, grad_v
+
+
+def _other_orders():
+    """All orders but the right one and the one above."""
+
+    def ordered(order):
+        def wrong(grad_out, q, k, v, keep=None):
+            gradients = _backward(grad_out, q, k, v, keep, _softmax_backward)
+            return tuple(gradients[i] for i in order)
+
+        return wrong
+
+    return tuple(ordered(o) for o in ((0, 2, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0)))
+
+
+def _sign(grad_out, q, k, v, keep=None):
+    grad_q, grad_k, grad_v = _backward(grad_out, q, k, v, keep, _softmax_backward)
+    return -grad_q, -grad_k, grad_v
+
+
+def _nan_row(grad_out, q, k, v, keep=None):
+    scale = q.shape[-1] ** -0.5
+    weights = hide(q @ k.mT * scale, keep, -torch.inf).softmax(dim=-1)
+    grad_scores = _softmax_backward(weights, grad_out @ v.mT) * scale
+    return grad_scores @ k, grad_scores.mT @ q, weights.mT @ grad_out
+
+
+def _average_row(grad_out, q, k, v, keep=None):
+    scale = q.shape[-1] ** -0.5
+    weights = hide(q @ k.mT * scale, keep).softmax(dim=-1)
+    grad_scores = _softmax_backward(weights, grad_out @ v.mT) * scale
+    return grad_scores @ k, grad_scores.mT @ q, weights.mT @ grad_out
+
+
+def _mask_forgotten(grad_out, q, k, v, keep=None):
+    return _backward(grad_out, q, k, v, None, _softmax_backward)
+
+
+ATTENTION_BACKWARD = Exercise(
+    reference=reference.attention_backward,
+    chapter=CHAPTER,
+    outputs=("grad_q", "grad_k", "grad_v"),
+    points={"values": 4, "edges": 3, "types": 1, "contracts": 2},
+    cases=_cases,
+    contract=_contract,
+    traps=(
+        Trap(
+            "the other weights forgotten",
+            _no_row_sum,
+            "w ∘ dw treats each weight as if it moved alone. The weights of a row sum to 1: "
+            "raising one score lowers all the other weights, and the term -w Σ_j w_j dw_j is that "
+            "loss. Check: every row of ds must sum to 0.",
+            "Learning: the backward pass",
+        ),
+        Trap(
+            "the derivative of a sigmoid",
+            _sigmoid,
+            "w (1 - w) is the diagonal of the softmax's Jacobian, the effect of a score on its own "
+            "weight. It has off-diagonal entries, -w_i w_j, too.",
+            "Learning: the backward pass",
+        ),
+        Trap(
+            "straight through the softmax",
+            _softmax_ignored,
+            "dw is the gradient of the weights, not of the scores: the softmax in between has a "
+            "Jacobian of its own.",
+            "Learning: the backward pass",
+        ),
+        Trap(
+            "summed over the queries",
+            _sum_over_queries,
+            "the sum Σ_j w_j dw_j runs over the keys of one query, the same axis as the softmax.",
+            "Learning: the backward pass",
+        ),
+        Trap(
+            "a plain mean",
+            _plain_mean,
+            "what is subtracted is the mean of dw under the weights, Σ_j w_j dw_j, not the "
+            "arithmetic mean: a key that is hardly read hardly counts.",
+            "Learning: the backward pass",
+        ),
+        Trap(
+            "the scale forgotten on the way back",
+            _no_scale,
+            "scores = q kᵀ / √D, so dq and dk carry the factor 1/√D as well.",
+            "Learning: the backward pass",
+        ),
+        Trap(
+            "the scale applied twice",
+            _scale_twice,
+            "one factor 1/√D on the way back, on ds or on dq and dk, not on both.",
+            "Learning: the backward pass",
+        ),
+        Trap(
+            "the gradients in another order",
+            _order,
+            "they are returned as (grad_q, grad_k, grad_v), in the order of the arguments.",
+            "Learning: the backward pass",
+            _other_orders(),
+        ),
+        Trap(
+            "the sign flipped",
+            _sign,
+            "dw_j minus the mean, not the mean minus dw_j: a score is raised if its value would "
+            "improve the loss more than what is read now.",
+            "Learning: the backward pass",
+        ),
+        Trap(
+            "the row that may read nothing",
+            _nan_row,
+            "a query that may read nothing has a row of nan, or of equal weights, where its "
+            "weights should all be 0. Recompute them as in the forward pass: a finite fill, and "
+            "weights * keep.",
+            "The row that may read nothing",
+            (_average_row,),
+        ),
+        Trap(
+            "the mask forgotten on the way back",
+            _mask_forgotten,
+            "the weights must be those of the forward pass, with hidden keys at 0: otherwise "
+            "gradient flows into the future and into the padding.",
+            "Learning: the backward pass",
+        ),
+    ),
+)

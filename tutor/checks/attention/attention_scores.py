@@ -1,0 +1,177 @@
+"""What ``attention_scores`` must satisfy, and the wrong answers that people give."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import attention as reference
+from tutor.checks.attention.shared import CHAPTER, B, QKVDraw
+from tutor.checks.draw import BFLOAT, HALF, SINGLE, strided
+from tutor.checks.exercise import Case, Contract, Exercise, Trap
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = QKVDraw(generator, device)
+
+    def qk(*batch, **kwargs):
+        return draw.qkv(*batch, **kwargs)[:2]
+
+    yield Case("a batch", qk(B))
+    yield Case("single precision", qk(B, dtype=SINGLE))
+    yield Case("half precision", qk(B, dtype=HALF))
+    yield Case("bfloat16", qk(B, dtype=BFLOAT))
+    yield Case("no batch dimension", qk())
+    yield Case("a batch of several heads", qk(B, 4))
+    yield Case("wide keys", qk(B, d=64))
+    q, k = qk(B)
+    yield Case("not contiguous", (strided(q), strided(k)))
+    tq, tk, d = (draw.integer(2, 9) for _ in range(3))
+    yield Case("sizes drawn by lot", qk(draw.integer(1, 5), tq=tq, tk=tk, d=d))
+    yield Case("one query, one key", qk(B, tq=1, tk=1), "edges")
+    yield Case("one query, many keys", qk(B, tq=1), "edges")
+    yield Case("width 1", qk(B, d=1), "edges")
+    yield Case("an empty batch", qk(0), "edges")
+    yield Case("no keys", qk(B, tk=0), "edges")
+    yield Case("large numbers", qk(B, scale=1e3), "edges")
+    yield Case("long vectors, and short ones", (1e2 * q, 1e-2 * k), "edges")
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    b, tq, tk, d = 2, 16, 24, 32
+    q, k, _ = QKVDraw(generator, device).qkv(b, tq=tq, tk=tk, d=d)
+    return Contract(
+        calls=((q, k),),
+        max_flops=2 * b * tq * tk * d,
+        max_written=6 * b * tq * tk + 4 * (q.numel() + k.numel()),
+        max_intermediate=max(q.numel(), k.numel(), b * tq * tk),
+    )
+
+
+def no_scale(q, k):
+    return q @ k.mT
+
+
+def divided_by_width(q, k):
+    return q @ k.mT / q.shape[-1]
+
+
+def _half_of_width(q, k):
+    return q @ k.mT / (q.shape[-1] / 2)
+
+
+def _scaled_by_length(q, k):
+    return q @ k.mT / max(k.shape[-2], 1) ** 0.5
+
+
+def _scaled_by_queries(q, k):
+    return q @ k.mT / max(q.shape[-2], 1) ** 0.5
+
+
+def _multiplied(q, k):
+    return q @ k.mT * q.shape[-1] ** 0.5
+
+
+def _cosine(q, k):
+    return torch.nn.functional.normalize(q, dim=-1) @ torch.nn.functional.normalize(k, dim=-1).mT
+
+
+def _transposed(q, k):
+    return k @ q.mT * q.shape[-1] ** -0.5
+
+
+def _detached(q, k):
+    return q @ k.detach().mT * q.shape[-1] ** -0.5
+
+
+def in_place(q, k):
+    q *= q.shape[-1] ** -0.5
+    return q @ k.mT
+
+
+def keys_not_transposed(q, k):
+    return q @ k * q.shape[-1] ** -0.5
+
+
+ATTENTION_SCORES = Exercise(
+    reference=reference.attention_scores,
+    chapter=CHAPTER,
+    points={"values": 2, "edges": 1, "gradients": 1, "types": 1, "contracts": 1},
+    cases=_cases,
+    contract=_contract,
+    traps=(
+        Trap(
+            "no scale",
+            no_scale,
+            "q·k is a sum of D products, so its standard deviation grows like √D. Unscaled, the "
+            "softmax of a wide model is close to one-hot from the first step and passes almost no "
+            "gradient. Divide by √D.",
+            "Step 2: scale",
+        ),
+        Trap(
+            "divided by D instead of √D",
+            divided_by_width,
+            "the variance of q·k is D, its standard deviation √D, and it is the standard deviation "
+            "that should become 1. Divided by D the scores are nearly equal, and every query reads "
+            "the plain average of all values. (Dividing both q and k by √D does the same.)",
+            "Step 2: scale",
+        ),
+        Trap(
+            "D ** 1/2",
+            _half_of_width,
+            "a power binds tighter than a division: D ** 1/2 is (D ** 1) / 2. Write D ** 0.5.",
+            "Step 2: scale",
+        ),
+        Trap(
+            "scaled by the length of a sequence",
+            _scaled_by_length,
+            "the scale undoes the growth of a sum over the width D. How many queries or keys there "
+            "are does not enter a single score. The width is q.shape[-1].",
+            "Step 2: scale",
+            (_scaled_by_queries,),
+        ),
+        Trap(
+            "multiplied by √D",
+            _multiplied,
+            "the scale is D to the power -1/2, with the minus.",
+            "Step 2: scale",
+        ),
+        Trap(
+            "cosine similarity",
+            _cosine,
+            "attention compares by dot product: length counts as well as direction, and says how "
+            "strongly a word insists. Normalising both "
+            "confines every score to [-1, 1], where softmax is nearly flat.",
+            "Step 1: dot products",
+        ),
+        Trap(
+            "keys ask, queries answer",
+            _transposed,
+            "the product is the other way round: rows are queries and columns are keys, because "
+            "the softmax that follows runs along a row. It is q @ k.mT.",
+            "Step 1: dot products",
+        ),
+        Trap(
+            "keys not transposed",
+            keys_not_transposed,
+            "each query meets each key: rows of q with rows of k. A matrix product takes rows of "
+            "the first and columns of the second, so the keys are transposed, in their last two "
+            "dimensions: k.mT.",
+            "Step 1: dot products",
+        ),
+        Trap(
+            "a detached key",
+            _detached,
+            "the numbers are right, but detach() cuts the keys off from learning: no gradient "
+            "reaches whatever produced them.",
+            "Learning: the backward pass",
+        ),
+        Trap(
+            "the caller's queries overwritten",
+            in_place,
+            "q *= ... writes into the caller's tensor. The second call with the same q starts from "
+            "scaled queries, and so does anything else that reads it. Scale a new tensor.",
+            "Step 2: scale",
+        ),
+    ),
+)

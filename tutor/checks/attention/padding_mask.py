@@ -1,0 +1,154 @@
+"""What ``padding_mask`` must satisfy, and the wrong answers that people give."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import attention as reference
+from tutor.checks.attention.shared import CHAPTER
+from tutor.checks.draw import Draw
+from tutor.checks.exercise import Case, Contract, Exercise, Trap
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = Draw(generator, device)
+
+    def lengths(*values, dtype=torch.int64):
+        return torch.tensor(values, device=device, dtype=dtype)
+
+    yield Case("three sentences", (lengths(4, 2, 5), 6))
+    yield Case("the longest fills the batch", (lengths(3, 7), 7))
+    drawn = [draw.integer(1, 9) for _ in range(4)]
+    yield Case("lengths drawn by lot", (lengths(*drawn), 9))
+    yield Case("32-bit lengths", (lengths(1, 4, 2, dtype=torch.int32), 5))
+    yield Case("a sentence of length 0", (lengths(3, 0), 4), "edges")
+    yield Case("one sentence", (lengths(2), 3), "edges")
+    yield Case("nothing is padding", (lengths(4, 4), 4), "edges")
+    yield Case("an empty batch", (lengths(), 4), "edges")
+    # Small integers end at 127, and half precision counts to 2,048.
+    yield Case("a sentence of 2,049 tokens", (lengths(2049), 2050), "edges")
+    table = lengths(4, 2, 5, 1, 3, 6)
+    yield Case("two batch dimensions", (table.view(2, 3), 6), "edges")
+    yield Case("two batch dimensions, not contiguous", (table.view(3, 2).mT, 6), "edges")
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    draw = Draw(generator, device)
+    lengths = torch.tensor([draw.integer(1, 64) for _ in range(16)], device=device)
+    return Contract(
+        calls=((lengths, 64),), max_flops=0, max_written=8 * 16 * 64, max_intermediate=16 * 64
+    )
+
+
+def _inverted(lengths, num_keys):
+    return torch.arange(num_keys, device=lengths.device) >= lengths[..., None, None]
+
+
+def _one_more(lengths, num_keys):
+    return torch.arange(num_keys, device=lengths.device) <= lengths[..., None, None]
+
+
+def _left(lengths, num_keys):
+    return torch.arange(num_keys, device=lengths.device) >= num_keys - lengths[..., None, None]
+
+
+def _no_query_dimension(lengths, num_keys):
+    return torch.arange(num_keys, device=lengths.device) < lengths[..., None]
+
+
+def _over_queries(lengths, num_keys):
+    return torch.arange(num_keys, device=lengths.device)[:, None] < lengths[..., None, None]
+
+
+def _both_sides(lengths, num_keys):
+    real = torch.arange(num_keys, device=lengths.device) < lengths[..., None]
+    return real[..., :, None] & real[..., None, :]
+
+
+def _float(lengths, num_keys):
+    return (torch.arange(num_keys, device=lengths.device) < lengths[..., None, None]).float()
+
+
+def _longest(lengths, num_keys):
+    longest = int(lengths.max()) if lengths.numel() else num_keys
+    return torch.arange(longest, device=lengths.device) < lengths[..., None, None]
+
+
+def _one_less(lengths, num_keys):
+    return torch.arange(num_keys, device=lengths.device) < lengths[..., None, None] - 1
+
+
+PADDING_MASK = Exercise(
+    reference=reference.padding_mask,
+    chapter=CHAPTER,
+    points={"values": 2, "edges": 1, "types": 1, "contracts": 1},
+    cases=_cases,
+    contract=_contract,
+    traps=(
+        Trap(
+            "inverted",
+            _inverted,
+            "True means may be read. Inverted, every sentence reads its padding and nothing else, "
+            "and all sentences of one length look alike to the model.",
+            "The padding mask",
+        ),
+        Trap(
+            "one position too many",
+            _one_more,
+            "positions count from 0, so a sentence of length 4 owns positions 0 to 3: j < length, "
+            "not j <= length.",
+            "The padding mask",
+        ),
+        Trap(
+            "one position too few",
+            _one_less,
+            "a length of 4 means four real tokens, at the positions 0 to 3. The last of them may "
+            "be read, too: j < length.",
+            "The padding mask",
+        ),
+        Trap(
+            "padding on the left",
+            _left,
+            "the batch here is padded at the end. Left padding exists (for generation, where the "
+            "newest tokens should line up), but it is another layout.",
+            "The padding mask",
+        ),
+        Trap(
+            "no dimension for the queries",
+            _no_query_dimension,
+            "(B, Tk) meets scores of shape (B, Tq, Tk) from the right: the batch lands on the "
+            "queries. It raises if B and Tq differ, and where they happen to be equal it masks the "
+            "wrong things in silence. Put a 1 in between: (B, 1, Tk).",
+            "The padding mask",
+        ),
+        Trap(
+            "as wide as the longest sentence",
+            _longest,
+            "num_keys says how many keys there are, and the batch may be padded further than its "
+            "longest sentence. The mask has a column for each key.",
+            "The padding mask",
+        ),
+        Trap(
+            "laid over the queries",
+            _over_queries,
+            "the mask stands on its side: it stops padding from asking, and lets every real token "
+            "read the padding. Keys run along the last dimension.",
+            "The padding mask",
+        ),
+        Trap(
+            "padding may not ask either",
+            _both_sides,
+            "hiding the padded queries costs T² entries and creates rows that may read nothing. "
+            "What a padded query computes is thrown away anyway; it is enough to hide the keys.",
+            "The padding mask",
+        ),
+        Trap(
+            "ones and zeros instead of True and False",
+            _float,
+            "a float mask is added to the scores by torch's SDPA: padding gets 0 and real tokens "
+            "1 more, which hides nothing.",
+            "The padding mask",
+        ),
+    ),
+)

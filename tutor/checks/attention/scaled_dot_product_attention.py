@@ -1,0 +1,346 @@
+"""What ``scaled_dot_product_attention`` must satisfy, and the wrong answers that people give."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import attention as reference
+from tutor.checks import softmax
+from tutor.checks.attention import attention_scores
+from tutor.checks.attention.shared import CHAPTER, DV, TK, TQ, B, D, QKVDraw, low_score
+from tutor.checks.draw import BFLOAT, HALF, SINGLE, strided
+from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
+from tutor.checks.forbidden import LIBRARY_ATTENTION
+from tutor.checks.softmax import hide, shares
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = QKVDraw(generator, device)
+    yield Case("a batch", (*draw.qkv(B), None))
+    yield Case("single precision", (*draw.qkv(B, dtype=SINGLE), None))
+    yield Case("half precision", (*draw.qkv(B, dtype=HALF), None))
+    yield Case("bfloat16", (*draw.qkv(B, dtype=BFLOAT), None))
+    yield Case("no batch dimension", (*draw.qkv(), None))
+    yield Case("a batch of several heads", (*draw.qkv(B, 4), None))
+    yield Case("the mask left out", draw.qkv(B))
+    yield Case("wide keys", (*draw.qkv(B, d=64), None))
+    q, k, v = draw.qkv(B)
+    yield Case("not contiguous", (strided(q), strided(k), strided(v), None))
+    sizes = {name: draw.integer(2, 9) for name in ("tq", "tk", "d", "dv")}
+    yield Case("sizes drawn by lot", (*draw.qkv(draw.integer(2, 5), **sizes), None))
+
+    yield Case("a mask for each query", (*draw.qkv(B), draw.keep(B, TQ, TK)), "edges")
+    single = draw.qkv(B, dtype=SINGLE)
+    yield Case("a mask, single precision", (*single, draw.keep(B, TQ, TK)), "edges")
+    half = draw.qkv(B, dtype=HALF)
+    yield Case("a mask, half precision", (*half, draw.keep(B, TQ, TK)), "edges")
+    heads = draw.keep(B, 1, TQ, TK)
+    yield Case("one mask for all heads", (*draw.qkv(B, 4), heads), "edges")
+    yield Case("a padding mask", (*draw.qkv(B), draw.keep(B, 1, TK)), "edges")
+    causal = reference.causal_mask(TQ, TK, device)
+    yield Case("a causal mask, three new of five", (*draw.qkv(B), causal), "edges")
+    lonely = draw.keep(B, TQ, TK)
+    lonely[0, 1] = False
+    yield Case("one query may read nothing", (*draw.qkv(B), lonely), "edges")
+    nothing = torch.zeros(B, TQ, TK, dtype=torch.bool, device=device)
+    yield Case("no query may read anything", (*draw.qkv(B), nothing), "edges")
+    yield Case("nothing to read, half precision", (*half, nothing), "edges")
+    hidden = draw.keep(B, TQ, TK)
+    hidden[..., 0] = False
+    q, k, v = draw.qkv(B)
+    # The hidden key scores far above all others: hiding it must not push them to 0.
+    k[:, 0] = 1e4 * q.sum(1)
+    yield Case("the largest score is hidden", (q, k, v, hidden), "edges")
+    yield Case("only a very low score may be read", low_score(draw, device), "edges")
+    yield Case("a mask, not contiguous", (*draw.qkv(B), strided(draw.keep(B, TQ, TK))), "edges")
+    yield Case("one query, one key", (*draw.qkv(B, tq=1, tk=1), None), "edges")
+    yield Case("an empty batch", (*draw.qkv(0), None), "edges")
+    yield Case("large scores", (*draw.qkv(B, scale=40.0), None), "edges")
+    huge = draw.qkv(B, dtype=HALF, scale=40.0)
+    yield Case("large scores, half precision", (*huge, None), "edges", finite_only=True)
+    integers = draw.keep(B, TQ, TK).to(torch.int64)
+    yield Case(
+        "a mask of integers must raise TypeError", (*draw.qkv(B), integers), "edges", TypeError
+    )
+
+
+def _future_edit_leaves_past(call, generator: Generator, device: torch.device) -> str | None:
+    draw = QKVDraw(generator, device)
+    q, k, v = draw.qkv(B, tq=TK)
+    keep = reference.causal_mask(TK, TK, device)
+    before = call(q, k, v, keep)
+    k2, v2 = k.clone(), v.clone()
+    k2[:, 3:], v2[:, 3:] = draw.normal(B, TK - 3, D), draw.normal(B, TK - 3, DV)
+    change = (call(q, k2, v2, keep) - before)[:, :3].abs().max()
+    if change != 0:  # nan differs too
+        return f"new tokens after position 2 changed the answers up to there by {float(change):.2g}"
+    return None
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    b, tq, tk, d, dv = 2, 16, 24, 32, 8
+    draw = QKVDraw(generator, device)
+    q, k, v = draw.qkv(b, tq=tq, tk=tk, d=d, dv=dv)
+    inputs = q.numel() + k.numel() + v.numel()
+    return Contract(
+        calls=((q, k, v, draw.keep(b, tq, tk)), (q, k, v, None)),
+        max_flops=2 * b * tq * tk * (d + dv),
+        max_written=16 * b * tq * tk + 4 * inputs,
+        max_intermediate=max(q.numel(), k.numel(), b * tq * tk),
+        forbidden=LIBRARY_ATTENTION,
+    )
+
+
+def _scaled(q, k):
+    return q @ k.mT * q.shape[-1] ** -0.5
+
+
+def _with(weigh=shares, score=_scaled):
+    """The right attention, but for its weights or its scores."""
+
+    def wrong(q, k, v, keep=None):
+        return weigh(score(q, k), keep) @ v
+
+    return wrong
+
+
+def _scale_after_softmax(q, k, v, keep=None):
+    return shares(q @ k.mT, keep) / q.shape[-1] ** 0.5 @ v
+
+
+def _unspecified_axis(q, k, v, keep=None):
+    scores = hide(_scaled(q, k), keep)
+    weights = scores.softmax(0 if scores.ndim in (0, 1, 3) else 1)  # what nn.Softmax() takes
+    return weights @ v
+
+
+def _mask_forgotten(q, k, v, keep=None):
+    hide(q @ k.mT, keep)
+    return _scaled(q, k).softmax(dim=-1) @ v
+
+
+def _mask_half_inverted(q, k, v, keep=None):
+    hidden = ~keep if keep is not None and keep.dtype == torch.bool else keep
+    weights = hide(_scaled(q, k), hidden).softmax(dim=-1)
+    return hide(weights, keep, 0.0) @ v
+
+
+def _no_softmax(q, k, v, keep=None):
+    return hide(_scaled(q, k), keep, 0.0) @ v
+
+
+def _scaled_by_value_width(q, k, v, keep=None):
+    return shares(q @ k.mT * v.shape[-1] ** -0.5, keep) @ v
+
+
+def _scaled_by_length(q, k, v, keep=None):
+    return shares(q @ k.mT * k.shape[-2] ** -0.5, keep) @ v
+
+
+def _ones_added(q, k, v, keep=None):
+    scores = _scaled(q, k)
+    if keep is not None:
+        hide(scores, keep)
+        scores = scores + keep
+    return scores.softmax(-1) @ v
+
+
+def _always_causal(q, k, v, keep=None):
+    tq, tk = q.shape[-2], k.shape[-2]
+    past = torch.ones(tq, tk, dtype=torch.bool, device=q.device).tril(tk - tq)
+    keep = past if keep is None else keep & past
+    return shares(_scaled(q, k), keep) @ v
+
+
+SCALED_DOT_PRODUCT_ATTENTION = Exercise(
+    reference=reference.scaled_dot_product_attention,
+    chapter=CHAPTER,
+    points={"values": 3, "edges": 3, "gradients": 2, "types": 1, "contracts": 1},
+    cases=_cases,
+    contract=_contract,
+    properties=(Property("a future edit leaves the past unchanged", _future_edit_leaves_past),),
+    traps=(
+        Trap(
+            "no scale",
+            _with(score=attention_scores.no_scale),
+            "q·k is a sum of D products, so its standard deviation grows like √D. Unscaled, the "
+            "softmax of a wide model is close to one-hot from the first step and passes almost no "
+            "gradient. Divide by √D.",
+            "Step 2: scale",
+        ),
+        Trap(
+            "keys not transposed",
+            _with(score=attention_scores.keys_not_transposed),
+            "each query meets each key: rows of q with rows of k, q @ k.mT. (.mT turns the last "
+            "two dimensions round; .T turns all of them, the batch included.)",
+            "Step 1: dot products",
+        ),
+        Trap(
+            "divided by D instead of √D",
+            _with(score=attention_scores.divided_by_width),
+            "the variance of q·k is D, its standard deviation √D, and it is the standard deviation "
+            "that should become 1. Divided by D the scores are nearly equal, and every query reads "
+            "the plain average of all values.",
+            "Step 2: scale",
+        ),
+        Trap(
+            "scaled after the softmax",
+            _scale_after_softmax,
+            "the division by √D stands inside the softmax, where it decides how sharp the choice "
+            "is. After it, the choice is as sharp as without a scale and the weights of a row no "
+            "longer sum to 1.",
+            "Step 2: scale",
+        ),
+        Trap(
+            "scaled by another size",
+            _scaled_by_value_width,
+            "q·k is a sum over D, the width of queries and keys, and its standard deviation grows "
+            "with √D. The width of the values and the number of keys have no part in that sum.",
+            "Step 2: scale",
+            (_scaled_by_length,),
+        ),
+        Trap(
+            "no softmax",
+            _no_softmax,
+            "scores are no shares: they may be negative, do not sum to 1, and make the answer grow "
+            "with the number of keys.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "a softmax too many",
+            _with(softmax.twice),
+            "scores go through one softmax. Weights between 0 and 1 taken for scores again give "
+            "none more than e times the weight of another: every query reads nearly the plain "
+            "average.",
+            "Step 3: softmax",
+            (_with(softmax.of_a_softmax),),
+        ),
+        Trap(
+            "softmax over the queries",
+            _with(softmax.over_queries),
+            "each query has a distribution over the keys: rows sum to 1. Along dim=-2 the keys "
+            "share out the queries instead, and adding one query changes all other answers. "
+            "Keys run along the last dimension.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "softmax over the batch",
+            _with(softmax.over_batch),
+            "dim=0 is the batch: sentences share out their weights among each other. Keys run "
+            "along the last dimension, dim=-1. (nn.Softmax() without a dim takes the first or the "
+            "second, depending on how many there are.)",
+            "Step 3: softmax",
+            (_unspecified_axis,),
+        ),
+        Trap(
+            "the mask forgotten",
+            _mask_forgotten,
+            "keep changes nothing: every query reads every key. (masked_fill returns a new tensor "
+            "and leaves the old one as it was: scores = scores.masked_fill(...).)",
+            "Masks",
+        ),
+        Trap(
+            "renormalised after the softmax",
+            _with(softmax.renormalised),
+            "dividing by what is left mends the row sums until a hidden score takes everything: "
+            "then 0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
+            "Masks",
+            (_with(softmax.renormalised_with_care), _with(softmax.no_maximum)),
+        ),
+        Trap(
+            "masked after the softmax",
+            _with(softmax.then_mask),
+            "the hidden keys have already taken their share when they are zeroed: the remaining "
+            "weights sum to less than 1, and how much less tells of the hidden scores. A causal "
+            "model masked like this sees the future through its row sums.",
+            "Masks",
+        ),
+        Trap(
+            "mask inverted",
+            _with(softmax.inverted),
+            "keep is True where a key may be read, as in F.scaled_dot_product_attention. "
+            "masked_fill fills where its argument is True, so it needs ~keep. "
+            "(nn.MultiheadAttention has it the other way round.)",
+            "Masks",
+            (_with(softmax.inverted_unzeroed), _mask_half_inverted),
+        ),
+        Trap(
+            "the mask multiplies the scores",
+            _with(softmax.mask_times_scores),
+            "a score of 0 is not a weight of 0: exp(0) is 1, so a hidden key still gets a share, "
+            "and more than a visible key with a negative score.",
+            "Masks",
+        ),
+        Trap(
+            "True and False added",
+            _ones_added,
+            "added to scores, True is 1 and False is 0: a hidden key loses a factor of e and keeps "
+            "the rest of its weight. masked_fill hides it.",
+            "Masks",
+        ),
+        Trap(
+            "always causal",
+            _always_causal,
+            "what a query may read is the caller's to say, with keep. An encoder reads both ways, "
+            "and a decoder reads all of its source.",
+            "The causal mask",
+        ),
+        Trap(
+            "nothing to read, so everything is read",
+            _with(softmax.average_row),
+            "a row of equal scores, however low, is a uniform distribution: the query that may "
+            "read nothing gets the average of all the values it was to be kept from. Multiply the "
+            "weights by keep after the softmax.",
+            "The row that may read nothing",
+        ),
+        Trap(
+            "-1e9 as minus infinity",
+            _with(softmax.minus_1e9),
+            "half precision ends at 65,504 and cannot hold -1e9, so the first run in half "
+            "precision fails. And a row that may read nothing is a row of equal scores: it "
+            "averages everything it was to be kept from. Take finfo(dtype).min, and zero such "
+            "rows.",
+            "The row that may read nothing",
+        ),
+        Trap(
+            "not low enough",
+            _with(softmax.not_low_enough),
+            "a key that may be read scored below the number that stands for hidden, so the hidden "
+            "keys won the softmax. Scores have no lower bound: take finfo(dtype).min.",
+            "The row that may read nothing",
+            (_with(softmax.half_lowest),),
+        ),
+        Trap(
+            "a float32 mask in another precision",
+            _with(softmax.float_bias),
+            "adding a float32 tensor turns half-precision scores into float32, which the values "
+            "are not. And added, -1e9 or -inf leaves a row that may read nothing with an average "
+            "or with nan. masked_fill keeps the dtype and needs no second tensor.",
+            "The row that may read nothing",
+            (_with(softmax.log_bias),),
+        ),
+        Trap(
+            "the row that may read nothing",
+            _with(softmax.nan_row),
+            "all its scores are -inf, and softmax divides 0 by 0. The other rows hide it until a "
+            "loss turns nan hours into training. Try: look at weights.sum(-1) for that row.",
+            "The row that may read nothing",
+        ),
+        Trap(
+            "nan swept under the rug",
+            _with(softmax.nan_gradient),
+            "nan_to_num mends the answer and not the derivative: softmax's backward pass "
+            "multiplies by its own nan output, and the gradient of that row is nan. A finite fill "
+            "never makes a nan in the first place.",
+            "The row that may read nothing",
+        ),
+        Trap(
+            "the caller's queries overwritten",
+            _with(score=attention_scores.in_place),
+            "q *= ... writes into the caller's tensor. The second call with the same q starts from "
+            "scaled queries, and so does anything else that reads it. Scale a new tensor.",
+            "Step 2: scale",
+        ),
+    ),
+)

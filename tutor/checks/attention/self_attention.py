@@ -1,0 +1,185 @@
+"""What ``self_attention`` must satisfy, and the wrong answers that people give."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import attention as reference
+from tutor.checks.attention.shared import CHAPTER, DV, B, D
+from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
+from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
+from tutor.checks.forbidden import LIBRARY_ATTENTION
+from tutor.checks.softmax import shares
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = Draw(generator, device)
+    t, c = 5, 13
+
+    def inputs(*batch, t=t, c=c, d=D, dv=DV, dtype=DOUBLE):
+        x = draw.normal(*batch, t, c, dtype=dtype)
+        w = [draw.normal(c, n, scale=c**-0.5, dtype=dtype) for n in (d, d, dv)]
+        return (x, *w)
+
+    yield Case("a batch", (*inputs(B), None))
+    yield Case("single precision", (*inputs(B, dtype=SINGLE), None))
+    yield Case("half precision", (*inputs(B, dtype=HALF), None))
+    yield Case("bfloat16", (*inputs(B, dtype=BFLOAT), None))
+    yield Case("no batch dimension", (*inputs(), None))
+    yield Case("two batch dimensions", (*inputs(B, 4), None))
+    x, *w = inputs(B)
+    yield Case("not contiguous", (strided(x), *(strided(m) for m in w), None))
+    sizes = {name: draw.integer(2, 9) for name in ("t", "c", "d", "dv")}
+    yield Case("sizes drawn by lot", (*inputs(draw.integer(2, 5), **sizes), None))
+    yield Case("square weights", (*inputs(B, c=D, dv=D), None))
+
+    yield Case("the mask left out", inputs(B))
+    causal = reference.causal_mask(t, t, device)
+    yield Case("a causal mask", (*inputs(B), causal), "edges")
+    yield Case("a causal mask, no batch dimension", (*inputs(), causal), "edges")
+    yield Case("a causal mask, half precision", (*inputs(B, dtype=HALF), causal), "edges")
+    yield Case("a padding mask", (*inputs(B), draw.keep(B, 1, t)), "edges")
+    yield Case("a mask, not contiguous", (*inputs(B), strided(draw.keep(B, t, t))), "edges")
+    lonely = draw.keep(B, t, t)
+    lonely[1, 2] = False
+    yield Case("one token may read nothing", (*inputs(B), lonely), "edges")
+    x, w_q, w_k, w_v = (a.abs() for a in inputs(B))
+    itself = torch.eye(t, dtype=torch.bool, device=device)
+    low = (x + 1, w_q, -1e3 * w_k, w_v, itself)
+    yield Case("only a very low score may be read", low, "edges")
+    yield Case("a single token", (*inputs(B, t=1), None), "edges")
+    yield Case("an empty batch", (*inputs(0), None), "edges")
+
+
+def _shuffled_in_shuffled_out(call, generator: Generator, device: torch.device) -> str | None:
+    draw = Draw(generator, device)
+    t, c = 6, 13
+    x, w = draw.normal(B, t, c), [draw.normal(c, n) for n in (D, D, DV)]
+    order = torch.randperm(t, generator=generator).to(device)
+    change = (call(x[:, order], *w, None) - call(x, *w, None)[:, order]).abs().max()
+    if not change < 1e-10:
+        return f"shuffled tokens should give the same answers, shuffled; off by {float(change):.2g}"
+    return None
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    b, t, c, d, dv = 2, 24, 32, 16, 8
+    draw = Draw(generator, device)
+    x, w = draw.normal(b, t, c), [draw.normal(c, n) for n in (d, d, dv)]
+    projections = 2 * b * t * c * (2 * d + dv)
+    return Contract(
+        calls=((x, *w, reference.causal_mask(t, t, device)), (x, *w, None)),
+        max_flops=projections + 2 * b * t * t * (d + dv),
+        max_written=16 * b * t * t + 12 * x.numel(),
+        max_intermediate=b * t * max(c, 2 * d + dv, t),  # the projections may be one product
+        forbidden=LIBRARY_ATTENTION,
+    )
+
+
+def _values_not_projected(x, w_q, w_k, w_v, keep=None):
+    q, k = x @ w_q, x @ w_k
+    return shares(q @ k.mT * q.shape[-1] ** -0.5, keep) @ x
+
+
+def _roles_swapped(x, w_q, w_k, w_v, keep=None):
+    q, k, v = x @ w_k, x @ w_q, x @ w_v
+    return shares(q @ k.mT * q.shape[-1] ** -0.5, keep) @ v
+
+
+def _one_projection(x, w_q, w_k, w_v, keep=None):
+    q, k, v = x @ w_q, x @ w_q, x @ w_v
+    return shares(q @ k.mT * q.shape[-1] ** -0.5, keep) @ v
+
+
+def _mask_forgotten(x, w_q, w_k, w_v, keep=None):
+    q, k, v = x @ w_q, x @ w_k, x @ w_v
+    return shares(q @ k.mT * q.shape[-1] ** -0.5, None) @ v
+
+
+def _scale_of_model_width(x, w_q, w_k, w_v, keep=None):
+    q, k, v = x @ w_q, x @ w_k, x @ w_v
+    return shares(q @ k.mT * x.shape[-1] ** -0.5, keep) @ v
+
+
+def _weights_transposed(x, w_q, w_k, w_v, keep=None):
+    q, k, v = x @ w_q.mT, x @ w_k.mT, x @ w_v.mT
+    return shares(q @ k.mT * q.shape[-1] ** -0.5, keep) @ v
+
+
+def _unprojected(x, w_q, w_k, w_v, keep=None):
+    return shares(x @ x.mT * x.shape[-1] ** -0.5, keep) @ (x @ w_v)
+
+
+def _mask_inverted(x, w_q, w_k, w_v, keep=None):
+    q, k, v = x @ w_q, x @ w_k, x @ w_v
+    return shares(q @ k.mT * q.shape[-1] ** -0.5, None if keep is None else ~keep) @ v
+
+
+SELF_ATTENTION = Exercise(
+    reference=reference.self_attention,
+    chapter=CHAPTER,
+    points={"values": 3, "edges": 2, "gradients": 1, "types": 1, "contracts": 1},
+    cases=_cases,
+    contract=_contract,
+    properties=(
+        Property("shuffled tokens, shuffled answers", _shuffled_in_shuffled_out, "values"),
+    ),
+    traps=(
+        Trap(
+            "values not projected",
+            _values_not_projected,
+            "the tokens themselves are averaged instead of their values x w_v. What a token is "
+            "found by and what it hands over are different things; w_v is what decides the second.",
+            "One sequence asks itself",
+        ),
+        Trap(
+            "queries and keys swapped",
+            _roles_swapped,
+            "q = x w_q and k = x w_k. Swapped, the score of (i, j) becomes that of (j, i): the "
+            "verb that looked for its subject is now looked for by it.",
+            "One sequence asks itself",
+        ),
+        Trap(
+            "one projection for queries and keys",
+            _one_projection,
+            "with q = k the scores are symmetric, and every token scores high with itself: what I "
+            "look for and what I am found by become the same thing.",
+            "One sequence asks itself",
+        ),
+        Trap(
+            "the mask forgotten",
+            _mask_forgotten,
+            "keep is accepted and never passed on. Nothing crashes: the model reads its padding "
+            "and its future.",
+            "Masks",
+        ),
+        Trap(
+            "mask inverted",
+            _mask_inverted,
+            "keep is True where a token may be read, here as in scaled_dot_product_attention: pass "
+            "it on as it is.",
+            "Masks",
+        ),
+        Trap(
+            "scaled by the width of the model",
+            _scale_of_model_width,
+            "the sum in q·k runs over D, the width after the projection. C is the width before it.",
+            "Step 2: scale",
+        ),
+        Trap(
+            "nn.Linear's orientation",
+            _weights_transposed,
+            "nn.Linear stores its weight as (out, in) and multiplies by the transpose. Here the "
+            "weights are (in, out): x @ w_q.",
+            "One sequence asks itself",
+        ),
+        Trap(
+            "no projection for queries and keys",
+            _unprojected,
+            "x xᵀ compares tokens as they are: a token can then only find what resembles it. The "
+            "projections let it look for something else.",
+            "One sequence asks itself",
+        ),
+    ),
+)

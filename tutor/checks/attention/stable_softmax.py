@@ -1,0 +1,236 @@
+"""What ``stable_softmax`` must satisfy, and the wrong answers that people give."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import attention as reference
+from tutor.checks.attention.shared import CHAPTER, TK, TQ, B
+from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
+from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = Draw(generator, device)
+    yield Case("a batch of rows", (draw.normal(B, TQ, TK), -1))
+    yield Case("single precision", (draw.normal(B, TQ, TK, dtype=SINGLE), -1))
+    yield Case("half precision", (draw.normal(B, TQ, TK, dtype=HALF), -1))
+    yield Case("bfloat16", (draw.normal(B, TQ, TK, dtype=BFLOAT), -1))
+    yield Case("one vector", (draw.normal(TK), -1))
+    yield Case("four dimensions", (draw.normal(B, 4, TQ, TK), -1))
+    yield Case("along the middle dimension", (draw.normal(B, TQ, TK), 1))
+    yield Case("along the first dimension", (draw.normal(B, TQ, TK), 0))
+    yield Case("counted from the end", (draw.normal(B, TQ, TK), -2))
+    yield Case("the dimension left out", (draw.normal(B, TQ, TK),))
+    yield Case("not contiguous", (strided(draw.normal(B, TQ, TK)), -1))
+    sizes = tuple(draw.integer(2, 9) for _ in range(3))
+    yield Case("sizes drawn by lot", (draw.normal(*sizes), -1))
+
+    rows = draw.normal(TQ, TK)
+    levels = torch.tensor([1e4, -1e4, 0.0], device=device, dtype=DOUBLE)[:, None]
+    yield Case("scores near 10,000 and near -10,000", (rows + levels, -1), "edges")
+    yield Case("such scores along the first dimension", ((rows + levels).mT, 0), "edges")
+    # So large that a maximum with a rounding error of its own is too far off.
+    enormous = (rows + 1e10 * levels, -1)
+    yield Case("scores near 1e14 and near -1e14", enormous, "edges", finite_only=True)
+    spread = torch.tensor([[1e3, 0.0, -1e3], [-2e3, -2e3, -5e3]], device=device, dtype=DOUBLE)
+    yield Case("scores 1,000 apart", (spread, -1), "edges")
+    big = torch.tensor([[6e4, -6e4, 0.0], [12.0, 11.0, 10.0]], device=device, dtype=HALF)
+    yield Case("half precision near its largest number", (big, -1), "edges")
+    banned = rows.clone()
+    banned[0, 1:3] = -torch.inf
+    banned[2, 0] = -torch.inf
+    yield Case("some scores are -inf", (banned, -1), "edges")
+    yield Case("one score a row", (draw.normal(B, TQ, 1), -1), "edges")
+    yield Case("equal scores", (torch.full((B, TK), 3.0, device=device, dtype=DOUBLE), -1), "edges")
+    yield Case("an empty batch", (draw.normal(0, TQ, TK), -1), "edges")
+
+
+def _shift_changes_nothing(call, generator: Generator, device: torch.device) -> str | None:
+    draw = Draw(generator, device)
+    scores = draw.normal(TQ, TK)
+    # A power of two: adding it to these scores costs a few bits, not all of them.
+    change = (call(scores + 4096.0, -1) - call(scores, -1)).abs().max()
+    if not change < 1e-9:
+        return f"adding 4,096 to every score changed a weight by {float(change):.2g}"
+    return None
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    scores = Draw(generator, device).normal(8, 16, 32)
+    n = scores.numel()
+    return Contract(
+        calls=((scores, -1),),
+        max_flops=0,
+        max_written=8 * n,
+        max_intermediate=n,
+        forbidden={"softmax": "it calls torch's own softmax; this exercise is to write it"},
+    )
+
+
+def _no_maximum(scores, dim=-1):
+    exponentials = scores.exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _last_axis_always(scores, dim=-1):
+    exponentials = (scores - scores.amax(-1, keepdim=True)).exp()
+    return exponentials / exponentials.sum(-1, keepdim=True)
+
+
+def _one_maximum_for_all(scores, dim=-1):
+    exponentials = (scores - scores.max()).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _one_sum_for_all(scores, dim=-1):
+    exponentials = (scores - scores.amax(dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum()
+
+
+def _mean_for_maximum(scores, dim=-1):
+    exponentials = (scores - scores.mean(dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _absolute_maximum(scores, dim=-1):
+    exponentials = (scores - scores.abs().amax(dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _epsilon(scores, dim=-1):
+    exponentials = (scores - scores.amax(dim, keepdim=True)).exp()
+    return exponentials / (exponentials.sum(dim, keepdim=True) + 1e-6)
+
+
+def _in_place(scores, dim=-1):
+    scores -= scores.amax(dim, keepdim=True)
+    exponentials = scores.exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _clamped(scores, dim=-1):
+    exponentials = scores.clamp(max=80).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _clamped_on_both_sides(scores, dim=-1):
+    exponentials = scores.clamp(-50, 50).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _divided_by_maximum(scores, dim=-1):
+    exponentials = (scores / scores.amax(dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _base_two(scores, dim=-1):
+    exponentials = (scores - scores.amax(dim, keepdim=True)).exp2()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _of_minus(scores, dim=-1):
+    exponentials = (scores.amax(dim, keepdim=True) - scores).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+STABLE_SOFTMAX = Exercise(
+    reference=reference.stable_softmax,
+    chapter=CHAPTER,
+    points={"values": 2, "edges": 1, "gradients": 1, "types": 1, "contracts": 1},
+    cases=_cases,
+    contract=_contract,
+    properties=(Property("a shift of all scores", _shift_changes_nothing),),
+    traps=(
+        Trap(
+            "no maximum subtracted",
+            _no_maximum,
+            "the formula as it stands on paper. exp(710) is already infinite in double precision, "
+            "exp(12) in half; inf / inf is nan, and a row of very negative scores becomes 0 / 0. "
+            "Subtracting the row's maximum changes no quotient and makes the largest exponent 0.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "always the last axis",
+            _last_axis_always,
+            "the dimension is an argument, and the maximum and the sum both run along it. Ignoring "
+            "it is right in all calls but those that matter, and no shape gives it away.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "one maximum for the whole tensor",
+            _one_maximum_for_all,
+            "scores.max() without a dimension. One row with large scores pushes every other row's "
+            "exponents so far down that they all become 0, and that row is 0 / 0. Each row needs "
+            "its own maximum: amax(dim, keepdim=True).",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "one sum for the whole tensor",
+            _one_sum_for_all,
+            "the sum of the exponentials was taken over everything, so that all weights together "
+            "sum to 1 where each row should. Every query has a distribution of its own.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "the mean instead of the maximum",
+            _mean_for_maximum,
+            "any shift gives the same quotients on paper; only the maximum bounds the exponents. "
+            "With the mean, scores that are 1,000 apart still overflow.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "the maximum minus the scores",
+            _of_minus,
+            "the sign is the other one: the largest score now gets the smallest weight. It is the "
+            "scores minus their maximum, so that no exponent is above 0.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "the largest magnitude instead of the maximum",
+            _absolute_maximum,
+            "abs() before the maximum. For a row of scores near -1,000 it subtracts +1,000 and "
+            "every exponential underflows to 0: the row is 0 / 0.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "scores cut off",
+            _clamped,
+            "clamp bounds the exponents and forgets which score was the larger: above the bound "
+            "all get one weight and no gradient. Subtracting the maximum bounds them, too, and "
+            "keeps their differences.",
+            "Step 3: softmax",
+            (_clamped_on_both_sides,),
+        ),
+        Trap(
+            "divided by the maximum",
+            _divided_by_maximum,
+            "a weight depends on the differences of scores. Subtracting one number from all leaves "
+            "them as they are; dividing changes them, and turns the order round where the maximum "
+            "is negative.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "another base",
+            _base_two,
+            "the base is e. With powers of 2 every score counts for ln 2 = 0.69 of itself. (Fast "
+            "kernels do use exp2, after multiplying the scores by log₂ e.)",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "an epsilon in the denominator",
+            _epsilon,
+            "after the maximum is subtracted the sum is at least 1 and never needs protection; "
+            "the epsilon only makes every weight a little too small.",
+            "Step 3: softmax",
+        ),
+        Trap(
+            "the caller's scores overwritten",
+            _in_place,
+            "scores -= ... writes into the tensor that was passed in. Whoever uses those scores "
+            "next, the backward pass included, reads shifted ones. Write scores = scores - ...",
+            "Step 3: softmax",
+        ),
+    ),
+)

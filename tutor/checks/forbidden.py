@@ -1,0 +1,10 @@
+"""What exercises may not call: part of an operation's name -> what the report says."""
+
+BY_HAND = "it calls torch's own attention; this exercise is to write it"
+
+LIBRARY_ATTENTION = {
+    "scaled_dot_product": BY_HAND,
+    "_safe_softmax": BY_HAND,  # what torch's own attention becomes where it has no kernel
+    "multi_head_attention": BY_HAND,
+    "flex_attention": BY_HAND,
+}

@@ -1,0 +1,344 @@
+"""What ``apply_rope`` must satisfy, and the wrong answers that people give."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import position as reference
+from tutor.checks.draw import BFLOAT, HALF, SINGLE, Draw, strided
+from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
+from tutor.checks.position.shared import CHAPTER, LAYOUTS, B, D, H, T, angles_of, frequencies_of
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = Draw(generator, device)
+
+    def places(*shape, high=60):
+        return draw.integers(*shape, low=1, high=high)
+
+    for layout in LAYOUTS:
+        yield Case(f"heads, {layout}", (draw.normal(B, H, T, D), places(T), 10000.0, layout))
+        x = draw.normal(B, H, T, D, dtype=SINGLE)
+        yield Case(f"single precision, {layout}", (x, places(T), 10000.0, layout))
+    yield Case("half precision", (draw.normal(B, T, D, dtype=HALF), places(T)))
+    low = draw.normal(B, T, D, dtype=BFLOAT)
+    yield Case("bfloat16", (low, places(T), 10000.0, "interleaved"))
+    # Not the same object as the literal: a comparison by identity fails.
+    fresh = "".join(("ha", "lf"))
+    yield Case("single tokens", (draw.normal(B, H, 1, D), places(1), 10000.0, fresh))
+    yield Case("the layout left out", (draw.normal(B, H, T, D), places(T), 500.0))
+    yield Case("theta left out", (draw.normal(B, T, D), places(T)))
+    yield Case("a wide head", (draw.normal(T, 132), places(T)))  # small integers end at 127
+    for layout in LAYOUTS:
+        yield Case(f"another theta, {layout}", (draw.normal(B, T, D), places(T), 300.0, layout))
+        yield Case(f"no batch dimension, {layout}", (draw.normal(T, D), places(T), 10000.0, layout))
+        x = strided(draw.normal(B, H, T, D))
+        yield Case(f"not contiguous, {layout}", (x, places(T), 10000.0, layout))
+    sizes = tuple(draw.integer(2, 7) for _ in range(3))
+    x = draw.normal(*sizes, 2 * draw.integer(2, 9))
+    layout = LAYOUTS[draw.integer(0, 2)]
+    yield Case("sizes drawn by lot", (x, places(sizes[-1]), 700.0, layout))
+
+    for layout in LAYOUTS:
+        x = draw.normal(B, H, T, D)
+        several = (x, places(B, 1, T), 10000.0, layout)
+        yield Case(f"positions of each sentence, {layout}", several, "edges")
+        scattered = (x, strided(places(B, H, T)), 10000.0, layout)
+        yield Case(f"positions not contiguous, {layout}", scattered, "edges")
+        between = (x, draw.uniform(T, low=0, high=9), 10000.0, layout)
+        yield Case(f"positions between the integers, {layout}", between, "edges")
+        cached = (draw.normal(B, H, 1, D), places(1) + 700, 10000.0, layout)
+        yield Case(f"the newest token of a cache, {layout}", cached, "edges")
+        x, far = draw.normal(B, H, T, D, dtype=SINGLE), places(T) + 10_000_019
+        yield Case(f"positions of ten million, single, {layout}", (x, far, 1e4, layout), "edges")
+    zero = (draw.normal(B, T, D), torch.arange(T, device=device))
+    yield Case("from zero", zero, "edges")
+    x = draw.normal(B, H, T, D, dtype=BFLOAT)
+    yield Case("positions of 3,000, bfloat16", (x, places(T) + 3000), "edges")
+    yield Case("a single pair", (draw.normal(B, T, 2), places(T)), "edges")
+    yield Case("no tokens", (draw.normal(B, 0, D), places(0)), "edges")
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    draw = Draw(generator, device)
+    x, positions = draw.normal(4, H, 16, D), draw.integers(16, low=0, high=99)
+    n = x.numel()
+    return Contract(
+        calls=tuple((x, positions, 10000.0, layout) for layout in LAYOUTS),
+        max_flops=4 * n,
+        max_written=12 * n,
+        max_intermediate=n,
+    )
+
+
+def _distance_alone(call, generator: Generator, device: torch.device) -> str | None:
+    draw = Draw(generator, device)
+    q, k = draw.normal(T, D), draw.normal(T, D)
+    positions = draw.integers(T, low=0, high=50)
+    for layout in LAYOUTS:
+
+        def scores(shift, layout=layout):
+            turned = [call(x, positions + shift, 10000.0, layout) for x in (q, k)]
+            return turned[0] @ turned[1].mT
+
+        change = (scores(0) - scores(512)).abs().max()
+        if not change < 1e-9:
+            return (
+                f"shifting queries and keys by 512 should change no score; in the layout "
+                f"{layout} one changes by {float(change):.2g}"
+            )
+    return None
+
+
+def _pairs(x, layout):
+    return x.chunk(2, -1) if layout == "half" else (x[..., ::2], x[..., 1::2])
+
+
+def _joined(pairs, layout):
+    return torch.cat(pairs, -1) if layout == "half" else torch.stack(pairs, -1).flatten(-2)
+
+
+def _turned(x, angles, layout, sign=1.0, joined_in=None):
+    """The right features for the angles, unless put together in another layout."""
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    a, b = _pairs(x, layout)
+    return _joined((a * cos - sign * b * sin, a * sin + b * cos), joined_in or layout)
+
+
+def _from_zero(x, positions, theta=10000.0, layout="half"):
+    places = torch.arange(x.shape[-2], device=x.device)
+    return _turned(x, angles_of(places, x.shape[-1], theta), layout)
+
+
+def _theta(x, positions, theta=10000.0, layout="half"):
+    return _turned(x, angles_of(positions, x.shape[-1], 10000.0), layout)
+
+
+def _other_layout(x, positions, theta=10000.0, layout="half"):
+    other = "half" if layout == "interleaved" else "interleaved"
+    return _turned(x, angles_of(positions, x.shape[-1], theta), other)
+
+
+def _always(layout_used):
+    def always(x, positions, theta=10000.0, layout="half"):
+        return _turned(x, angles_of(positions, x.shape[-1], theta), layout_used)
+
+    return always
+
+
+def _backwards(x, positions, theta=10000.0, layout="half"):
+    return _turned(x, -angles_of(positions, x.shape[-1], theta), layout)
+
+
+def _no_minus(x, positions, theta=10000.0, layout="half"):
+    return _turned(x, angles_of(positions, x.shape[-1], theta), layout, sign=-1.0)
+
+
+def _no_two(x, positions, theta=10000.0, layout="half"):
+    return _turned(x, angles_of(positions, x.shape[-1], theta, exponent=1), layout)
+
+
+def _low_precision(x, positions, theta=10000.0, layout="half"):
+    frequencies = frequencies_of(x.shape[-1], theta, x.device).to(x.dtype)
+    return _turned(x, positions.to(x.dtype)[..., None] * frequencies, layout)
+
+
+def _single(x, positions, theta=10000.0, layout="half"):
+    frequencies = frequencies_of(x.shape[-1], theta, x.device, dtype=SINGLE)
+    return _turned(x, positions.float()[..., None] * frequencies, layout)
+
+
+def _whole(x, positions, theta=10000.0, layout="half"):
+    return _turned(x, angles_of(positions.long(), x.shape[-1], theta), layout)
+
+
+def _heads_for_time(x, positions, theta=10000.0, layout="half"):
+    count = x.shape[-3] if x.ndim > 2 else x.shape[-2]
+    places = torch.arange(count, device=x.device)
+    angles = angles_of(places[:, None] if x.ndim > 2 else places, x.shape[-1], theta)
+    return _turned(x, angles, layout)
+
+
+def _mixed(x, positions, theta=10000.0, layout="half"):
+    angles = angles_of(positions, x.shape[-1], theta)
+    a, b = x.chunk(2, -1)
+    if layout == "half":
+        angles, partner = angles.repeat_interleave(2, -1), torch.cat((-b, a), -1)
+    else:
+        angles = torch.cat((angles, angles), -1)
+        partner = torch.stack((-x[..., 1::2], x[..., ::2]), -1).flatten(-2)
+    return x * angles.cos().to(x.dtype) + partner * angles.sin().to(x.dtype)
+
+
+def _no_partner(x, positions, theta=10000.0, layout="half"):
+    angles = angles_of(positions, x.shape[-1], theta)
+    angles = _joined((angles, angles), layout)
+    return x * angles.cos().to(x.dtype) + x * angles.sin().to(x.dtype)
+
+
+def _one_after_the_other(x, positions, theta=10000.0, layout="half"):
+    angles = angles_of(positions, x.shape[-1], theta)
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    a, b = _pairs(x, layout)
+    a = a * cos - b * sin
+    b = a * sin + b * cos
+    return _joined((a, b), layout)
+
+
+def _in_place(x, positions, theta=10000.0, layout="half"):
+    turned = _turned(x, angles_of(positions, x.shape[-1], theta), layout)
+    x.data.copy_(turned)
+    return turned
+
+
+def _added(x, positions, theta=10000.0, layout="half"):
+    angles = angles_of(positions, x.shape[-1], theta)
+    return x + _joined((angles.sin(), angles.cos()), layout).to(x.dtype)
+
+
+def _added_as_sinusoids(x, positions, theta=10000.0, layout="half"):
+    angles = angles_of(positions, x.shape[-1], theta)
+    return x + _joined((angles.sin(), angles.cos()), "interleaved").to(x.dtype)
+
+
+def _joined_always(layout_used):
+    def joined(x, positions, theta=10000.0, layout="half"):
+        angles = angles_of(positions, x.shape[-1], theta)
+        return _turned(x, angles, layout, joined_in=layout_used)
+
+    return joined
+
+
+APPLY_ROPE = Exercise(
+    reference=reference.apply_rope,
+    chapter=CHAPTER,
+    points={"values": 3, "edges": 3, "gradients": 1, "types": 1, "contracts": 1},
+    cases=_cases,
+    contract=_contract,
+    properties=(Property("scores depend on the distance alone", _distance_alone, "values"),),
+    traps=(
+        Trap(
+            "positions always from zero",
+            _from_zero,
+            "the tokens were numbered 0, 1, 2, ... whatever the argument says. A model that "
+            "generates passes one new query at a time: it would stand at 0 for ever, while its "
+            "keys in the cache stand where they stood.",
+            "Positions are an argument",
+        ),
+        Trap(
+            "theta hard-coded",
+            _theta,
+            "10,000 is the paper's number and an argument here: LLaMA 3 turns by 500,000. Weights "
+            "load without any complaint into code that ignores it.",
+            "Rotation instead of addition",
+        ),
+        Trap(
+            "the other layout",
+            _other_layout,
+            "half pairs feature i with i + D/2, interleaved pairs 2i with 2i + 1; yours does it "
+            "the other way round. Each works by itself. Weights trained with one are useless in "
+            "the other until their rows are reordered.",
+            "Two layouts",
+        ),
+        Trap(
+            "one layout for both",
+            _always("half"),
+            "the argument layout is not read. Half of the calls are right, and no shape tells the "
+            "others apart.",
+            "Two layouts",
+            (_always("interleaved"),),
+        ),
+        Trap(
+            "taken apart in one layout, put together in the other",
+            _joined_always("half"),
+            "interleaved features are taken with x[..., ::2] and x[..., 1::2] and must go back to "
+            "where they came from: stack and flatten. Halves are put together with cat. Mixed, "
+            "every feature is right and stands in another's place.",
+            "Two layouts",
+            (_joined_always("interleaved"),),
+        ),
+        Trap(
+            "added instead of turned",
+            _added,
+            "RoPE adds nothing. It turns each pair of features, and a score of two that are turned "
+            "knows their distance alone; of sums it would know each position, too.",
+            "Rotation instead of addition",
+            (_added_as_sinusoids,),
+        ),
+        Trap(
+            "turned the wrong way",
+            _backwards,
+            "(a, b) becomes (a cos - b sin, a sin + b cos). With the other sign all scores inside "
+            "your own model stay right, since only the difference of two angles counts, and it "
+            "takes a foreign checkpoint to notice... or a query and a key turned by two functions.",
+            "Rotation instead of addition",
+        ),
+        Trap(
+            "no minus",
+            _no_minus,
+            "(a cos + b sin, a sin + b cos) is no rotation: lengths change, and scores depend on "
+            "the positions themselves. The minus stands before b sin.",
+            "Rotation instead of addition",
+        ),
+        Trap(
+            "the exponent without its 2",
+            _no_two,
+            "the exponent is 2i / D for pair i. There are only D / 2 pairs, so i / D stops half "
+            "way and the slow pairs, which tell far from farther, are missing.",
+            "Rotation instead of addition",
+        ),
+        Trap(
+            "angles in the precision of x",
+            _low_precision,
+            "bfloat16 counts to 256 and then skips; half precision counts to 2,048; single "
+            "precision is off by half a radian at ten million. Compute the angles in double, and "
+            "round sine and cosine.",
+            "Numbers that grow",
+            (_single,),
+        ),
+        Trap(
+            "positions cut to integers",
+            _whole,
+            "a position need not be an integer: chapter 12 squeezes long texts between the "
+            "positions that a model knows. Cut off, several words share one.",
+            "Positions are an argument",
+        ),
+        Trap(
+            "the heads' index instead of the time",
+            _heads_for_time,
+            "time is the last dimension but one, (B, H, T, D). Turned by the dimension before it, "
+            "every word of a head stands at the same place.",
+            "Rotation instead of addition",
+        ),
+        Trap(
+            "pairs of one layout, angles of the other",
+            _mixed,
+            "two halves of two code bases: rotate_half pairs i with i + D/2, and angles repeated "
+            "as 0, 0, 1, 1, ... belong to neighbours (or the reverse). The two of a pair are then "
+            "turned by different angles, and that is no rotation.",
+            "Two layouts",
+        ),
+        Trap(
+            "no partner",
+            _no_partner,
+            "x cos + x sin scales every feature by itself. A rotation mixes two features: the sine "
+            "multiplies the partner.",
+            "Rotation instead of addition",
+        ),
+        Trap(
+            "the first overwritten before the second is read",
+            _one_after_the_other,
+            "a was replaced by its turned value, and that value then entered b. Both lines of a "
+            "rotation read the old a and the old b.",
+            "Rotation instead of addition",
+        ),
+        Trap(
+            "the input overwritten",
+            _in_place,
+            "x holds turned features after the call. Called again on the same keys, as a cache "
+            "does, it turns them twice.",
+            "Positions are an argument",
+        ),
+    ),
+)

@@ -1,0 +1,174 @@
+"""What ``convert_rope_layout`` must satisfy, and the wrong answers that people give."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import position as reference
+from tutor.checks.draw import BFLOAT, HALF, SINGLE, Draw, strided
+from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
+from tutor.checks.position.shared import CHAPTER, LAYOUTS, D, H, T
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = Draw(generator, device)
+    for to in LAYOUTS:
+        yield Case(f"a projection, to {to}", (draw.normal(H * D, 7), H, to))
+        yield Case(f"single precision, to {to}", (draw.normal(H * D, 7, dtype=SINGLE), H, to))
+        yield Case(f"half precision, to {to}", (draw.normal(H * D, 7, dtype=HALF), H, to))
+        yield Case(f"bfloat16, to {to}", (draw.normal(H * D, 7, dtype=BFLOAT), H, to))
+        yield Case(f"a square projection, to {to}", (draw.normal(H * D, H * D), H, to))
+        yield Case(f"not contiguous, to {to}", (strided(draw.normal(H * D, 7)), H, to))
+        heads, half = draw.integer(2, 6), draw.integer(3, 8)
+        w = draw.normal(2 * half * heads, draw.integer(2, 9))
+        yield Case(f"sizes drawn by lot, to {to}", (w, heads, to))
+    fresh = "".join(("ha", "lf"))  # not the same object as the literal
+    yield Case("three dimensions, to half", (draw.normal(2 * D, 5, 3), 2, fresh), "edges")
+    for to in LAYOUTS:
+        yield Case(f"a bias, to {to}", (draw.normal(H * D), H, to), "edges")
+        yield Case(f"one head, to {to}", (draw.normal(D, 5), 1, to), "edges")
+        yield Case(f"rows of two dimensions, to {to}", (draw.normal(H * D, 7, 2), H, to), "edges")
+        yield Case(f"pairs only, to {to}", (draw.normal(2 * H, 7), H, to), "edges")
+        yield Case(f"no inputs, to {to}", (draw.normal(H * D, 0), H, to), "edges")
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    w = Draw(generator, device).normal(4 * 16, 32)
+    n = w.numel()
+    return Contract(
+        calls=tuple((w, 4, to) for to in LAYOUTS),
+        max_flops=0,
+        max_written=4 * n,
+        max_intermediate=n,
+    )
+
+
+def _same_scores(call, generator: Generator, device: torch.device) -> str | None:
+    draw = Draw(generator, device)
+    x, *weights = draw.normal(T, 7), draw.normal(H * D, 7), draw.normal(H * D, 7)
+    positions = draw.integers(T, low=0, high=99)
+
+    def scores(w_q, w_k, layout):
+        q, k = ((x @ w.mT).unflatten(-1, (H, D)).transpose(0, 1) for w in (w_q, w_k))
+        q, k = (reference.apply_rope(t, positions, layout=layout) for t in (q, k))
+        return q @ k.mT
+
+    for own, to in (LAYOUTS, LAYOUTS[::-1]):
+        converted = [call(w, H, to) for w in weights]
+        change = (scores(*converted, to) - scores(*weights, own)).abs().max()
+        if not change < 1e-9:
+            return (
+                f"projections converted to {to} and turned in that layout should give the same "
+                f"scores; one differs by {float(change):.2g}"
+            )
+    return None
+
+
+def _converted(w, num_heads, to, axis=0):
+    half = w.shape[axis] // num_heads // 2
+    sizes = (num_heads, half, 2) if to == "half" else (num_heads, 2, half)
+    return w.unflatten(axis, sizes).transpose(axis + 1, axis + 2).reshape(w.shape)
+
+
+def _wrong_way(w, num_heads, to):
+    return _converted(w, num_heads, "half" if to == "interleaved" else "interleaved")
+
+
+def _all_rows(w, num_heads, to):
+    return _converted(w, 1, to)
+
+
+def _columns(w, num_heads, to):
+    if w.ndim != 2 or w.shape[1] % (2 * num_heads):
+        return w.clone()
+    return _converted(w.mT, num_heads, to).mT
+
+
+def _heads_last(w, num_heads, to):
+    half = w.shape[0] // num_heads // 2
+    sizes = (half, 2, num_heads) if to == "half" else (2, half, num_heads)
+    return w.unflatten(0, sizes).transpose(0, 1).reshape(w.shape)
+
+
+def _reshaped(w, num_heads, to):
+    half = w.shape[0] // num_heads // 2
+    pairs = w.unflatten(0, (num_heads, half, 2))
+    return pairs.reshape(num_heads, 2, half, *w.shape[1:]).reshape(w.shape)
+
+
+def _odd_first(w, num_heads, to):
+    half = w.shape[0] // num_heads // 2
+    if to == "half":
+        return _converted(w.unflatten(0, (-1, 2)).flip(1).flatten(0, 1), num_heads, to)
+    swapped = w.unflatten(0, (num_heads, 2, half)).flip(1).flatten(0, 2)
+    return _converted(swapped, num_heads, to)
+
+
+def _always(to_used):
+    def always(w, num_heads, to):
+        return _converted(w, num_heads, to_used)
+
+    return always
+
+
+CONVERT_ROPE_LAYOUT = Exercise(
+    reference=reference.convert_rope_layout,
+    chapter=CHAPTER,
+    points={"values": 2, "edges": 1, "gradients": 1, "types": 1, "contracts": 1},
+    cases=_cases,
+    contract=_contract,
+    properties=(Property("the same scores in the other layout", _same_scores, "values"),),
+    traps=(
+        Trap(
+            "the wrong way round",
+            _wrong_way,
+            "this is the reordering for the other direction. To half: of each head first rows "
+            "0, 2, 4, ..., then rows 1, 3, 5, .... The two differ as soon as a head has more than "
+            "four features.",
+            "Converting a checkpoint",
+        ),
+        Trap(
+            "across the heads",
+            _all_rows,
+            "the rows of all heads were reordered as if they were one. Pairs never leave their "
+            "head: split the rows into heads first.",
+            "Converting a checkpoint",
+        ),
+        Trap(
+            "columns instead of rows",
+            _columns,
+            "w is (out, in), as nn.Linear stores it: the features of the heads are rows. The "
+            "columns are the features of the model, which have no pairs.",
+            "Converting a checkpoint",
+        ),
+        Trap(
+            "heads that alternate",
+            _heads_last,
+            "row r was taken to belong to head r % H. The rows of a head stand together: head h "
+            "has rows h·D to (h + 1)·D.",
+            "Converting a checkpoint",
+        ),
+        Trap(
+            "reshaped without a transpose",
+            _reshaped,
+            "a view as (D/2, 2) followed by a view as (2, D/2) leaves every number where it was: "
+            "a view never reorders. The transpose between the two does.",
+            "Converting a checkpoint",
+        ),
+        Trap(
+            "the odd rows first",
+            _odd_first,
+            "the first of each pair belongs to the first half. Exchanged, every pair turns the "
+            "other way.",
+            "Converting a checkpoint",
+        ),
+        Trap(
+            "always in one direction",
+            _always("half"),
+            "the argument to is not read. There and back again should change nothing.",
+            "Converting a checkpoint",
+            (_always("interleaved"),),
+        ),
+    ),
+)

@@ -1,0 +1,251 @@
+"""What ``relative_buckets`` must satisfy, and the wrong answers that people give."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import position as reference
+from tutor.checks.draw import Draw, strided
+from tutor.checks.exercise import Case, Contract, Exercise, Trap
+from tutor.checks.position.shared import CHAPTER, B
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = Draw(generator, device)
+
+    def distances(*shape, reach=200):
+        return draw.integers(*shape, low=-reach, high=reach + 1)
+
+    def line(reach):
+        return torch.arange(-reach, reach + 1, device=device)
+
+    yield Case("T5's own numbers", (distances(B, 7, 9), True, 32, 128))
+    yield Case("T5's own numbers, causal", (distances(B, 7, 9), False, 32, 128))
+    yield Case("all left out", (line(150),))
+    yield Case("the numbers left out, causal", (distances(7, 9), False))
+    yield Case("few buckets", (distances(9, reach=30), True, 8, 20))
+    yield Case("few buckets, causal", (distances(9, reach=30), False, 8, 20))
+    yield Case("many buckets", (distances(7, 9, reach=600), True, 64, 500))
+    yield Case("hundreds of buckets", (distances(9, 11, reach=1500), True, 600, 2000))
+    yield Case("not contiguous", (strided(distances(7, 9)), True, 32, 128))
+    yield Case("not contiguous, causal", (strided(distances(7, 9)), False, 32, 128))
+    yield Case("32-bit integers", (distances(7, 9).int(), True, 16, 64))
+    buckets, furthest = 2 * draw.integer(5, 20), draw.integer(45, 300)
+    by_lot = distances(draw.integer(2, 9), draw.integer(2, 9), reach=400)
+    yield Case("by lot", (by_lot, True, buckets, furthest))
+    yield Case("by lot, causal", (by_lot, False, buckets, furthest))
+
+    yield Case("every distance to 150", (line(150), True, 32, 128), "edges")
+    yield Case("every distance to 150, causal", (line(150), False, 32, 128), "edges")
+    yield Case("every distance to 40, other numbers", (line(40), True, 12, 37), "edges")
+    yield Case("an odd number of buckets, causal", (line(40), False, 7, 30), "edges")
+    yield Case("distances of a million", (line(2) * 1_000_003, True, 32, 128), "edges")
+    yield Case("distances of a million, causal", (line(2) * 1_000_003, False, 32, 128), "edges")
+    yield Case("three buckets, causal", (line(9), False, 3, 3), "edges")
+    yield Case("two buckets a direction", (line(9), True, 4, 8), "edges")
+    yield Case("a single distance", (distances(1), True, 32, 128), "edges")
+    yield Case("no dimension", (distances(), False, 32, 128), "edges")
+    yield Case("nothing", (distances(0, 3), True, 32, 128), "edges")
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    distances = Draw(generator, device).integers(24, 32, low=-200, high=200)
+    n = distances.numel()
+    return Contract(
+        calls=((distances, True, 32, 128), (distances, False, 32, 128)),
+        max_flops=0,
+        max_written=64 * n,
+        max_intermediate=n,
+    )
+
+
+def _buckets(
+    relative,
+    bidirectional,
+    num_buckets,
+    max_distance,
+    *,
+    halve=True,
+    future_by_size=False,
+    clamp=True,
+    wide=None,
+):
+    """The right buckets but for what the caller changes."""
+    size = num_buckets // 2 if bidirectional and halve else num_buckets
+    exact = size // 2
+    offset = num_buckets // 2
+    later = (relative > 0) * offset if bidirectional else torch.zeros_like(relative)
+    distance = relative.abs() if bidirectional or future_by_size else (-relative).clamp(min=0)
+    d = distance.clamp(min=1).double()
+    if wide is None:
+        far = (d / exact).log() / math.log(max_distance / exact) * (size - exact)
+        far = (far + 1e-9).long()
+    else:
+        far = wide(d, exact, size, max_distance)
+    far = exact + far
+    if clamp:
+        far = far.clamp(max=size - 1)
+    return later + torch.where(distance < exact, distance, far)
+
+
+def _with(**changes):
+    def wrong(relative_position, bidirectional=True, num_buckets=32, max_distance=128):
+        return _buckets(relative_position, bidirectional, num_buckets, max_distance, **changes)
+
+    return wrong
+
+
+def _sign_not_read(r, bidirectional=True, num_buckets=32, max_distance=128):
+    size = num_buckets // 2 if bidirectional else num_buckets
+    return _buckets(-r.abs(), False, size, max_distance)
+
+
+def _query_minus_key(r, bidirectional=True, num_buckets=32, max_distance=128):
+    return _buckets(-r, bidirectional, num_buckets, max_distance)
+
+
+def _always_two(r, bidirectional=True, num_buckets=32, max_distance=128):
+    return _buckets(r, True, num_buckets, max_distance)
+
+
+def _always_causal(r, bidirectional=True, num_buckets=32, max_distance=128):
+    return _buckets(r, False, num_buckets, max_distance)
+
+
+def _fixed_furthest(r, bidirectional=True, num_buckets=32, max_distance=128):
+    return _buckets(r, bidirectional, num_buckets, 128)
+
+
+def _zero_is_later(r, bidirectional=True, num_buckets=32, max_distance=128):
+    answer = _buckets(r, bidirectional, num_buckets, max_distance)
+    return answer + (r == 0) * (num_buckets // 2) if bidirectional else answer
+
+
+def _wide_no_base(d, exact, size, furthest):
+    return ((d / exact).log() * (size - exact)).long()
+
+
+def _wide_base_two(d, exact, size, furthest):
+    return ((d / exact).log2() * (size - exact)).long()
+
+
+def _wide_not_from_exact(d, exact, size, furthest):
+    return (d.log() / math.log(furthest) * (size - exact)).long()
+
+
+def _wide_rounded(d, exact, size, furthest):
+    return ((d / exact).log() / math.log(furthest / exact) * (size - exact)).round().long()
+
+
+def _wide_one_late(d, exact, size, furthest):
+    return 1 + ((d / exact).log() / math.log(furthest / exact) * (size - exact) + 1e-9).long()
+
+
+def _wide_linear(d, exact, size, furthest):
+    return ((d - exact) / (furthest - exact) * (size - exact)).long()
+
+
+RELATIVE_BUCKETS = Exercise(
+    reference=reference.relative_buckets,
+    chapter=CHAPTER,
+    points={"values": 3, "edges": 2, "types": 1, "contracts": 1},
+    cases=_cases,
+    contract=_contract,
+    traps=(
+        Trap(
+            "query minus key",
+            _query_minus_key,
+            "the argument is key minus query: positive for a key that stands after the query. With "
+            "the sign exchanged a causal model throws its whole past into bucket 0.",
+            "Relative buckets",
+        ),
+        Trap(
+            "always in two directions",
+            _always_two,
+            "bidirectional is not read. A causal model has no use for the later half of the "
+            "buckets: it spends all of them on the past.",
+            "Relative buckets",
+        ),
+        Trap(
+            "always in one direction",
+            _always_causal,
+            "bidirectional is not read, and every key that stands later gets bucket 0, as if it "
+            "were the query itself.",
+            "Relative buckets",
+        ),
+        Trap(
+            "a future in a causal model",
+            _with(future_by_size=True),
+            "without bidirectional a key that stands later gets bucket 0, whatever its distance; "
+            "with it, one of the second half. The absolute value alone gives it the bucket of the "
+            "same distance in the past.",
+            "Relative buckets",
+            (_sign_not_read,),
+        ),
+        Trap(
+            "all buckets for each direction",
+            _with(halve=False),
+            "num_buckets counts both directions together, and each has half of them. Otherwise the "
+            "buckets of the past run into those of the future.",
+            "Relative buckets",
+        ),
+        Trap(
+            "wide buckets from one too late",
+            _with(wide=_wide_one_late),
+            "with n/2 exact buckets these are the numbers 0 to n/2 - 1, so distance n/2, the first "
+            "of the wide ones, gets the bucket n/2. Yours are one further: a bucket is never used, "
+            "and the last one is full too soon.",
+            "Relative buckets",
+        ),
+        Trap(
+            "far distances not gathered",
+            _with(clamp=False),
+            "from max_distance on all share the last bucket. Without that the number of the bucket "
+            "goes on growing, into the other direction's and out of the table.",
+            "Relative buckets",
+        ),
+        Trap(
+            "max_distance hard-coded",
+            _fixed_furthest,
+            "128 is T5's number, and an argument here.",
+            "Relative buckets",
+        ),
+        Trap(
+            "a logarithm without its base",
+            _with(wide=_wide_no_base),
+            "log(d / exact) must reach 1 at max_distance: divide it by log(max_distance / exact). "
+            "Without that base the last bucket comes far too soon.",
+            "Relative buckets",
+            (_with(wide=_wide_base_two),),
+        ),
+        Trap(
+            "the logarithm of the whole distance",
+            _with(wide=_wide_not_from_exact),
+            "the wide buckets begin where the exact ones end: at d = n/2 the logarithm must be 0, "
+            "so it is that of d / (n/2).",
+            "Relative buckets",
+        ),
+        Trap(
+            "rounded to the nearest",
+            _with(wide=_wide_rounded),
+            "a bucket ends where the next begins: cut off, as .long() does, and do not round.",
+            "Relative buckets",
+        ),
+        Trap(
+            "wide buckets of equal width",
+            _with(wide=_wide_linear),
+            "the buckets grow with the distance, as a logarithm: 20 words away or 23 is nearly the "
+            "same, 100 or 103 even more so.",
+            "Relative buckets",
+        ),
+        Trap(
+            "the word itself among the later ones",
+            _zero_is_later,
+            "distance 0 belongs to the first half: bucket 0. Only keys that stand after the query, "
+            "with a distance above 0, get the second half.",
+            "Relative buckets",
+        ),
+    ),
+)

@@ -1,0 +1,263 @@
+"""What ``gradient_norm_by_lag`` must satisfy, and the wrong answers that people give."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import recurrence as reference
+from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
+from tutor.checks.exercise import Case, Contract, Exercise, Trap
+from tutor.checks.recurrence.shared import CHAPTER, B, C, T
+
+
+class _Draw(Draw):
+    def jacobians(self, *batch, t=T, c=C, dtype=DOUBLE, scale=1.0):
+        return self.normal(*batch, t, c, c, dtype=dtype, scale=scale * c**-0.5)
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = _Draw(generator, device)
+    yield Case("a batch", (draw.jacobians(B),))
+    yield Case("single precision", (draw.jacobians(B, dtype=SINGLE),))
+    yield Case("half precision", (draw.jacobians(B, dtype=HALF),))
+    yield Case("bfloat16", (draw.jacobians(B, dtype=BFLOAT),))
+    yield Case("no batch dimension", (draw.jacobians(),))
+    yield Case("two batch dimensions", (draw.jacobians(B, 4),))
+    yield Case("wider states", (draw.jacobians(4, t=3, c=8),))
+    yield Case("not contiguous", (strided(draw.jacobians(B)),))
+    t, c = draw.integer(7, 10), draw.integer(4, 7)
+    yield Case("sizes drawn by lot", (draw.jacobians(draw.integer(2, 5), t=t, c=c),))
+
+    yield Case("one step", (draw.jacobians(B, t=1),), "edges")
+    yield Case("no step", (draw.jacobians(B, t=0),), "edges")
+    yield Case("width 1", (draw.jacobians(B, c=1),), "edges")
+    yield Case("an empty batch", (draw.jacobians(0),), "edges")
+    yield Case("vanishing", (draw.jacobians(B, scale=0.1),), "edges")
+    yield Case("exploding", (draw.jacobians(B, scale=1e2),), "edges")
+    # Each of these alone has norm 1; one order of the product has, too, and the other is 0.
+    shift = torch.zeros(4, 2, 2, device=device, dtype=DOUBLE)
+    shift[0::2, 0, 0] = 1.0
+    shift[1::2, 0, 1] = 1.0
+    yield Case("what one step forgets stays forgotten", (shift,), "edges")
+    angle = draw.uniform(T, low=0.0, high=6.0)
+    cos, sin = angle.cos(), angle.sin()
+    turn = torch.stack((torch.stack((cos, -sin), -1), torch.stack((sin, cos), -1)), -2)
+    yield Case("rotations", (turn,), "edges")
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    b, t, c = 2, 24, 8
+    return Contract(
+        calls=((_Draw(generator, device).jacobians(b, t=t, c=c),),),
+        max_flops=2 * b * t * c**3,
+        max_written=8 * b * (t + 1) * c**2,
+        max_intermediate=b * (t + 1) * c**2,
+    )
+
+
+def _norms(jacobians, product_of=None, norm=None, oldest_first=False):
+    """The right answer but for one of its parts."""
+    width = jacobians.shape[-1]
+    product = torch.eye(width, dtype=jacobians.dtype, device=jacobians.device)
+    product = product.expand(*jacobians.shape[:-3], width, width)
+    products = [product]
+    steps = jacobians.unbind(-3)
+    for jacobian in steps if oldest_first else steps[::-1]:
+        product = (product_of or torch.matmul)(product, jacobian)
+        products.append(product)
+    norm = norm or torch.linalg.matrix_norm
+    return torch.stack([norm(p) for p in products], -1)
+
+
+def _norm_of_each(jacobians):
+    return torch.linalg.matrix_norm(jacobians).flip(-1)
+
+
+def _product_after_the_first(jacobians):
+    first = _norms(jacobians)[..., :1]
+    return torch.cat((first, _norm_of_each(jacobians).cumprod(-1)), -1)
+
+
+def _product_of_norms(jacobians):
+    each = torch.cat((_norms(jacobians)[..., :1], _norm_of_each(jacobians)), -1)
+    return each.cumprod(-1)
+
+
+def _product_of_norms_from_one(jacobians):
+    each = _norm_of_each(jacobians)
+    return torch.cat((torch.ones_like(_norms(jacobians)[..., :1]), each), -1).cumprod(-1)
+
+
+def _product_of_norms_by(order):
+    def wrong(jacobians):
+        each = torch.linalg.matrix_norm(jacobians, order).flip(-1)
+        return torch.cat((_norms(jacobians)[..., :1], each), -1).cumprod(-1)
+
+    return wrong
+
+
+def _single(jacobians):
+    return torch.cat((_norms(jacobians)[..., :1], _norm_of_each(jacobians)), -1)
+
+
+def _wrong_order(jacobians):
+    return _norms(jacobians, lambda product, jacobian: jacobian @ product)
+
+
+def _from_the_start(jacobians):
+    return _norms(jacobians, lambda product, jacobian: jacobian @ product, oldest_first=True)
+
+
+def _from_the_start_wrong_order(jacobians):
+    return _norms(jacobians, oldest_first=True)
+
+
+def _lag_0_missing(jacobians):
+    return _norms(jacobians)[..., 1:]
+
+
+def _last_lag_missing(jacobians):
+    return _norms(jacobians)[..., :-1]
+
+
+def _reversed(jacobians):
+    return _norms(jacobians).flip(-1)
+
+
+def _squared(jacobians):
+    return _norms(jacobians) ** 2
+
+
+def _root_of_mean(jacobians):
+    return _norms(jacobians) / jacobians.shape[-1]
+
+
+def _of_a_unit(jacobians):
+    return _norms(jacobians) / jacobians.shape[-1] ** 0.5
+
+
+def _elementwise(jacobians):
+    return _norms(jacobians, torch.mul)
+
+
+def _elementwise_from_ones(jacobians):
+    ones = torch.ones_like(_norms(jacobians)[..., None, None][..., :1, :, :])
+    ones = ones.expand(*jacobians.shape[:-3], 1, *jacobians.shape[-2:])
+    return torch.linalg.matrix_norm(torch.cat((ones, jacobians.flip(-3)), -3).cumprod(-3))
+
+
+def _norm_by(norm):
+    def wrong(jacobians):
+        return _norms(jacobians, norm=norm)
+
+    return wrong
+
+
+def _one_at_lag_0(jacobians):
+    norms = _norms(jacobians)
+    return torch.cat((torch.ones_like(norms[..., :1]), norms[..., 1:]), -1)
+
+
+_SECTION = "A product of Jacobians"
+
+GRADIENT_NORM_BY_LAG = Exercise(
+    reference=reference.gradient_norm_by_lag,
+    chapter=CHAPTER,
+    points={"values": 3, "edges": 1, "types": 1, "contracts": 2},
+    cases=_cases,
+    contract=_contract,
+    traps=(
+        Trap(
+            "a product of norms",
+            _product_of_norms,
+            "the norm of a product is at most the product of the norms, and mostly far below it: "
+            "one step stretches along directions that the next one shrinks. Multiply the matrices, "
+            "then take the norm.",
+            _SECTION,
+            (_product_of_norms_from_one, _product_after_the_first, _product_of_norms_by(2)),
+        ),
+        Trap(
+            "multiplied in the wrong order",
+            _wrong_order,
+            "∂h_T/∂h_{T-2} = J_T J_{T-1}: the newest Jacobian stands on the left, and every older "
+            "one is multiplied from the *right*. Matrices do not commute, and no shape gives it "
+            "away. (Jacobians that are transposed give the same numbers.)",
+            _SECTION,
+        ),
+        Trap(
+            "counted from the start",
+            _from_the_start,
+            "that is ∂h_t/∂h_0, forward from the first step. Asked for is ∂h_T/∂h_{T-lag}: from "
+            "the last state backwards, as the gradient travels.",
+            _SECTION,
+            (_from_the_start_wrong_order,),
+        ),
+        Trap(
+            "a lag missing",
+            _lag_0_missing,
+            "T Jacobians make T + 1 lags: lag 0 is ∂h_T/∂h_T, the identity, whose norm is √C, and "
+            "lag T is the product of all.",
+            _SECTION,
+            (_last_lag_missing,),
+        ),
+        Trap(
+            "1 at lag 0",
+            _one_at_lag_0,
+            "lag 0 is the identity, and its Frobenius norm is √C: C ones on the diagonal, squared, "
+            "added, and the root taken. All later lags are to be compared with that.",
+            _SECTION,
+        ),
+        Trap(
+            "the lags backwards",
+            _reversed,
+            "lag 0 comes first. The Jacobians are stored oldest first, the lags are counted from "
+            "the newest.",
+            _SECTION,
+        ),
+        Trap(
+            "each Jacobian by itself",
+            _single,
+            "the norm of one step says what is lost in that step. What is left after many is the "
+            "norm of the product of them all.",
+            _SECTION,
+        ),
+        Trap(
+            "the root forgotten",
+            _squared,
+            "the Frobenius norm is the *square root* of the sum of squares.",
+            _SECTION,
+        ),
+        Trap(
+            "divided by the width",
+            _root_of_mean,
+            "a sum of squares, not their mean: the norm of the identity is √C, not 1.",
+            _SECTION,
+            (_of_a_unit,),
+        ),
+        Trap(
+            "multiplied entry by entry",
+            _elementwise,
+            "* multiplies entries, @ multiplies matrices. The chain rule needs the second: an "
+            "entry of the product is a sum over all ways from one unit to another.",
+            _SECTION,
+            (_elementwise_from_ones,),
+        ),
+        Trap(
+            "another norm",
+            _norm_by(lambda p: torch.linalg.matrix_norm(p, 2)),
+            "the largest singular value, the sum of all, the largest column, the largest entry, "
+            "the trace, the determinant: each measures something else. Asked for is the Frobenius "
+            "norm, the root of the sum of all squared entries, torch.linalg.matrix_norm's default.",
+            _SECTION,
+            (
+                _norm_by(lambda p: torch.linalg.matrix_norm(p, "nuc")),
+                _norm_by(lambda p: torch.linalg.matrix_norm(p, 1)),
+                _norm_by(lambda p: p.abs().sum((-2, -1))),
+                _norm_by(lambda p: p.abs().amax((-2, -1))),
+                _norm_by(lambda p: p.diagonal(0, -2, -1).sum(-1)),
+                _norm_by(lambda p: torch.linalg.det(p.double()).abs().to(p.dtype)),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,241 @@
+"""What ``last_hidden`` must satisfy, and the wrong answers that people give."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from tutor import recurrence as reference
+from tutor.checks.draw import BFLOAT, HALF, SINGLE, Draw, strided
+from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
+from tutor.checks.recurrence.shared import CHAPTER, B, C, T
+
+
+def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
+    draw = Draw(generator, device)
+
+    def lengths(*values, dtype=torch.int64):
+        return torch.tensor(values, device=device, dtype=dtype)
+
+    yield Case("two sequences", (draw.normal(B, T, C), lengths(4, 6)))
+    yield Case("single precision", (draw.normal(B, T, C, dtype=SINGLE), lengths(2, 6)))
+    yield Case("half precision", (draw.normal(B, T, C, dtype=HALF), lengths(6, 3)))
+    yield Case("bfloat16", (draw.normal(B, T, C, dtype=BFLOAT), lengths(5, 3)))
+    yield Case("32-bit lengths", (draw.normal(4, T, C), lengths(3, 6, 1, 4, dtype=torch.int32)))
+    yield Case("none as long as the batch is wide", (draw.normal(4, T, C), lengths(2, 1, 4, 3)))
+    turned = strided(draw.normal(4, T, C))
+    yield Case("not contiguous", (turned, lengths(6, 2, 2, 5)))
+    b, t, c = draw.integer(5, 8), draw.integer(8, 12), draw.integer(2, 5)
+    drawn = draw.integers(b, low=1, high=t)
+    yield Case("sizes drawn by lot", (draw.normal(b, t, c), drawn))
+
+    yield Case("a sequence of length 0", (draw.normal(4, T, C), lengths(3, 0, 6, 1)), "edges")
+    yield Case("nothing but padding", (draw.normal(B, T, C), lengths(0, 0)), "edges")
+    yield Case("no padding", (draw.normal(B, T, C), lengths(T, T)), "edges")
+    yield Case("one step", (draw.normal(4, 1, C), lengths(1, 0, 1, 1)), "edges")
+    yield Case("one sequence", (draw.normal(1, T, C), lengths(4)), "edges")
+    yield Case("width 1", (draw.normal(4, T, 1), lengths(2, 5, 6, 4)), "edges")
+    yield Case("an empty batch", (draw.normal(0, T, C), lengths()), "edges")
+    dirty = draw.normal(4, T, C)
+    dirty[0, 3:] = torch.nan
+    dirty[1, 1:] = torch.inf
+    dirty[2] = torch.nan
+    yield Case("nan and inf in the padding", (dirty, lengths(3, 1, 0, T)), "edges")
+    # Small integers end at 127, and half precision counts to 2,048.
+    yield Case("2,051 steps", (draw.normal(B, 2051, 1), lengths(2050, 2049)), "edges")
+
+
+def _contract(generator: Generator, device: torch.device) -> Contract:
+    draw = Draw(generator, device)
+    b, t, c = 8, 16, 12
+    states = draw.normal(b, t, c)
+    return Contract(
+        calls=((states, draw.integers(b, low=0, high=t + 1)),),
+        max_flops=2 * b * t * c,
+        max_written=4 * b * (t + 1) * c,
+        max_intermediate=b * (t + 1) * c,  # one way puts a step of zeros in front
+    )
+
+
+def _padding_is_not_read(call, generator: Generator, device: torch.device) -> str | None:
+    draw = Draw(generator, device)
+    states, lengths = draw.normal(3, T, C), torch.tensor([2, 5, 1], device=device)
+    other = states.clone()
+    for b, length in enumerate(lengths.tolist()):
+        other[b, length:] = draw.normal(T - length, C)
+    if not torch.equal(call(states, lengths), call(other, lengths)):
+        return "other numbers in the padding change the answer"
+    return None
+
+
+def _rows(states):
+    return torch.arange(states.shape[0], device=states.device)
+
+
+def _padded(states, lengths):
+    return states[:, -1]
+
+
+def _of_the_longest(states, lengths):
+    return states[:, lengths.max() - 1]
+
+
+def _one_too_late(states, lengths):
+    return states[_rows(states), lengths]
+
+
+def _one_too_late_gathered(states, lengths):
+    index = lengths.long()[:, None, None].expand(-1, 1, states.shape[-1])
+    return states.gather(1, index)[:, 0]
+
+
+def _one_too_late_clamped(states, lengths):
+    return states[_rows(states), lengths.clamp(max=states.shape[1] - 1)]
+
+
+def _one_too_early(states, lengths):
+    return states[_rows(states), (lengths - 2).clamp(min=0)]
+
+
+def _negative_index(states, lengths):
+    return states[_rows(states), lengths - 1]
+
+
+def _first_of_nothing(states, lengths):
+    return states[_rows(states), (lengths - 1).clamp(min=0)]
+
+
+def _from_the_end(states, lengths):
+    return states[_rows(states), -lengths]
+
+
+def _mean(states, lengths):
+    real = torch.arange(states.shape[1], device=states.device) < lengths[:, None]
+    kept = states.masked_fill(~real[..., None], 0.0)
+    return kept.sum(1) / lengths.clamp(min=1)[:, None]
+
+
+def _mean_of_all(states, lengths):
+    return states.mean(1)
+
+
+def _sum(states, lengths):
+    real = torch.arange(states.shape[1], device=states.device) < lengths[:, None]
+    return states.masked_fill(~real[..., None], 0.0).sum(1)
+
+
+def _maximum(states, lengths):
+    real = torch.arange(states.shape[1], device=states.device) < lengths[:, None]
+    return states.masked_fill(~real[..., None], -torch.inf).amax(1)
+
+
+def _masked_by_product(states, lengths):
+    is_last = torch.arange(states.shape[1], device=states.device) == lengths[:, None] - 1
+    return (states * is_last[..., None]).sum(1)
+
+
+def _masked_afterwards(states, lengths):
+    last = states[_rows(states), (lengths - 1).clamp(min=0)]
+    return last * (lengths > 0)[:, None]
+
+
+def _sorted(states, lengths):
+    order = lengths.argsort(descending=True, stable=True)
+    right = _masked(states, lengths)
+    return right[order]
+
+
+def _masked(states, lengths):
+    is_last = torch.arange(states.shape[1], device=states.device) == lengths[:, None] - 1
+    return states.masked_fill(~is_last[..., None], 0.0).sum(1)
+
+
+def _detached(states, lengths):
+    return _masked(states.detach(), lengths)
+
+
+_SECTION = "The last real step"
+
+LAST_HIDDEN = Exercise(
+    reference=reference.last_hidden,
+    chapter=CHAPTER,
+    points={"values": 2, "edges": 2, "gradients": 1, "types": 1, "contracts": 1},
+    cases=_cases,
+    contract=_contract,
+    properties=(Property("other padding", _padding_is_not_read),),
+    traps=(
+        Trap(
+            "the last padded step",
+            _padded,
+            "states[:, -1] is the last column of the batch. For all but the longest sequences that "
+            "is padding: the state after reading nothing, several times. It is right in every test "
+            "with one sequence.",
+            _SECTION,
+            (_of_the_longest,),
+        ),
+        Trap(
+            "one step too late",
+            _one_too_late,
+            "a sequence of length n has its last step at n - 1. At n stands the first step of the "
+            "padding, or nothing at all.",
+            _SECTION,
+            (_one_too_late_gathered, _one_too_late_clamped),
+        ),
+        Trap(
+            "one step too early",
+            _one_too_early,
+            "counted from 0 the last step of n is n - 1; once, not twice.",
+            _SECTION,
+        ),
+        Trap(
+            "an index of -1",
+            _negative_index,
+            "a sequence of length 0 asks for the step -1, and Python's -1 is the last one: the "
+            "empty sentence gets the state at the end of the padding.",
+            _SECTION,
+        ),
+        Trap(
+            "the first step of nothing",
+            _first_of_nothing,
+            "clamped at 0, a sequence of length 0 gets the state after its first step, which is "
+            "padding. It has read nothing: zeros.",
+            _SECTION,
+        ),
+        Trap(
+            "counted from the end",
+            _from_the_end,
+            "-lengths counts backwards from the end of the padded row, as if the padding stood in "
+            "front. Here it stands behind.",
+            _SECTION,
+        ),
+        Trap(
+            "all states mixed",
+            _mean,
+            "a mean, a sum or a maximum over time is another summary (pooling), and often a good "
+            "one. Asked for is the one state that has read everything.",
+            _SECTION,
+            (_mean_of_all, _sum, _maximum),
+        ),
+        Trap(
+            "nan times 0",
+            _masked_by_product,
+            "a mask that is multiplied in does not hide nan or infinity: 0 · nan is nan. Choose "
+            "with masked_fill or torch.where, which do not read what they drop.",
+            _SECTION,
+            (_masked_afterwards,),
+        ),
+        Trap(
+            "in order of length",
+            _sorted,
+            "batches used to be sorted by length for torch's packing, and whoever does it has to "
+            "put the rows back in their order. Otherwise every sentence gets another one's state.",
+            _SECTION,
+        ),
+        Trap(
+            "detached states",
+            _detached,
+            "the numbers are right, but no gradient reaches the network that made the states.",
+            "A product of Jacobians",
+        ),
+    ),
+)
