@@ -15,7 +15,7 @@ from tutor import ROOT
 from tutor.course.sample_class import CHAPTER, NOTEBOOK
 from tutor.grading import CannotGrade
 from tutor.grading.gradebook import open_gradebook, tell
-from tutor.grading.grader import secret
+from tutor.grading.hidden import secret
 
 PAGE = (ROOT / "book" / "instructors.md").read_text("utf-8")
 

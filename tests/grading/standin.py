@@ -9,7 +9,7 @@ from typing import Any
 
 from tutor.checks import EXERCISES, Report
 from tutor.grading import batch, submission
-from tutor.grading.grader import Graded, _outputs_of
+from tutor.grading.grader import Graded, check_outputs
 from tutor.sandbox.limits import Limits
 
 
@@ -41,7 +41,7 @@ class _Grader:
             if name in EXERCISES:
                 points[name] = EXERCISES[name].total * ("RIGHT" in str(handed_in.written))
                 report = Report.unwritten(EXERCISES[name])
-                cell.outputs = _outputs_of(report, 1)
+                cell.outputs = check_outputs(report, 1)
                 cell.outputs[-1]["data"]["text/plain"] = str(float(points[name]))
         return Graded(nb, points, {}, handed_in.problems, (), {})
 

@@ -36,11 +36,13 @@ from tutor import ROOT
 from tutor.course.release import source_notebook
 from tutor.grading import CannotGrade, submission
 from tutor.grading.gradebook import Marks, Writer, settings, tell
-from tutor.grading.grader import Grader, secret
+from tutor.grading.grader import Grader
+from tutor.grading.hidden import secret
 from tutor.grading.reports import feedback
-from tutor.grading.submission import Submitted, clean
+from tutor.grading.submission import Submitted
 from tutor.sandbox.bubblewrap import NoSandbox
 from tutor.sandbox.limits import Limits
+from tutor.sandbox.outputs import clean
 
 # Of tutor/grading, what does not decide about a grade.
 NOT_GRADING = {"batch", "bundle", "class_report", "cli", "exports", "feedback", "gradebook", "lab"}
