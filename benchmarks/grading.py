@@ -25,7 +25,7 @@ from pathlib import Path
 
 from tutor import ROOT
 from tutor.course import sample_class
-from tutor.course.release import read_config
+from tutor.course.settings import read_config
 from tutor.grading import submission
 from tutor.grading.grader import Grader
 from tutor.sandbox.bubblewrap import Sandbox

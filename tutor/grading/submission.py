@@ -23,7 +23,8 @@ from nbgrader.utils import is_grade, is_solution
 from traitlets.config import Config
 
 from tutor import ROOT
-from tutor.course.release import read_config, source_notebook, stamped
+from tutor.course.release import source_notebook, stamped
+from tutor.course.settings import read_config
 from tutor.sandbox.limits import Limits
 from tutor.sandbox.outputs import clean
 

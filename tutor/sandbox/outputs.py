@@ -12,6 +12,11 @@ def clean(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
+def inert(text: str) -> str:
+    """A piece of what a student wrote, for a terminal and for pages."""
+    return clean("".join(c if c.isprintable() and c not in "<>&" else " " for c in text[:200]))
+
+
 def rebuilt(found: Any, size: int) -> list[dict[str, Any]]:
     """A cell's outputs, rebuilt from what may be in them, as long as they are short enough."""
     outputs, left = [], size + 20_000  # an error's traceback, and the note that something was cut
