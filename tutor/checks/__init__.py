@@ -1,17 +1,16 @@
-"""Checking a student's functions: ``check(fn)`` in a notebook, ``judge`` for everything else."""
+"""Checking a student's work: ``check(fn)`` in a notebook, ``judge`` for everything else."""
 
 import difflib
-import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from tutor.checks import alignment, attention, multihead, position, recurrence
-from tutor.checks.candidate import called_by, names
 from tutor.checks.exercise import Exercise
 from tutor.checks.judge import PUBLIC_SEED, judge
+from tutor.checks.names import called_by, functions_of, names
 from tutor.checks.report import Report
 
 __all__ = [
@@ -41,16 +40,16 @@ def of_chapter(chapter: str) -> dict[str, Exercise]:
     return {e.name: e for e in CHAPTERS[chapter]}
 
 
-def find(name: str) -> Exercise:
+def find(name: str, among: Mapping[str, Exercise] = EXERCISES) -> Exercise:
     """The exercise of that name; LookupError with the nearest names if there is none."""
-    if name in EXERCISES:
-        return EXERCISES[name]
-    near = difflib.get_close_matches(name, EXERCISES, n=3, cutoff=0.4) or list(EXERCISES)
+    if name in among:
+        return among[name]
+    near = difflib.get_close_matches(name, among, n=3, cutoff=0.4) or list(among)
     raise LookupError(f"no exercise is named {name!r}; the nearest: {', '.join(near)}")
 
 
-def check(function: Callable[..., Any]) -> float:
-    """Check a function, looked up by its name, show the report and return the points earned.
+def check(function: Callable[..., Any], among: Mapping[str, Exercise] = EXERCISES) -> float:
+    """Check a function or a class, looked up by its name, show the report and return the points.
 
     Call it as the last line of a notebook cell: nbgrader reads the number as the cell's points.
     Runs on the CPU, and again on CUDA where there is one; the lower of the two counts.
@@ -58,15 +57,16 @@ def check(function: Callable[..., Any]) -> float:
     if not callable(function):
         raise TypeError(f"check takes the function itself, got a {type(function).__name__}")
     qualname = getattr(function, "__qualname__", type(function).__qualname__)
-    exercise = find(qualname.rpartition("<locals>.")[2])
+    exercise = find(qualname.rpartition("<locals>.")[2], among)
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     reports = (judge(exercise, function, device=d) for d in devices)
     report = min(reports, key=lambda r: r.points)
     if _borrows(function, exercise.reference.__module__):
         zero = tuple(v.withheld("the work is your own") for v in report.verdicts)
-        note = "This uses the course's own function: read it, and earn the points with yours."
+        kind = "class" if exercise.is_class else "function"
+        note = f"This uses the course's own {kind}: read it, and earn the points with yours."
         report = replace(report, verdicts=zero, notes=(note,))
-    elif not report.passed and (cause := _failing_dependency(function)):
+    elif not report.passed and (cause := _failing_dependency(function, among)):
         note = f"It calls your {cause.exercise}, which earns {cause.points:g} of {cause.possible}"
         report = replace(report, notes=(f"{note} itself: mend that first.", *report.notes))
     _show(report)
@@ -74,24 +74,27 @@ def check(function: Callable[..., Any]) -> float:
 
 
 def _borrows(function: Callable[..., Any], module: str) -> bool:
-    """Whether it is, calls or imports a function of the chapter's own reference module.
+    """Whether it is, calls, imports or inherits what stands in the chapter's own reference module.
 
     For a student who has misread the rules. It is no defence against one who wants to break them.
     """
-    functions = [function, *called_by(function, set()).values()]
-    for f in functions:
-        used = set(names(f.__code__)) if isinstance(f, types.FunctionType) else set()
-        if getattr(f, "__module__", None) == module or module in used:
+    things = [function, *called_by(function, set()).values()]
+    things += [base for thing in things if isinstance(thing, type) for base in thing.__mro__]
+    for thing in things:
+        if getattr(thing, "__module__", None) == module:
             return True
-        if used.issuperset(module.split(".")):  # from tutor import attention
+        used = {name for f in functions_of(thing) for name in names(f.__code__)}
+        if module in used or used.issuperset(module.split(".")):  # from tutor import attention
             return True
     return False
 
 
-def _failing_dependency(function: Callable[..., Any]) -> Report | None:
+def _failing_dependency(
+    function: Callable[..., Any], among: Mapping[str, Exercise]
+) -> Report | None:
     """The report on the earliest exercise that ``function`` builds on and that fails by itself."""
     called = called_by(function, {getattr(function, "__name__", "")})
-    for name, exercise in EXERCISES.items():
+    for name, exercise in among.items():
         if name in called:
             report = judge(exercise, called[name])
             if not report.passed:

@@ -1,81 +1,85 @@
 """The seam between the judge and whatever runs the student's code.
 
-The judge speaks to a candidate through one method, ``run``: arguments in, a ``Response`` out.
-``LocalCandidate`` calls a function in this process; ``tutor.grading`` puts a boundary there.
+The judge speaks to a candidate through a few methods: ``run`` calls a function, ``make`` an object
+of a class, whose methods are then called one after the other. What comes back is a ``Response``.
+``LocalCandidate`` does it in this process; ``tutor.grading`` puts a boundary there.
 """
 
-import linecache
-import sysconfig
-import traceback
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from tutor.checks.cost import Cost, counted
-
-_NOT_THE_STUDENT = (
-    str(Path(__file__).resolve().parents[1]),
-    sysconfig.get_paths()["purelib"],
-    sysconfig.get_paths()["stdlib"],
+from tutor.checks.cost import Counter
+from tutor.checks.response import (
+    Crash,
+    Response,
+    Unreadable,
+    crash,
+    plain,
+    plain_tensor,
+    settled_tensor,
 )
 
-
-# Of these every operation that the judge needs is there.
-_NUMBERS = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
-_NUMBERS |= {torch.float16, torch.bfloat16, torch.float32, torch.float64}
-_NUMBERS |= {torch.complex64, torch.complex128}
-
-
-LONGEST_MESSAGE = 120
-"""Characters of an exception that the grader is told: it may quote the inputs, which are nobody's
-business."""
-
-NUMBERS = {bool: torch.bool, int: torch.int64, float: torch.float64}
-"""Python's own, and what they are as a tensor."""
+LARGEST = 2**26
+"""Bytes of an answer or a part of an object's state that is kept as it was at the time."""
 
 
 @dataclass(frozen=True)
-class Crash:
-    """An exception in the candidate, at the innermost line that the student wrote."""
+class Construction:
+    """How an object is made, and how it is watched while it lives."""
 
-    kind: str
-    message: str
-    function: str = ""
-    line: str = ""
-    number: int = 0
-    mro: tuple[str, ...] = ()
-    """Names of the exception's classes, so that a subclass counts as what it is."""
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """An answer that is no tensor of numbers: what it is, in words, and nothing of its own code."""
-
-    description: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    state_dict: Mapping[str, Tensor] | None = None
+    """Loaded by ``load_state_dict`` when it is made."""
+    names: tuple[str, ...] = ()
+    """Attributes that are read after every call; dotted, as the entries of a ``state_dict``."""
+    gradients: bool = False
+    """Floating-point arguments ask for gradients, which ``Instance.end`` computes."""
+    count: bool = False
+    forbid_autograd: bool = False
 
 
-@dataclass(frozen=True)
-class Response:
-    """What one call gave."""
+class Instance(Protocol):
+    """An object of a candidate's class. Nothing that it does raises."""
 
-    outputs: Any = None
-    """A plain dense tensor or ``Unreadable``, or a tuple of these."""
-    gradients: tuple[Tensor | None, ...] | None = None
-    """One per floating-point tensor among the arguments; None where none arrived."""
-    args_after: tuple[Any, ...] = ()
-    crash: Crash | None = None
-    cost: Cost | None = None
+    made: Response
+    """Of its construction: no outputs, the first state, or a crash."""
+
+    def call(self, method: str, args: tuple[Any, ...]) -> Response:
+        """Call one of its methods; the outputs, and the state, are what they are now."""
+        ...
+
+    def end(self, cotangents: tuple[tuple[Tensor | None, ...], ...] | None = None) -> Response:
+        """What became of everything: ``outputs`` of the construction and of each call, ``state``
+        and ``args_after``, of all of them in order, as they are now.
+
+        With ``cotangents`` of the outputs, also ``gradients``: one for each floating-point tensor
+        among the arguments, and then for each of ``names``, None where none arrived.
+        """
+        ...
+
+    def hold(self) -> Response:
+        """Remember the tensors that ``names`` are now: the memory, not the numbers in it."""
+        ...
+
+    def kept(self) -> tuple[bool, ...]:
+        """Of each name: whether it is the memory that is held. The candidate may lie."""
+        ...
+
+    def write(self, numbers: tuple[Tensor, ...], held: bool) -> Response:
+        """Write through the tensors that are held and read by name, or the other way round.
+        ``state`` is what was read."""
+        ...
 
 
 class Candidate(Protocol):
-    """A function, a class of modules or an object of one, wherever it lives."""
+    """A function, or a class of objects, wherever it lives."""
 
     def run(
         self,
@@ -91,22 +95,13 @@ class Candidate(Protocol):
         """The outputs of the call before the last, ``response``, as they are now."""
         ...
 
-    def make(
-        self,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any] | None = None,
-        state: Mapping[str, Tensor] | None = None,
-    ) -> "Candidate | Crash":
-        """An object of a class, with its ``state_dict`` loaded."""
-        ...
-
-    def method(self, name: str) -> "Candidate":
-        """A method of an object."""
+    def make(self, construction: Construction) -> Instance:
+        """An object of the class."""
         ...
 
 
 class LocalCandidate:
-    """A function, called in this process."""
+    """A function or a class, in this process."""
 
     def __init__(self, function: Callable[..., Any]):
         self.function = function
@@ -118,18 +113,17 @@ class LocalCandidate:
         count: bool = False,
         forbid_autograd: bool = False,
     ) -> Response:
-        tensors = [a for a in tree_leaves(args) if isinstance(a, Tensor)]
         gradients = cost = None
         leaves = []
         if cotangents is not None:
             args = tuple(_leaf(a) for a in args)
             leaves = [a for a in args if isinstance(a, Tensor) and a.requires_grad]
-        counting = counted(tensors, forbid_autograd) if count else nullcontext((None, None))
+        counter = Counter(forbid_autograd) if count else None
         try:
-            with settings_kept(), counting as (cost, returned):
+            with settings_kept(), _watched(counter, args) as cost:
                 outputs = self.function(*args)
-                if returned is not None:
-                    returned(outputs)
+                if counter is not None:
+                    counter.returned(outputs)
             outputs = plain(outputs)
             if cotangents is not None:
                 gradients = _vjp(outputs, leaves, cotangents)
@@ -137,31 +131,124 @@ class LocalCandidate:
             raise
         except BaseException as error:
             return Response(args_after=_after(args), crash=crash(error), cost=cost)
-        return Response(outputs, gradients, _after(args), None, cost)
+        return Response(outputs, (), gradients, _after(args), None, cost)
 
     def reread(self, response: Response) -> Any:
         return response.outputs
 
-    def make(
-        self,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any] | None = None,
-        state: Mapping[str, Tensor] | None = None,
-    ) -> "LocalCandidate | Crash":
+    def make(self, construction: Construction) -> "LocalInstance":
+        return LocalInstance(self.function, construction)
+
+
+class LocalInstance:
+    """An object of a class, in this process."""
+
+    def __init__(self, made_by: Callable[..., Any], construction: Construction):
+        args, kwargs = construction.args, dict(construction.kwargs)
+        if construction.gradients:
+            args = tuple(map(_leaf, args))
+            kwargs = {name: _leaf(value) for name, value in kwargs.items()}
+        state_dict = construction.state_dict
+        self.construction, self.object = construction, None
+        self.counter = Counter(construction.forbid_autograd) if construction.count else None
+        self.args: list[Any] = []
+        """All arguments so far."""
+        self.answers: list[Any] = []
+        """Of the construction and of each call, and not copies."""
+        self.held: list[Any] = []
+
+        def construct() -> tuple[()]:
+            self.object = made_by(*args, **kwargs)
+            if state_dict is not None:
+                self.object.load_state_dict(dict(state_dict))
+            return ()
+
+        given = (*args, *kwargs.values(), *(state_dict or {}).values())
+        self.made = self._respond(construct, given)
+        self.parameters = [] if self.made.crash else self.read()
+
+    def call(self, method: str, args: tuple[Any, ...]) -> Response:
+        if self.construction.gradients:
+            args = tuple(map(_leaf, args))
+        # Looked up when it is called: a missing one is the candidate's crash.
+        return self._respond(lambda: getattr(self.object, method)(*args), args)
+
+    def _respond(self, act: Callable[[], Any], args: tuple[Any, ...]) -> Response:
+        self.args += args
+        cost = None
         try:
-            with settings_kept():
-                made = self.function(*args, **(kwargs or {}))
-                if state is not None:
-                    made.load_state_dict(dict(state))
+            with settings_kept(), _watched(self.counter, args) as cost:
+                answer = act()
+                state = self.read()  # what is worked out here is work of the call
+                if self.counter is not None:
+                    self.counter.returned((answer, state))
+            self.answers.append(plain(answer))
+            return Response(_snapshot(self.answers[-1]), _snapshots(state), cost=cost)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return Response(crash=crash(error), cost=cost)
+
+    def read(self) -> tuple[Any, ...]:
+        """What ``names`` are, or the crash of reading them."""
+        return tuple(self._read(name) for name in self.construction.names)
+
+    def _read(self, name: str) -> Any:
+        try:
+            found = self.object
+            for part in name.split("."):
+                found = getattr(found, part)
+            return found
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             return crash(error)
-        return LocalCandidate(made)
 
-    def method(self, name: str) -> "LocalCandidate":
-        # Looked up when it is called: a missing one is the candidate's crash.
-        return LocalCandidate(lambda *args: getattr(self.function, name)(*args))
+    def end(self, cotangents: tuple[tuple[Tensor | None, ...], ...] | None = None) -> Response:
+        gradients = None
+        if cotangents is not None:
+            asked = [a for a in self.args if isinstance(a, Tensor) and a.is_floating_point()]
+            leaves = [t if _asks_for_gradients(t) else None for t in (*asked, *self.parameters)]
+            flat = [out for answer in self.answers for out in _as_tuple(answer)]
+            given = [c for answer in cotangents for c in answer]
+            try:
+                found = iter(_vjp(tuple(flat), [t for t in leaves if t is not None], tuple(given)))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                return Response(crash=crash(error))
+            gradients = tuple(None if t is None else next(found) for t in leaves)
+        with settings_kept():
+            state = _snapshots(self.read())
+        outputs = tuple(map(_snapshot, self.answers))
+        return Response(outputs, state, gradients, _after(tuple(self.args)))
+
+    def hold(self) -> Response:
+        with settings_kept():
+            self.held = [x if isinstance(x, Crash) else plain_tensor(x) for x in self.read()]
+        return Response(state=_snapshots(tuple(self.held)))
+
+    def kept(self) -> tuple[bool, ...]:
+        with settings_kept():
+            return tuple(map(_same_memory, self.held, self.read()))
+
+    def write(self, numbers: tuple[Tensor, ...], held: bool) -> Response:
+        try:
+            with settings_kept(), torch.no_grad():
+                into, others = (self.held, self.read) if held else (self.read(), lambda: self.held)
+                for t, new in zip(into, numbers, strict=True):
+                    t.detach().copy_(new)
+                return Response(state=_snapshots(tuple(others())))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return Response(crash=crash(error))
+
+
+def _watched(counter: Counter | None, args: tuple[Any, ...]):
+    if counter is None:
+        return nullcontext()
+    return counter.call([a for a in tree_leaves(args) if isinstance(a, Tensor)])
 
 
 @contextmanager
@@ -181,33 +268,42 @@ def settings_kept():
             torch.set_default_device(None if device.type == "cpu" else device)
 
 
-def plain(outputs: Any) -> Any:
-    """``outputs`` without any code of the candidate's: the judge reads them outside its guard."""
-    if isinstance(outputs, (tuple, list)):
-        return tuple(plain_tensor(x) for x in outputs)
-    return plain_tensor(outputs)
-
-
-def plain_tensor(x: Any) -> Tensor | Unreadable:
-    """A Python number is a tensor without dimensions."""
-    if x is None:
-        return Unreadable("None (a missing return?)")
-    if type(x) in NUMBERS:
-        if type(x) is int and not -(2**63) <= x < 2**63:
-            return Unreadable("an integer of more than 64 bits")
-        return torch.tensor(x, dtype=NUMBERS[type(x)])
-    if type(x) not in (Tensor, torch.nn.Parameter):
-        return Unreadable(f"a {type(x).__name__}")
-    if x.layout != torch.strided or x.is_quantized or x.is_nested:
-        kind = "nested" if x.is_nested else "quantized" if x.is_quantized else "sparse"
-        return Unreadable(f"a {kind} tensor")
-    if x.dtype not in _NUMBERS:
-        return Unreadable(f"a tensor of {x.dtype}")
-    return x
-
-
 def _after(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(plain_tensor(a) if isinstance(a, Tensor) else a for a in args)
+
+
+def _snapshot(answer: Any) -> Any:
+    """What it is now: a later call may write into the same memory."""
+    if isinstance(answer, tuple):
+        return tuple(map(_snapshot, answer))
+    answer = settled_tensor(answer, LARGEST)
+    return answer.detach().clone() if isinstance(answer, Tensor) else answer
+
+
+def _snapshots(state: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Of no answer, so that None is no missing return."""
+    words = Crash | Unreadable
+    known = (Unreadable("None") if x is None else x for x in state)
+    return tuple(x if isinstance(x, words) else _snapshot(plain_tensor(x)) for x in known)
+
+
+def _same_memory(a: Any, b: Any) -> bool:
+    a, b = plain_tensor(a), plain_tensor(b)
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+        return False
+
+    def about(t: Tensor) -> tuple[Any, ...]:
+        return t.untyped_storage()._cdata, t.storage_offset(), t.shape, t.stride(), t.dtype
+
+    return about(a) == about(b)
+
+
+def _asks_for_gradients(t: Any) -> bool:
+    return isinstance(t, Tensor) and t.requires_grad and t.is_leaf
+
+
+def _as_tuple(outputs: Any) -> tuple[Any, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def _leaf(arg: Any) -> Any:
@@ -217,79 +313,17 @@ def _leaf(arg: Any) -> Any:
 
 
 def _vjp(
-    outputs: Any, leaves: list[Tensor], cotangents: tuple[Tensor, ...]
+    outputs: Any, leaves: list[Tensor], cotangents: tuple[Tensor | None, ...]
 ) -> tuple[Tensor | None, ...]:
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     pairs = [
         (out, c)
-        for out, c in zip(outputs, cotangents, strict=False)
-        if isinstance(out, Tensor) and out.requires_grad and out.shape == c.shape
+        for out, c in zip(_as_tuple(outputs), cotangents, strict=False)
+        if isinstance(out, Tensor)
+        and isinstance(c, Tensor)
+        and out.requires_grad
+        and out.shape == c.shape
     ]
     if not pairs:
         return tuple(None for _ in leaves)
     outs, cots = zip(*((out, c.to(out.dtype)) for out, c in pairs), strict=True)
     return torch.autograd.grad(outs, leaves, cots, allow_unused=True)
-
-
-def crash(error: BaseException) -> Crash:
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith(_NOT_THE_STUDENT)]
-    frame = own[-1] if own else None
-    line = linecache.getline(frame.filename, frame.lineno).strip() if frame else ""
-    try:
-        message = str(error).strip()
-    except Exception:  # an exception of the candidate's own
-        message = ""
-    return Crash(
-        kind=type(error).__name__,
-        message=message,
-        function=frame.name if frame else "",
-        line=line,
-        number=frame.lineno if frame else 0,
-        mro=tuple(c.__name__ for c in type(error).__mro__),
-    )
-
-
-def settled(response: Response, largest: int) -> Response:
-    """The response without tensors of more than ``largest`` bytes: what a view pretends to be
-    cannot be sent."""
-
-    def one(x: Any) -> Any:
-        if isinstance(x, tuple):
-            return tuple(map(one, x))
-        if isinstance(x, Tensor) and x.numel() * x.element_size() > largest:
-            return Unreadable(f"a tensor of shape {tuple(x.shape)}: {x.numel():,} elements")
-        return x
-
-    gradients = response.gradients
-    if gradients is not None:
-        gradients = tuple(g if isinstance(one(g), Tensor) else None for g in gradients)
-    return replace(
-        response,
-        outputs=one(response.outputs),
-        gradients=gradients,
-        args_after=one(response.args_after),
-    )
-
-
-def called_by(function: Any, seen: set[str]) -> dict[str, types.FunctionType]:
-    """Functions that it calls by a global name, and those that they call in turn."""
-    found: dict[str, types.FunctionType] = {}
-    if not isinstance(function, types.FunctionType):
-        return found
-    for name in names(function.__code__):
-        called = function.__globals__.get(name)
-        if isinstance(called, types.FunctionType) and name not in seen:
-            seen.add(name)
-            found[name] = called
-            if called.__globals__ is function.__globals__:
-                found |= called_by(called, seen)
-    return found
-
-
-def names(code: types.CodeType) -> Iterator[str]:
-    """Every name that the code, and code inside of it, looks up."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from names(constant)

@@ -2,14 +2,15 @@
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
-from tutor.checks.compare import crash_problem, form_problem, tolerance_of, value_problem
+from tutor.checks.compare import answer_problem, crash_problem, tolerance_of
+from tutor.checks.cost import Cost
 from tutor.checks.exercise import Case, Contract
-from tutor.checks.observation import Trial, copied, dtype_of, expected_of, shapes
+from tutor.checks.observation import Trial
 from tutor.checks.report import Failure, Verdict
+from tutor.checks.trace import Trace, copied, dtype_of, expected_of, play, shapes
 
 _ANY = sys.maxsize
 _NOT_ALLOWED = "not allowed here"
@@ -26,7 +27,9 @@ _WITHHOLDING = {
 class _Count:
     """What a counted call breaks of the contract, and what it did."""
 
-    args: tuple[Any, ...]
+    case: Case
+    step: int
+    """The call that is shown."""
     sentences: list[str]
     did: str = ""
     hidden: bool = False
@@ -51,8 +54,8 @@ def contract_verdict(
     whole = right and all(v.passed for name, v in verdicts.items() if name == "edges")
     earlier = trial.exercise.contract(trial.generator("before it is counted"), trial.device)
     counts = [
-        _count(trial, contract, before, args, right, whole)
-        for before, args in zip(earlier.calls, contract.calls, strict=True)
+        _count(trial, contract, before, case, right, whole)
+        for before, case in zip(counted_cases(earlier), counted_cases(contract), strict=True)
     ]
     unlike = [c.unlike for c in counts]
     other_work = all(unlike) or (whole and any(unlike))
@@ -66,14 +69,15 @@ def contract_verdict(
     broken = next((c for c in counts if c.sentences), None)
     if broken is None:
         return Verdict("contracts", possible, possible, counts[0].did)
-    label = "work of one call"
+    label = "work of one call" + (f" of {contract.method}" if contract.method else "")
     if used := next((c for c in counts if c.forbidden), None):
         broken, label = used, _NOT_ALLOWED
     elif contract.forbidden and (hidden := next((c for c in counts if c.hidden), None)):
         broken, label = hidden, _HIDDEN
     elif contract.forbidden and other_work:
         broken, label = next(c for c in counts if c.unlike), _UNLIKE
-    failure = Failure.of(label, shapes(trial.argument_names, broken.args), broken.sentences)
+    told = shapes(trial.exercise, broken.case, broken.step)
+    failure = Failure.of(label, told, broken.sentences)
     return Verdict("contracts", 0, possible, failure.label, failure)
 
 
@@ -94,49 +98,61 @@ def withheld(verdicts: dict[str, Verdict]) -> dict[str, Verdict]:
     return verdicts
 
 
+def counted_cases(contract: Contract) -> list[Case]:
+    return [c if isinstance(c, Case) else Case("counted", c) for c in contract.calls]
+
+
 def _twins(
     trial: Trial, cases: list[Case], verdicts: dict[str, Verdict]
-) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
-    """Arguments of some cases that earned points, each with others of the same form."""
+) -> list[tuple[Case, Case]]:
+    """Some cases that earned points, each with another of the same form."""
     again = trial.exercise.cases(trial.generator("counted again"), trial.device)
     earned = {name for name, v in verdicts.items() if v.passed}
     # Gradients may be right where the values are not: those are not asked for again.
     gradients = trial.groups["gradients"].observations if "gradients" in earned else []
-    right = {id(o.args) for o in gradients if o.right}
+    right = {id(o.case) for o in gradients if o.right}
     plain = [
-        (case.args, other.args)
+        (case, other)
         for case, other in zip(cases, again, strict=True)
         if not (case.raises or case.finite_only)
-        and dtype_of(case.args) in (None, torch.float64)
-        and (case.group in earned or id(case.args) in right)
+        and dtype_of(case) in (None, torch.float64)
+        and (case.group in earned or id(case) in right)
     ]
     generator = trial.generator("which are counted again")
     drawn = [plain[i] for i in torch.randperm(len(plain), generator=generator).tolist()]
     # One of each form that a call may have: with a mask and without, say.
-    forms = {tuple(type(a) for a in args): (args, others) for args, others in drawn}
-    return list(forms.values())
+    return list({_form(case): (case, other) for case, other in drawn}.values())
+
+
+def _form(case: Case) -> tuple[object, ...]:
+    return (*map(type, case.values()), *(call.method for call in case.calls))
 
 
 def _count(
     trial: Trial,
     contract: Contract,
-    before: tuple[Any, ...],
-    args: tuple[Any, ...],
+    before: Case,
+    case: Case,
     right: bool,
     whole: bool,
 ) -> _Count:
-    """Count the call with ``args``.
+    """Count what is done for ``case``.
 
-    ``before``: arguments like these, with other numbers, of a call that is not counted.
+    ``before``: a case like it, with other numbers, in which nothing is counted.
     """
+    exercise, candidate = trial.exercise, trial.candidate
     no_autograd = "autograd" in contract.forbidden
-    trial.candidate.run(copied(before))  # an answer kept from it is the answer to other numbers
-    response = trial.candidate.run(copied(args), count=True, forbid_autograd=no_autograd)
-    cost, sentences = response.cost, []
-    if response.crash is not None:
-        if no_autograd and "saved tensor hooks" in response.crash.message:
-            return _Count(args, [contract.forbidden["autograd"]], forbidden=True)
-        return _Count(args, crash_problem(response.crash), unlike=right)
+    play(
+        candidate, exercise, copied(before)
+    )  # an answer kept from it is the answer to other numbers
+    trace = play(candidate, exercise, copied(case), None, True, no_autograd)
+    step, sentences = _counted_step(case, contract), []
+    if trace.crashed:
+        if no_autograd and "saved tensor hooks" in trace.responses[-1].crash.message:
+            return _Count(case, step, [contract.forbidden["autograd"]], forbidden=True)
+        problem = crash_problem(exercise, case, trace)
+        return _Count(case, problem.step, problem.sentences, unlike=right)
+    cost = _cost(trace, step)
     for part, sentence in contract.forbidden.items():
         if any(part in name for name in cost.called) and sentence not in sentences:
             sentences.append(sentence)
@@ -165,18 +181,35 @@ def _count(
             f"{cost.written:,} elements written by all operations together; "
             f"{contract.max_written:,} are enough"
         )
-    unlike = []
+    unlike = None
     if right:
-        expected = expected_of(trial.exercise, copied(args))
-        tolerance = tolerance_of(args, expected)
-        unlike = form_problem(trial.exercise, expected, response) or value_problem(
-            trial.exercise, expected, response, tolerance
-        )
+        expected = expected_of(exercise, copied(case))
+        tolerance = tolerance_of(case, expected)
+        unlike = answer_problem(exercise, case, expected, trace, tolerance)
         if unlike and whole:
-            sentences += ["when its work is counted, the call answers otherwise:", *unlike]
+            said = "when its work is counted, the call answers otherwise:"
+            sentences += [said, *unlike.sentences]
         elif unlike:
-            sentences += ["the call whose work is counted gives a wrong answer:", *unlike]
+            said = "the call whose work is counted gives a wrong answer:"
+            sentences += [said, *unlike.sentences]
     products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
     did = f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
     hidden = bool(cost.uncountable or cost.unseen)
-    return _Count(args, sentences, did, hidden, bool(unlike), forbidden)
+    return _Count(case, step, sentences, did, hidden, bool(unlike), forbidden)
+
+
+def _counted_step(case: Case, contract: Contract) -> int:
+    methods = [None, *(call.method for call in case.calls)]
+    return max((i for i, method in enumerate(methods) if method == contract.method), default=0)
+
+
+def _cost(trace: Trace, step: int) -> Cost:
+    """The counted call's, with what all calls together show of work that is hidden or forbidden."""
+    costs = [response.cost for response in trace.responses]
+    return replace(
+        costs[step],
+        called=set().union(*(c.called for c in costs)),
+        outside=next((c.outside for c in costs if c.outside), None),
+        unseen=any(c.unseen for c in costs),
+        uncountable=next((c.uncountable for c in costs if c.uncountable), None),
+    )

@@ -1,5 +1,6 @@
 """Counting the work of a call: no clock, so the same answer on every machine."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -120,14 +121,19 @@ def _tensors(tree) -> list[Tensor]:
 class Operations(TorchDispatchMode):
     """Sees every operation that reaches a device, whatever Python name it was called by."""
 
-    def __init__(self, cost: Cost, inputs: list[Tensor]):
+    def __init__(self):
         super().__init__()
-        self.cost = cost
         # Kept alive: a freed storage's address may be used again.
-        self.known = {storage(t): t for t in inputs}
-        self.computed = {storage(t) for t in inputs if t.is_floating_point()}
+        self.known: dict[int, Tensor] = {}
+        self.computed: set[int] = set()
         """Storages whose contents depend on the inputs' numbers, bits and truth values included."""
-        self.readings = 0
+
+    def begin(self, inputs: list[Tensor]) -> Cost:
+        """A call with these inputs. What an earlier call has computed, it may use."""
+        self.cost, self.readings = Cost(), 0
+        self.known |= {storage(t): t for t in inputs}
+        self.computed |= {storage(t) for t in inputs if t.is_floating_point()}
+        return self.cost
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -230,23 +236,37 @@ def storage(t: Tensor) -> int:
     return t.untyped_storage()._cdata if t.layout == torch.strided else id(t)
 
 
-@contextmanager
-def counted(inputs: list[Tensor], forbid_autograd: bool = False):
-    """Yield a ``Cost`` that fills up while the block runs, and a function to give its outputs to.
+class Counter:
+    """Counts calls, one by one, that may share tensors: those of an object, say."""
 
-    With ``forbid_autograd``, recording a graph for a backward pass adds "autograd" to ``called``:
-    every way to autograd (``backward``, ``autograd.grad``, ``torch.func``) saves tensors.
-    """
-    cost = Cost()
-    operations = Operations(cost, inputs)
+    def __init__(self, forbid_autograd: bool = False):
+        self.operations, self.forbid_autograd = Operations(), forbid_autograd
 
-    def returned(outputs) -> None:
+    @contextmanager
+    def call(self, inputs: list[Tensor]) -> Iterator[Cost]:
+        """Yield a ``Cost`` that fills up while the block runs.
+
+        With ``forbid_autograd``, recording a graph for a backward pass adds "autograd" to
+        ``called``: every way to autograd (``backward``, ``autograd.grad``, ``torch.func``) saves
+        tensors.
+        """
+        cost = self.operations.begin(inputs)
+        with called(cost, self.forbid_autograd), self.operations:
+            yield cost
+
+    def returned(self, outputs) -> None:
+        """Inside of the block: look where the call's outputs come from."""
         with torch._C.DisableTorchFunction():
             for t in _tensors(outputs):
-                operations.check_known(t)
+                self.operations.check_known(t)
 
-    with called(cost, forbid_autograd), operations:
-        yield cost, returned
+
+@contextmanager
+def counted(inputs: list[Tensor], forbid_autograd: bool = False):
+    """Count one call: yield its ``Cost``, and a function to give its outputs to."""
+    counter = Counter(forbid_autograd)
+    with counter.call(inputs) as cost:
+        yield cost, counter.returned
 
 
 @contextmanager

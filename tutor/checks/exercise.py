@@ -1,10 +1,11 @@
 """What an exercise demands: data and small functions, nothing about how they are run."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 GROUPS = {
     "values": "values",
@@ -17,16 +18,54 @@ GROUPS = {
 
 
 @dataclass(frozen=True)
+class Call:
+    """One call of a method, with arguments in the order of its signature."""
+
+    method: str
+    args: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
 class Case:
-    """One call of the function, with arguments in the order of its signature."""
+    """One call of the function, or the construction of an object and a sequence of its calls.
+
+    Answers are compared call by call, and after each call the state that the exercise names.
+    """
 
     label: str
     args: tuple[Any, ...]
+    """Of the function, or of the class, in the order of its signature."""
     group: str = "values"
     raises: type[Exception] | None = None
-    """The call must raise this instead of answering."""
+    """The last call (the construction, if there is no other) must raise this and not answer."""
     finite_only: bool = False
     """Rounding makes the value arbitrary; it must be finite all the same."""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Of a class."""
+    state_dict: Mapping[str, Tensor] | None = None
+    """Of a class: what ``load_state_dict`` is given before the first call."""
+    calls: tuple[Call, ...] = ()
+    """Of an object, one after the other."""
+
+    def values(self) -> Iterator[Any]:
+        """All arguments, in the order in which they are passed."""
+        yield from self.args
+        yield from self.kwargs.values()
+        yield from (self.state_dict or {}).values()
+        for call in self.calls:
+            yield from call.args
+
+    def mapped(self, change: Callable[[Any], Any]) -> "Case":
+        """With every argument changed."""
+        if not (self.calls or self.kwargs or self.state_dict):
+            return replace(self, args=tuple(map(change, self.args)))
+        return replace(
+            self,
+            args=tuple(map(change, self.args)),
+            kwargs={name: change(value) for name, value in self.kwargs.items()},
+            state_dict=self.state_dict and {name: change(t) for name, t in self.state_dict.items()},
+            calls=tuple(Call(c.method, tuple(map(change, c.args))) for c in self.calls),
+        )
 
 
 @dataclass(frozen=True)
@@ -34,7 +73,8 @@ class Property:
     """Something that holds between several answers, whatever the values.
 
     ``test(call, generator, device)`` uses ``call(*args)``, the candidate, and returns None or one
-    sentence that says what does not hold.
+    sentence that says what does not hold. Of a class, ``call(*args, **kwargs)`` is an object, a
+    ``tutor.checks.properties.Subject``, whose methods it calls.
     """
 
     label: str
@@ -46,8 +86,9 @@ class Property:
 class Contract:
     """Limits on the work of one call that are the same on every machine."""
 
-    calls: tuple[tuple[Any, ...], ...]
-    """Arguments of each call that is counted; each must keep within the limits."""
+    calls: tuple[tuple[Any, ...] | Case, ...]
+    """Arguments of each call that is counted; each must keep within the limits. Of a class, a
+    ``Case`` in the place of each, whose last call of ``method`` is the one that must."""
     max_flops: int
     """Of matrix products, as ``torch.utils.flop_counter`` counts them: 2 for a multiply-add."""
     max_written: int
@@ -56,11 +97,13 @@ class Contract:
     """Elements of the largest tensor that an operation writes."""
     forbidden: Mapping[str, str] = field(default_factory=dict)
     """A part of an operation's name -> what the report says if such an operation is called."""
+    method: str = ""
 
 
 @dataclass(frozen=True)
 class Trap:
-    """A wrong implementation that people write, and the misconception behind it."""
+    """A wrong implementation that people write, a function or a class as the exercise is, and the
+    misconception behind it."""
 
     name: str
     function: Callable[..., Any]
@@ -77,9 +120,11 @@ class Trap:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One graded function. Its name is unique in the course and is the cell's ``grade_id``."""
+    """One graded function or class. Its name is unique in the course, and the ``grade_id`` of its
+    cell."""
 
     reference: Callable[..., Any]
+    """The function, or the class itself: then a case is a construction and a sequence of calls."""
     chapter: str
     """The chapter's page, such as ``03_attention``."""
     points: Mapping[str, int]
@@ -88,8 +133,12 @@ class Exercise:
     contract: Callable[[torch.Generator, torch.device], Contract]
     traps: tuple[Trap, ...]
     properties: tuple[Property, ...] = ()
-    outputs: tuple[str, ...] = ("out",)
-    """What a report calls the tensors that are returned."""
+    outputs: tuple[str, ...] | Mapping[str, tuple[str, ...]] = ("out",)
+    """What a report calls the tensors that are returned; of a class, by method where it is not
+    ``out``. Where the reference returns None, nothing is compared."""
+    state: tuple[str, ...] = ()
+    """Of a class: attributes that its text names, compared after the construction and after every
+    call. With dots they are the entries of a ``state_dict``: ``attention.w_q.weight``."""
 
     @property
     def name(self) -> str:
@@ -98,3 +147,7 @@ class Exercise:
     @property
     def total(self) -> int:
         return sum(self.points.values())
+
+    @property
+    def is_class(self) -> bool:
+        return isinstance(self.reference, type)

@@ -3,42 +3,45 @@
 import re
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tutor.checks.candidate import Candidate, LocalCandidate, Response
+from tutor.checks.candidate import Candidate, LocalCandidate
 from tutor.checks.compare import (
+    NONE,
     TOLERANCE,
+    Problem,
     allowed,
-    finite_problem,
+    answer_problem,
     form_problem,
     gradient_problem,
     raises_problem,
-    same_values,
     tolerance_of,
     type_problem,
-    value_problem,
     where,
 )
-from tutor.checks.contract import contract_verdict, withheld
-from tutor.checks.cost import storage
-from tutor.checks.diagnose import matching_relation, matching_trap
+from tutor.checks.contract import contract_verdict, counted_cases, withheld
+from tutor.checks.diagnose import matching_relation, matching_trap, trap_that_breaks
 from tutor.checks.exercise import GROUPS, Case, Exercise
-from tutor.checks.observation import (
-    Group,
-    Observation,
-    Trial,
+from tutor.checks.observation import Broken, Group, Observation, Trial
+from tutor.checks.properties import test_properties
+from tutor.checks.report import Failure, Report, Verdict
+from tutor.checks.tensors import same_values
+from tutor.checks.trace import (
+    Trace,
     as_tuple,
     copied,
+    copy,
     dtype_of,
     expected_of,
     floats,
+    play,
     shapes,
     upcast,
 )
-from tutor.checks.report import Failure, Report, Verdict
 
 PUBLIC_SEED = 20170612  # the day on which "Attention Is All You Need" appeared
 
@@ -69,18 +72,18 @@ def judge(
 def _report(trial: Trial) -> Report:
     exercise, groups = trial.exercise, trial.groups
     cases = list(exercise.cases(trial.generator("cases"), trial.device))
-    first = trial.candidate.run(copied(cases[0].args))
-    if first.crash is not None and first.crash.kind == "NotImplementedError":
-        return Report.unwritten(exercise)
+    first = play(trial.candidate, exercise, copied(cases[0]))
+    if first.crashed and first.responses[-1].crash.kind == "NotImplementedError":
+        return _unwritten(exercise, cases[0], len(first.responses) - 1)
 
     for case in cases:
         _observe(trial, case)
     _observe_freshness(trial, cases[0])
     contract = exercise.contract(trial.generator("contract"), trial.device)
     if "types" in groups and trial.device.type == "cpu":
-        for args in contract.calls:
-            _observe_device(trial, args)
-    _test_properties(trial)
+        for case in counted_cases(contract):
+            _observe_device(trial, case)
+    test_properties(trial)
 
     verdicts, named = {}, set()
     for name in groups:
@@ -99,158 +102,154 @@ def _report(trial: Trial) -> Report:
     )
 
 
+def _unwritten(exercise: Exercise, case: Case, step: int) -> Report:
+    if not exercise.is_class:
+        return Report.unwritten(exercise)
+    method = case.calls[step - 1].method if step else "the constructor"
+    return Report.unwritten(exercise, f"Not written yet: {method} raises NotImplementedError.")
+
+
 def _observe(trial: Trial, case: Case) -> None:
     exercise, groups = trial.exercise, trial.groups
-    args = copied(case.args)
-    got = trial.candidate.run(args)
-    dtype = dtype_of(case.args)
+    got = play(trial.candidate, exercise, copied(case))
+    dtype = dtype_of(case)
     group = groups[case.group]
     if case.raises is not None:
-        problem = raises_problem(case.raises, got)
-        group.observations.append(Observation(case.label, case.args, None, 0.0, got, problem, True))
+        problem = raises_problem(exercise, case, got)
+        group.observations.append(Observation(case, None, 0.0, got, problem))
         return
-    rounded = precise = expected_of(exercise, copied(case.args))
-    if any(a.dtype != torch.float64 for a in case.args if floats(a)):
-        precise = expected_of(exercise, upcast(copied(case.args)))
+    rounded = precise = expected_of(exercise, copied(case))
+    if any(v.dtype != torch.float64 for v in case.values() if floats(v)):
+        precise = expected_of(exercise, upcast(copied(case)))
     if dtype is not None:
         group.dtypes.add(dtype)
-    tolerance = allowed(case.args, rounded, precise)
-    problem = form_problem(exercise, precise, got)
-    if not problem and case.finite_only:
-        problem = finite_problem(exercise, got)
-    elif not problem:
-        problem = value_problem(exercise, precise, got, tolerance)
-    group.observations.append(Observation(case.label, case.args, None, tolerance, got, problem))
+    tolerance = allowed(case, rounded, precise)
+    problem = answer_problem(exercise, case, precise, got, tolerance, case.finite_only)
+    group.observations.append(Observation(case, None, tolerance, got, problem))
 
     if "types" in groups:
-        problem = type_problem(rounded, got, case.args, trial.argument_names)
-        groups["types"].observations.append(
-            Observation(case.label, case.args, None, tolerance, got, problem)
-        )
+        problem = type_problem(exercise, case, rounded, got)
+        groups["types"].observations.append(Observation(case, None, tolerance, got, problem))
     if "gradients" in groups and dtype == torch.float64 and not case.finite_only:
         _observe_gradients(trial, case, precise, tolerance)
 
 
-def _observe_gradients(trial: Trial, case: Case, precise: Any, tolerance: float) -> None:
+def _observe_gradients(trial: Trial, case: Case, precise: Trace, tolerance: float) -> None:
     exercise, group = trial.exercise, trial.groups["gradients"]
     generator = trial.generator("cotangents")
-    cotangents = tuple(
-        torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p.device)
-        for p in as_tuple(precise)
-    )
-    expected = LocalCandidate(exercise.reference).run(copied(case.args), cotangents)
-    got = trial.candidate.run(copied(case.args), cotangents)
-    names = [n for n, a in zip(trial.argument_names, case.args, strict=False) if floats(a)]
-    form = form_problem(exercise, precise, got)
-    problem = form or gradient_problem(names, expected.gradients, got, tolerance)
-    right = not (form or value_problem(exercise, precise, got, tolerance))
+
+    def cotangent(p: Any) -> Tensor | None:
+        if not isinstance(p, Tensor):
+            return None
+        return torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p.device)
+
+    cotangents = tuple(tuple(map(cotangent, as_tuple(r.outputs))) for r in precise.responses)
+    reference = LocalCandidate(exercise.reference)
+    expected = play(reference, exercise, copied(case), cotangents)
+    got = play(trial.candidate, exercise, copied(case), cotangents)
+    form = form_problem(exercise, case, precise, got)
+    problem = form or gradient_problem(exercise, case, expected, got, tolerance)
+    right = not (form or answer_problem(exercise, case, precise, got, tolerance))
     group.dtypes.add(torch.float64)
-    group.observations.append(
-        Observation(case.label, case.args, cotangents, tolerance, got, problem, right=right)
-    )
+    group.observations.append(Observation(case, cotangents, tolerance, got, problem, right))
 
 
-def _observe_device(trial: Trial, args: tuple[Any, ...]) -> None:
-    """A call on torch's meta device, whose tensors have shapes and no numbers: what a function
-    makes on the CPU instead of beside its inputs shows on a machine without a GPU, too."""
+def _observe_device(trial: Trial, case: Case) -> None:
+    """Calls on torch's meta device, whose tensors have shapes and no numbers: what a function makes
+    on the CPU instead of beside its inputs shows on a machine without a GPU, too."""
     meta = torch.device("meta")
-    elsewhere = tuple(
-        a.to(meta) if isinstance(a, Tensor) else meta if isinstance(a, torch.device) else a
-        for a in args
-    )
-    if not any(isinstance(a, Tensor | torch.device) for a in elsewhere):
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.to(meta)
+        return meta if isinstance(value, torch.device) else value
+
+    elsewhere = case.mapped(moved)
+    if not any(isinstance(v, Tensor | torch.device) for v in elsewhere.values()):
         return  # nothing asks for another device
     group = trial.groups["types"]
     group.properties += 1
-    expected = as_tuple(expected_of(trial.exercise, elsewhere))
-    got, sentence = trial.candidate.run(elsewhere), None
-    if got.crash is not None:
+    expected = expected_of(trial.exercise, elsewhere)
+    got, sentence = play(trial.candidate, trial.exercise, elsewhere), None
+    if got.crashed:
         # Reading numbers fails there and is no fault; mixing devices is one.
-        if re.search("(expected|same) device", got.crash.message):
+        crash = got.responses[-1].crash
+        if re.search("(expected|same) device", crash.message):
             sentence = "a tensor made on the CPU meets inputs that are on another device"
-            if got.crash.line:
-                sentence += f", {where(got.crash)}"
+            if crash.line:
+                sentence += f", {where(crash)}"
     elif any(
         isinstance(t, Tensor) and t.device != meta and wanted.device == meta
-        for t, wanted in zip(as_tuple(got.outputs), expected, strict=False)
+        for t, wanted in zip(got.tensors(), expected.tensors(), strict=False)
     ):
         sentence = "the answer is on the CPU though the call asks for another device"
     if sentence:
-        group.broken.append(("on another device", sentence))
+        group.broken.append(Broken("on another device", sentence))
 
 
 def _observe_freshness(trial: Trial, case: Case) -> None:
-    """A second call with the same tensors and new contents must not get the first call's answer,
-    and must not change the answer that the first call returned."""
-    exercise = trial.exercise
-    tensors = [i for i, a in enumerate(case.args) if isinstance(a, Tensor) and a.numel() > 1]
-    if not tensors:
+    """The same again with the same tensors and new contents must not get the first answers, and
+    must not change them, or the object that gave them."""
+    exercise, candidate = trial.exercise, trial.candidate
+    if not any(isinstance(v, Tensor) and v.numel() > 1 for v in case.values()):
         return
-    args = copied(case.args)
-    before = trial.candidate.run(args)
-    tolerance = tolerance_of(case.args, expected_of(exercise, copied(case.args)))
-
-    def problem_of(fresh: tuple[Any, ...], response: Response) -> list[str]:
-        expected = expected_of(exercise, fresh)
-        return form_problem(exercise, expected, response) or value_problem(
-            exercise, expected, response, tolerance
-        )
-
-    if problem_of(copied(case.args), before) or not same_values(case.args, before.args_after, 0.0):
+    passed, ours = copied(case), copied(case)
+    before, expected = play(candidate, exercise, passed), expected_of(exercise, ours)
+    tolerance = tolerance_of(case, expected)
+    if answer_problem(exercise, case, expected, before, tolerance) or not same_values(
+        expected.args_after, before.args_after, 0.0
+    ):
         return  # the case itself has reported it
-    kept = copied(as_tuple(before.outputs))
-    # Where the reference answers with a view of its arguments, the answer follows them.
-    of_reference = as_tuple(exercise.reference(*args))
-    storages = {storage(args[i]) for i in tensors}
-    views = any(isinstance(t, Tensor) and storage(t) in storages for t in of_reference)
-    for i in tensors:
-        new = case.args[i].flip(0, -1) if case.args[i].ndim > 1 else case.args[i].flip(0)
-        args[i].detach().copy_(new)  # it may have asked for a gradient
-    fresh = copied(args)
-    after = trial.candidate.run(args)
-    problem = problem_of(copied(fresh), after)
+    kept, kept_by_reference = _kept(before), _kept(expected)
+    for value, *others in zip(case.values(), passed.values(), ours.values(), strict=True):
+        if isinstance(value, Tensor) and value.numel() > 1:
+            new = value.flip(0, -1) if value.ndim > 1 else value.flip(0)
+            for other in others:
+                other.detach().copy_(new)  # it may have asked for a gradient
+    fresh = replace(copied(passed), label="called twice")
+    after = play(candidate, exercise, passed)
+    right = expected_of(exercise, copied(fresh))
+    problem = told = answer_problem(exercise, fresh, right, after, tolerance)
     if problem:
-        problem = [
-            "called again with new numbers in the same tensors, it does not follow:",
-            *problem,
-        ]
-    elif not views and not same_values(kept, as_tuple(trial.candidate.reread(before)), 0.0):
-        problem = ["a second call changed the tensor that the first call had returned"]
-    trial.groups["values"].observations.append(
-        Observation("called twice", fresh, None, tolerance, after, problem)
-    )
+        said = "called again with new numbers in the same tensors, it does not follow:"
+        problem = replace(problem, sentences=[said, *problem.sentences])
+    # Where the reference answers with a view of its arguments, the answer follows them.
+    elif _same(kept_by_reference, _now(expected, LocalCandidate(exercise.reference))):
+        problem = _kept_problem(exercise, kept, _now(before, candidate))
+    group = trial.groups["values"]
+    group.observations.append(Observation(fresh, None, tolerance, after, problem, told=bool(told)))
 
 
-def _test_properties(trial: Trial) -> None:
-    generator = trial.generator("properties")
+def _kept(trace: Trace) -> list[tuple[Any, ...]]:
+    """All that was answered, and an object's last state, as it was then."""
+    if trace.instance is None:
+        return [tuple(map(copy, as_tuple(trace.responses[0].outputs)))]
+    return [*map(as_tuple, trace.later), trace.responses[-1].state]
 
-    class Stop(Exception):
-        pass
 
-    for prop in trial.exercise.properties:
-        crashes = []
+def _now(trace: Trace, candidate: Candidate) -> list[tuple[Any, ...]]:
+    """The same after another call has been made."""
+    if trace.instance is None:
+        return [as_tuple(candidate.reread(trace.responses[0]))]
+    end = trace.instance.end()
+    return [] if end.crash else [*map(as_tuple, end.outputs), end.state]
 
-        def call(*args, crashes=crashes):
-            response = trial.candidate.run(copied(args))
-            if response.crash is not None or not isinstance(response.outputs, Tensor):
-                crashes.append(response.crash)
-                raise Stop
-            wanted = expected_of(trial.exercise, copied(args))
-            if response.outputs.shape != wanted.shape:  # to broadcast it may take all memory
-                raise IndexError(f"{tuple(response.outputs.shape)} and not {tuple(wanted.shape)}")
-            return response.outputs.detach()
 
-        group = trial.groups[prop.group]
-        group.properties += 1
-        try:
-            sentence = prop.test(call, generator, trial.device)
-        except Stop:
-            crash = crashes[0]
-            sentence = f"it raised {crash.kind}" if crash else "it did not return a tensor"
-        except (RuntimeError, IndexError) as error:  # an answer of another shape or type
-            sentence = f"the answer cannot be compared: {str(error).partition(chr(10))[0]}"
-        if sentence:
-            group.broken.append((prop.label, sentence))
+def _same(before: list[tuple[Any, ...]], now: list[tuple[Any, ...]]) -> bool:
+    both = zip(before, now, strict=False)
+    return len(before) == len(now) and all(same_values(b, n, 0.0) for b, n in both)
+
+
+def _kept_problem(
+    exercise: Exercise, kept: list[tuple[Any, ...]], now: list[tuple[Any, ...]]
+) -> Problem:
+    if _same(kept, now):
+        return NONE
+    if not exercise.is_class:
+        return Problem(["a second call changed the tensor that the first call had returned"])
+    if _same(kept[:-1], now[:-1]):
+        return Problem(["the calls of a second object changed the state of the first"])
+    return Problem(["the calls of a second object changed what the first had returned"])
 
 
 def _verdict(trial: Trial, name: str, named: set[str]) -> Verdict:
@@ -266,14 +265,15 @@ def _verdict(trial: Trial, name: str, named: set[str]) -> Verdict:
             related, shown = matching_relation(trial.exercise, group)
         worst = shown or failing[0]
         failure = Failure.of(
-            worst.label,
-            shapes(trial.argument_names, worst.args),
-            [*worst.problem, related] if related else worst.problem,
+            worst.case.label,
+            shapes(trial.exercise, worst.case, worst.problem.step),
+            [*worst.problem.sentences, *([related] if related else [])],
             trap,
         )
     else:
-        label, sentence = group.broken[0]
-        failure = Failure.of(label, "", [sentence])
+        broken = group.broken[0]
+        trap = trap_that_breaks(trial, broken)
+        failure = Failure.of(broken.label, "", [broken.sentence], trap)
     summary = f"{bad} of {group.size} cases fail; first: “{failure.label}”"
     return Verdict(name, 0, possible, summary, failure)
 

@@ -1,41 +1,48 @@
-"""What a candidate was asked and what it answered, kept until the verdicts are made."""
+"""A candidate before an exercise, and what was seen of it until the verdicts are made."""
 
-import inspect
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from tutor.checks.candidate import Candidate, Response, plain
-from tutor.checks.exercise import Exercise
+from tutor.checks.candidate import Candidate
+from tutor.checks.compare import Problem
+from tutor.checks.exercise import Case, Exercise, Property
+from tutor.checks.trace import Trace
 
 
 @dataclass
 class Observation:
-    """One call and what is wrong with its answer, kept to be compared with the traps'."""
+    """A case and what is wrong with its answers, kept to be compared with the traps'."""
+
+    case: Case
+    cotangents: tuple[tuple[Tensor | None, ...], ...] | None
+    tolerance: float
+    got: Trace
+    problem: Problem
+    right: bool = False
+    """Of a case for gradients: its values are right."""
+    told: bool = True
+    """Whether it is the answers that tell of the problem, and not what became of earlier ones."""
+
+
+@dataclass
+class Broken:
+    """A property that does not hold."""
 
     label: str
-    args: tuple[Any, ...]
-    cotangents: tuple[Tensor, ...] | None
-    tolerance: float
-    got: Response
-    problem: list[str]
-    """Sentences for the report; empty if all is well."""
-    raises: bool = False
-    """An exception was asked for."""
-    right: bool = False
-    """Of a call for gradients: its values are right."""
+    sentence: str
+    property: Property | None = None
+    """None for what the judge tests of every exercise."""
+    numbers: Tensor | None = None
+    """State of the generator with which it was tested."""
 
 
 @dataclass
 class Group:
     observations: list[Observation] = field(default_factory=list)
-    broken: list[tuple[str, str]] = field(default_factory=list)
-    """Label and sentence of each property that does not hold."""
+    broken: list[Broken] = field(default_factory=list)
     properties: int = 0
     dtypes: set[torch.dtype] = field(default_factory=set)
 
@@ -50,7 +57,7 @@ class Group:
 
 @dataclass
 class Trial:
-    """A candidate before an exercise: who is asked, with which numbers, and what was seen."""
+    """Who is asked, with which numbers, and what was seen so far."""
 
     exercise: Exercise
     candidate: Candidate
@@ -65,47 +72,3 @@ class Trial:
         """A fresh one; other purposes draw other numbers."""
         seed = self.seed ^ zlib.crc32((self.exercise.name + purpose).encode())
         return torch.Generator().manual_seed(seed)
-
-    @property
-    def argument_names(self) -> tuple[str, ...]:
-        return argument_names(self.exercise.reference)
-
-
-def copied(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    # `clone` keeps strides, so a non-contiguous input stays one.
-    return tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
-
-
-def upcast(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(a.double() if floats(a) else a for a in args)
-
-
-def floats(arg: Any) -> bool:
-    return isinstance(arg, Tensor) and arg.is_floating_point()
-
-
-def dtype_of(args: tuple[Any, ...]) -> torch.dtype | None:
-    return next((a.dtype for a in args if floats(a)), None)
-
-
-def expected_of(exercise: Exercise, args: tuple[Any, ...]) -> Any:
-    return plain(exercise.reference(*args))
-
-
-def as_tuple(outputs: Any) -> tuple[Any, ...]:
-    return outputs if isinstance(outputs, tuple) else (outputs,)
-
-
-@cache
-def argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
-
-
-def shapes(names: tuple[str, ...], args: tuple[Any, ...]) -> str:
-    def one(name, arg):
-        if isinstance(arg, Tensor):
-            dtype = "" if arg.dtype in (torch.float64, torch.bool) else f" {arg.dtype}"[6:]
-            return f"{name} {tuple(arg.shape)}" + (f" {dtype.strip('.')}" if dtype else "")
-        return f"{name}={arg}"
-
-    return "   ".join(one(n, a) for n, a in zip(names, args, strict=False) if a is not None)
