@@ -25,10 +25,12 @@ from pathlib import Path
 
 from tutor import ROOT
 from tutor.course import sample_class
-from tutor.course.release import read_config
-from tutor.grading import grader as executor
+from tutor.course.settings import read_config
 from tutor.grading import submission
 from tutor.grading.grader import Grader
+from tutor.sandbox.bubblewrap import Sandbox
+from tutor.sandbox.candidate import RemoteCandidate
+from tutor.sandbox.session import Session
 
 FOLDER = ROOT / "_build" / "benchmark"
 RESULT = ROOT / "benchmarks" / "results" / "grading.md"
@@ -112,9 +114,9 @@ def split(folder: Path) -> dict[str, float]:
 
     undo = [
         measured(submission, "read", "reading the file"),
-        measured(executor.Sandbox, "spawn", "fork into namespaces of its own"),
-        measured(executor.Session, "cell", "cells, with the fork"),
-        measured(executor.RemoteCandidate, "run", "checks: the student's process"),
+        measured(Sandbox, "spawn", "fork into namespaces of its own"),
+        measured(Session, "cell", "cells, with the fork"),
+        measured(RemoteCandidate, "run", "checks: the student's process"),
         measured(Grader, "_check", "checks"),
         measured(Grader, "run", "whole"),
     ]

@@ -13,9 +13,10 @@ from traitlets.config import Config
 
 from tutor import ROOT
 from tutor.course.sample_class import CHAPTER, NOTEBOOK
+from tutor.course.settings import open_gradebook
 from tutor.grading import CannotGrade
-from tutor.grading.gradebook import open_gradebook, tell
-from tutor.grading.grader import secret
+from tutor.grading.gradebook import tell
+from tutor.grading.hidden import secret
 
 PAGE = (ROOT / "book" / "instructors.md").read_text("utf-8")
 

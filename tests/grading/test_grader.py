@@ -21,9 +21,13 @@ from tutor.checks.report import MIME
 from tutor.course.sample_class import CHAPTER, NOTEBOOK, solutions, source
 from tutor.grading import grader as executor
 from tutor.grading import submission
-from tutor.grading.grader import Grader, RemoteCandidate, Session, hidden_seed, secret
+from tutor.grading.grader import Grader
+from tutor.grading.hidden import hidden_seed, secret
+from tutor.sandbox import outputs
 from tutor.sandbox.bubblewrap import NoSandbox
+from tutor.sandbox.candidate import RemoteCandidate
 from tutor.sandbox.limits import Limits
+from tutor.sandbox.session import Session
 
 LIMITS = Limits(
     cell_seconds=2,
@@ -480,10 +484,10 @@ def test_answers_that_nobody_asked_for_do_not_keep_the_grader(grader):
 
 def test_outputs_are_counted_whole():
     error = {"output_type": "error", "ename": "x" * 200, "evalue": "y" * 2000, "traceback": []}
-    kept = executor._checked_outputs([error] * 5000, 10_000)
+    kept = outputs.rebuilt([error] * 5000, 10_000)
     assert len(kept) < 20
     silent = {"output_type": "stream", "name": "stdout", "text": ""}
-    assert len(executor._checked_outputs([silent] * 100_000, 10**9)) <= 1000
+    assert len(outputs.rebuilt([silent] * 100_000, 10**9)) <= 1000
 
 
 # Limits: the offender loses its own points, and nobody else's

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import pytest
 
 from tutor.course.sample_class import CHAPTER
-from tutor.grading.grader import Session
 from tutor.sandbox import bubblewrap as module
 from tutor.sandbox.bubblewrap import NoSandbox, Sandbox, bubblewrap, build_course, visible_modules
 from tutor.sandbox.limits import Limits
+from tutor.sandbox.session import Session
 
 LIMITS = Limits(cell_seconds=10, memory_mebibytes=300, processes=20, open_files=64, tmp_mebibytes=8,
                 file_mebibytes=4)  # fmt: skip
@@ -294,10 +294,10 @@ def test_process_that_is_forked_has_not_asked_cuda_for_its_devices(device, passe
     # torch's first backward pass does.
     count = f"""if True:
         import torch
-        from tutor.sandbox.inside import kernel, zygote
+        from tutor.sandbox.inside import shell, warm
         passes, real = [], torch.autograd.grad
         torch.autograd.grad = lambda *a, **k: passes.append(a) or real(*a, **k)
-        zygote.warm(kernel.make_shell(), {device!r})
+        warm.warm(shell.make_shell(), {device!r})
         print(len(passes))
     """
     done = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True)

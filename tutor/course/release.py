@@ -19,10 +19,9 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.apps import NbGraderAPI
 from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets.config import Config
-from traitlets.config.loader import PyFileConfigLoader
 
 from tutor import ROOT
+from tutor.course.settings import read_config
 
 
 class EditedByHand(Exception):
@@ -111,11 +110,6 @@ def generate(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
                 raise RuntimeError(f"nbgrader cannot release {chapter}:\n{result['log']}")
         for path in sorted((course / "exercises").glob("*/*.ipynb")):
             yield root / path.relative_to(course), path.read_text(encoding="utf-8")
-
-
-def read_config(root: Path = ROOT) -> Config:
-    """``nbgrader_config.py``, as nbgrader's own commands read it."""
-    return PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
 
 
 def release(root: Path = ROOT) -> list[Path]:

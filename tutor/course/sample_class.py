@@ -20,7 +20,7 @@ from tutor import ROOT
 from tutor.checks import judge, of_chapter
 from tutor.checks.candidate import names
 from tutor.checks.exercise import Trap
-from tutor.grading.gradebook import open_gradebook
+from tutor.course.settings import open_gradebook
 
 CHAPTER = "03_attention"
 NOTEBOOK = "attention"

@@ -3,12 +3,10 @@
 import argparse
 import contextlib
 import json
-import multiprocessing
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tutor import ROOT
+from tutor.grading import CannotGrade, forks
 from tutor.sandbox import importing
 
 # Imported where they are used: a student who checks a notebook needs no Dask and no gradebook.
 if TYPE_CHECKING:
-    from tutor.grading.batch import ClassFolder, Outcome
+    from tutor.grading.class_folder import ClassFolder
+    from tutor.grading.record import Outcome
 
 GRADE = """Grade what lies in submitted/<student>/<chapter>/<notebook>.ipynb and write, beside
 submitted/, the gradebook, autograded/, feedback/, grades.csv and the class report, report.html.
@@ -108,51 +108,49 @@ def _parser() -> argparse.ArgumentParser:
 # tutor grade
 
 
-def _begin_workers() -> None:
-    """Let the process that workers are forked from import what they need, while this one does."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tutor.grading.preload"])
-    forkserver.ensure_running()
-
-
 def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None) -> int:
     """``scheduler`` may be a Dask cluster itself, which brings its own credentials."""
-    if not (scheduler or arguments.scheduler):
-        _begin_workers()
+    forks.context()  # it imports while this process does
     with importing():
         from sqlalchemy.exc import SQLAlchemyError
 
-        from tutor.grading import batch
-        from tutor.grading.reports import class_report, exports
+        from tutor.grading import batch, worker
+        from tutor.grading.class_folder import ClassFolder, chapters
+        from tutor.grading.reports import class_report, exports, feedback
 
     if arguments.workers is not None and arguments.workers < 1:
         print("--workers takes a number of processes, 1 or more.", file=sys.stderr)
         return 2
     submitted = (arguments.submitted or ROOT / "submitted").resolve()
-    place = batch.ClassFolder(submitted.parent, _url(arguments, submitted), submitted.name)
-    chapters = arguments.chapter or place.chapters()
+    place = ClassFolder(submitted.parent, _url(arguments, submitted), submitted.name)
+    asked = arguments.chapter or place.chapters()
     options = {n: getattr(arguments, n) for n in ("workers", "scheduler", "device", "again")}
     options["scheduler"] = scheduler or arguments.scheduler
-    options["make"] = make or (batch.trusting if arguments.trust_the_class else batch.sandboxed)
+    options["make"] = make or (worker.trusting if arguments.trust_the_class else worker.sandboxed)
     problems = place.strays()
     show = _Json() if arguments.json else _Live() if sys.stderr.isatty() else _Plain()
     if arguments.trust_the_class:
         show.say("Without a sandbox: what you grade may read and change all that you can.")
     try:
-        if unknown := sorted(set(chapters) - set(batch.chapters())):
-            known = ", ".join(batch.chapters())
-            raise batch.CannotGrade(f"There is no chapter {unknown[0]}; there are: {known}.")
-        if not any(place.students(chapter) for chapter in chapters):
-            raise batch.CannotGrade(_nothing(place, chapters or list(batch.chapters())))
-        for chapter in chapters:
-            run = batch.Run(place, chapter, **options)
-            with show.chapter(chapter, len(run.students)):
+        if unknown := sorted(set(asked) - set(chapters())):
+            known = ", ".join(chapters())
+            raise CannotGrade(f"There is no chapter {unknown[0]}; there are: {known}.")
+        if not any(place.students(chapter) for chapter in asked):
+            raise CannotGrade(_nothing(place, asked or list(chapters())))
+        runs = [batch.Run(place, chapter, **options) for chapter in asked]
+        for run in runs:
+            with show.chapter(run.chapter, len(run.students)):
                 for outcome in run:
                     show.outcome(outcome)
             problems += run.problems
+        # All marks are stored: what is now made of students' texts can cost nobody a grade.
         written = exports.write(place.folder, place.database, arguments.format)
-        written.append(class_report.write(place.folder, place.database))
-    except (batch.CannotGrade, SQLAlchemyError, OSError, TimeoutError) as error:
+        for run in runs:
+            show.say(f"{run.chapter}: feedback pages")
+            problems += feedback.write_pages(place, run.chapter, run.marks, arguments.workers)
+        report, said = class_report.write_apart(place.folder, place.database)
+        written, problems = [*written, *report], [*problems, *said]
+    except (CannotGrade, SQLAlchemyError, OSError, TimeoutError) as error:
         print(f"{error}", file=sys.stderr)
         return 1
     for problem in problems:
@@ -163,7 +161,7 @@ def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None
 
 def _url(arguments: argparse.Namespace, submitted: Path) -> str:
     """``--db``; in the course's own folder, what ``nbgrader_config.py`` says."""
-    from tutor.grading.gradebook import settings
+    from tutor.course.settings import settings
 
     if arguments.db or submitted.parent != ROOT:
         return arguments.db
@@ -171,14 +169,14 @@ def _url(arguments: argparse.Namespace, submitted: Path) -> str:
 
 
 def _nothing(place: "ClassFolder", chapters: list[str]) -> str:
-    from tutor.grading import batch
+    from tutor.grading.class_folder import chapters as known
 
     chapter = chapters[0]
     folder = place.folder / place.submitted
     return (
         f"There is nothing to grade in {folder}. Put each student's notebook there as\n"
         f"    {folder}/<student>/<chapter>/<notebook>.ipynb\n"
-        f"such as {folder}/ada/{chapter}/{batch.chapters()[chapter]}.ipynb, and run this again."
+        f"such as {folder}/ada/{chapter}/{known()[chapter]}.ipynb, and run this again."
     )
 
 

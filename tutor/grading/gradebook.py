@@ -6,21 +6,15 @@ made from. It is written in the same transaction, so a run that is killed, at wh
 leaves a submission graded or not graded, and the next run can tell which.
 """
 
-import copy
-import os
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from pathlib import Path
 
 from nbgrader.api import (
     Assignment,
     Comment,
     Grade,
-    Gradebook,
     GradeCell,
     Notebook,
     SolutionCell,
@@ -33,10 +27,9 @@ from nbgrader.api import (
 from nbgrader.apps import NbGraderAPI
 from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy import Column, MetaData, String, Table, delete, insert, select, update
-from traitlets.config import Config
 
 from tutor import ROOT
-from tutor.course.release import read_config
+from tutor.course.settings import open_gradebook, settings
 from tutor.grading import CannotGrade
 
 GRADED = Table(
@@ -47,25 +40,6 @@ GRADED = Table(
     Column("made_from", String(64), nullable=False),
     Column("page", String(64)),
 )
-
-
-def settings() -> Config:
-    """A copy of ``nbgrader_config.py``'s."""
-    return copy.deepcopy(_settings())
-
-
-@cache
-def _settings() -> Config:
-    return read_config(ROOT)
-
-
-def open_gradebook(url: str) -> Gradebook:
-    # For a new one nbgrader calls a bare `alembic`, which stands beside this Python.
-    beside = str(Path(sys.executable).parent)
-    if beside not in os.environ.get("PATH", "").split(os.pathsep):
-        os.environ["PATH"] = os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])
-    # The default course, as nbgrader's own preprocessors have it.
-    return Gradebook(url)
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ from nbgrader.utils import is_grade, is_solution
 from traitlets.config import Config
 
 from tutor import ROOT
-from tutor.course.release import read_config, source_notebook, stamped
+from tutor.course.release import source_notebook, stamped
+from tutor.course.settings import read_config
 from tutor.sandbox.limits import Limits
+from tutor.sandbox.outputs import clean
 
 _SUFFIX = "-solution"
 
@@ -217,11 +219,6 @@ def _list(value: Any) -> list[Any]:
 
 def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def clean(text: str) -> str:
-    """Without halves of characters and zero bytes, which no file and no database takes."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _own(

@@ -30,6 +30,10 @@ NOBODY = 65534
 """What root's zygote becomes: user ids inside are 1000."""
 
 _START_SECONDS = 60
+# Stand-ins and earlier chapters come before anything that is installed.
+_ZYGOTE = (
+    "import sys; sys.path.insert(0, {!r}); from tutor.sandbox.inside.zygote import main; main()"
+)
 _VENV = Path("/environment")
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # What the dynamic loader and font look-ups read. No account, no host name, no key.
@@ -199,16 +203,15 @@ class Sandbox:
             "sandboxed": self.sandboxed,
             "uid": NOBODY,
             "device": self.device,
-            "course": "/course" if self.sandboxed else str(course),
             "withheld": withheld,
             "preload": ["numpy", "matplotlib", *(f"tutor.{name}" for name in visible)],
         }
         wrapped = bubblewrap(course, self.device) if self.sandboxed else []
         self._group = Group.of(delegated(), self.limits) if self.sandboxed else None
-        script = f"{setting['course']}/tutor/sandbox/inside/zygote.py"
+        script = _ZYGOTE.format("/course" if self.sandboxed else str(course))
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the sandbox)
         python = str(_python()) if self.sandboxed else sys.executable
-        command = [*wrapped, python, "-I", script, json.dumps(setting)]
+        command = [*wrapped, python, "-I", "-c", script, json.dumps(setting)]
         self._process = subprocess.Popen(
             self._group.wrap(command) if self._group else command,
             stdin=subprocess.DEVNULL,

@@ -19,9 +19,14 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.utils import is_grade, is_solution
 
 from tutor.checks.report import MIME
-from tutor.grading.gradebook import open_gradebook
+from tutor.course.settings import open_gradebook
 from tutor.grading.reports import similarity
+from tutor.grading.reports.apart import Failed, apart
 from tutor.grading.reports.similarity import Pair
+from tutor.sandbox.outputs import inert
+
+SECONDS = 3600
+"""Of processor time: a class of many hundreds is compared pair by pair."""
 
 FAR_BELOW = 0.5
 """Of the class's median: who has less is listed among those who need a look."""
@@ -131,8 +136,11 @@ class Chapter:
         return found
 
 
-def collect(folder: Path, url: str = "") -> list[Chapter]:
-    """Everything that the gradebook and the autograded notebooks in ``folder`` know."""
+def collect(folder: Path, url: str = "", compared: bool = True) -> list[Chapter]:
+    """Everything that the gradebook and the autograded notebooks in ``folder`` know.
+
+    ``compared``: also which solutions are alike.
+    """
     chapters = []
     with open_gradebook(url or f"sqlite:///{folder / 'gradebook.db'}") as gradebook:
         students = sorted(gradebook.students, key=lambda s: s.id)
@@ -151,7 +159,7 @@ def collect(folder: Path, url: str = "") -> list[Chapter]:
             written = {r.student: r.written for r in rows if r.written}
             similar = [
                 pair
-                for notebook in assignment.notebooks
+                for notebook in (assignment.notebooks if compared else ())
                 for pair in similarity.pairs(assignment.name, notebook.name, written)
             ]
             chapters.append(Chapter(assignment.name, exercises, rows, similar))
@@ -243,10 +251,24 @@ def render(chapters: list[Chapter]) -> str:
     return environment.from_string(PAGE).render(chapters=chapters)
 
 
-def write(folder: Path, url: str = "") -> Path:
+def write(folder: Path, url: str = "", compared: bool = True) -> Path:
     page = folder / "report.html"
-    page.write_text(render(collect(folder, url)), encoding="utf-8")
+    page.write_text(render(collect(folder, url, compared)), encoding="utf-8")
     return page
+
+
+def write_apart(folder: Path, url: str) -> tuple[list[Path], list[str]]:
+    """``write`` in a process of its own; what was written, and a sentence if it is not all.
+
+    Solutions that cannot be compared cost the report its list of those that are alike.
+    """
+    problems = []
+    for compared, what in ((True, "No solutions were compared"), (False, "There is no report")):
+        ((_, page),) = apart(write, {"report": (folder, url, compared)}, 1, SECONDS)
+        if not isinstance(page, Failed):
+            return [page], problems
+        problems.append(f"{what}: {inert(str(page))}")
+    return [], problems
 
 
 PAGE = """<!DOCTYPE html>

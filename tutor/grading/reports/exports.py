@@ -14,7 +14,7 @@ from typing import Any
 from nbgrader.api import Assignment, Student, SubmittedAssignment
 from sqlalchemy import select
 
-from tutor.grading.gradebook import open_gradebook
+from tutor.course.settings import open_gradebook
 
 FORMATS = ("canvas", "moodle")
 

@@ -1,7 +1,15 @@
-"""nbgrader's feedback pages, many in one process: its own exporter, template and settings."""
+"""nbgrader's feedback pages, many in one process: its own exporter, template and settings.
 
+They are made when all marks are stored.
+"""
+
+import json
+import os
 import re
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -14,7 +22,11 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import GetGrades
 
 from tutor import ROOT
-from tutor.grading.gradebook import Marks, settings
+from tutor.course.settings import settings
+from tutor.grading.class_folder import ClassFolder, chapters, hashed, write
+from tutor.grading.gradebook import Marks, Writer
+from tutor.grading.reports.apart import Failed, apart
+from tutor.sandbox.outputs import inert
 
 
 class _Pages(HTMLExporter):
@@ -75,3 +87,40 @@ def page(text: str, student: str, chapter: str, notebook: str, marks: Marks) -> 
     }
     resources = {"nbgrader": head, "unique_key": notebook}
     return _exporter().from_notebook_node(nb, resources=resources)[0]
+
+
+def write_pages(
+    place: ClassFolder,
+    chapter: str,
+    marks: Mapping[str, tuple[str, Marks]],
+    workers: int | None = None,
+) -> list[str]:
+    """Write the pages that are missing or of other marks; a sentence for each that was not made.
+
+    ``marks``: of each student, what the grade was made from, and what stands in the gradebook.
+    """
+    problems, made = [], {}
+    with place.alone(), Writer(place.database, chapter) as writer:
+        known = {student: page for student, (_, page) in writer.graded().items()}
+        keys = {student: _key(*about) for student, about in marks.items()}
+        jobs = {
+            student: (place.autograded(student, chapter), student, chapter, marks[student][1])
+            for student, key in keys.items()
+            if known.get(student) != key or not place.page(student, chapter).exists()
+        }
+        for student, text in apart(_page_of, jobs, workers or os.cpu_count() or 1):
+            if isinstance(text, Failed):
+                problems.append(f"There is no feedback page for {student}: {inert(str(text))}")
+            else:
+                write(place.page(student, chapter), text + "\n", 0o644)
+                made[student] = keys[student]
+        writer.remember_pages(made)
+    return problems
+
+
+def _page_of(path: Path, student: str, chapter: str, marks: Marks) -> str:
+    return page(path.read_text(encoding="utf-8"), student, chapter, chapters()[chapter], marks)
+
+
+def _key(made_from: str, marks: Marks) -> str:
+    return hashed(made_from.encode(), json.dumps(asdict(marks), sort_keys=True).encode())

@@ -25,7 +25,7 @@ RUN = 20
 """Characters of a run, with every name written as one letter."""
 OWN = 40
 """Runs that are neither the reference's nor the notebook's; with fewer a solution says nothing."""
-_LONGEST = 50_000
+LONGEST = 50_000
 """Characters of a solution that are looked at."""
 SAME = 0.9
 """Share of common runs from which on two solutions are the same."""
@@ -93,9 +93,13 @@ def _known(chapter: str, notebook: str) -> dict[bool, frozenset[int]]:
 
 @cache
 def _runs(text: str, names_count: bool) -> frozenset[int]:
+    text = "\n".join(" ".join(line.split()) for line in text[:LONGEST].splitlines())
+    return fingerprint(text, 2 * RUN if names_count else RUN, names_count)
+
+
+def fingerprint(text: str, length: int, names_count: bool) -> frozenset[int]:
+    """Hashes of the text's runs of ``length`` characters."""
     from copydetect import CodeFingerprint  # it brings matplotlib
 
-    text = "\n".join(" ".join(line.split()) for line in text[:_LONGEST].splitlines())
-    length = 2 * RUN if names_count else RUN
     prints = CodeFingerprint("solution.py", length, 1, filter=not names_count, fp=io.StringIO(text))
     return frozenset(int(h) for h in prints.hashes)

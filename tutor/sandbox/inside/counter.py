@@ -23,7 +23,7 @@ _MOST_ERRORS = 20
 _UNWRITTEN = re.compile(r"(new_)?empty(_like|_permuted|_strided)?")
 
 
-class _Guarded(Operations):
+class Guarded(Operations):
     """Lets no operation show what the memory of this process held before, or write beside it."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -42,7 +42,7 @@ class Counting:
 
     def __init__(self, inputs: list[Tensor]):
         self.cost = Cost()
-        self.mode = _Guarded(self.cost, inputs)
+        self.mode = Guarded(self.cost, inputs)
         self.tensors: dict[int, Tensor] = {}
         self.numbers: dict[int, int] = {}  # id of a tensor, which self.tensors keeps alive
         self.operations = self.errors = 0

@@ -1,0 +1,75 @@
+"""The ``tutor`` command."""
+
+import json
+import subprocess
+
+import nbformat
+
+from tests.grading import standin
+from tests.grading.helpers import COMMAND, FULL, hand_in, lines
+from tutor import ROOT
+from tutor.checks import CHAPTERS
+from tutor.course.sample_class import CHAPTER, solutions
+from tutor.grading import cli
+
+
+def test_a_chapter_that_does_not_exist_is_said(tmp_path, capsys):
+    assert cli.main(["grade", "99_nowhere", "--submitted", str(tmp_path)]) == 1
+    chapters = ", ".join(CHAPTERS)
+    assert f"There is no chapter 99_nowhere; there are: {chapters}." in capsys.readouterr().err
+
+
+def test_the_command_takes_a_cluster_from_python(graded, cluster, capsys):
+    place, log = graded
+    arguments = ["grade", "--json", "--again", "--submitted", str(place.folder / "submitted")]
+    assert cli.main(arguments, scheduler=cluster, make=standin.Quick(log)) == 0
+    *_, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert last["summary"]["graded"] == 3 and lines(log) == 6
+
+
+def test_nothing_to_grade_says_where_to_put_notebooks(tmp_path, capsys):
+    (tmp_path / "submitted").mkdir()
+    assert cli.main(["grade", "--submitted", str(tmp_path / "submitted")]) == 1
+    message = capsys.readouterr().err
+    assert "nothing to grade" in message and "ada/01_recurrence/recurrence.ipynb" in message
+
+
+def test_check_says_what_the_checks_say_and_its_exit_code_whether_all_is_well(tmp_path):
+    right = solutions()
+    ada = hand_in(tmp_path, "ada", right) / "attention.ipynb"
+    bob = hand_in(tmp_path, "bob", {"stable_softmax": "def stable_softmax(s, dim=-1)\n  1"})
+    said = {}
+    for path in (ada, bob / "attention.ipynb"):
+        before = path.read_bytes()
+        done = subprocess.run([*COMMAND, "check", path], cwd=ROOT, capture_output=True, text=True)
+        said[path.parts[-3]] = (done.returncode, done.stdout, done.stderr)
+        assert path.read_bytes() == before
+    assert said["ada"][0] == 0 and "50 of 50 points" in said["ada"][1]
+    assert "  ✓ values" in said["ada"][1]
+    assert said["bob"][0] == 1 and "0 of 50 points" in said["bob"][1]
+    assert "stable_softmax-solution: SyntaxError" in said["bob"][1]
+    assert said["ada"][2] == said["bob"][2] == ""
+
+
+def test_check_of_a_file_that_is_no_notebook_says_so(tmp_path, capsys):
+    assert cli.main(["check", str(tmp_path / "gone.ipynb")]) == 2
+    (tmp_path / "prose.ipynb").write_text("Dear all")
+    assert cli.main(["check", str(tmp_path / "prose.ipynb")]) == 2
+    assert "is no notebook that can be read" in capsys.readouterr().err
+
+
+def test_status_shows_points_and_what_is_untouched(sample_class, tmp_path, capsys):
+    work = tmp_path / CHAPTER
+    work.mkdir()
+    notebook = sample_class / "autograded" / "bruno" / CHAPTER / "attention.ipynb"
+    nb = nbformat.read(notebook, as_version=4)
+    for cell in nb.cells:
+        if cell.get("id") == "causal_mask-solution":
+            cell.execution_count = 99
+    nbformat.write(nb, work / "attention.ipynb")
+    assert cli.main(["status", str(tmp_path)]) == 0
+    rows = [" ".join(row.split()) for row in capsys.readouterr().out.splitlines()]
+    assert any(r.endswith("stable_softmax 6 of 6") for r in rows)
+    assert "causal_mask 5 of 5 check again" in rows
+    assert "self_attention – of 8 untouched" in rows
+    assert f"together 22 of {FULL:g}" in rows

@@ -1,0 +1,16 @@
+"""Processes that need no time to import: forks of one that has imported everything, once."""
+
+import multiprocessing
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+
+
+def context() -> ForkServerContext:
+    """Of Dask's workers (``distributed.worker.multiprocessing-method``) and the reports' processes.
+
+    The first call starts the process that is forked, which imports while this one goes on.
+    """
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["tutor.grading.preload"])
+    forkserver.ensure_running()
+    return found

@@ -1,0 +1,106 @@
+"""What an answer of a student's process may be.
+
+Anything else is Malformed, or Unreadable where a report can describe it.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from tutor.checks.candidate import LONGEST_MESSAGE, Crash, Unreadable
+from tutor.checks.cost import Cost
+from tutor.sandbox import wire
+from tutor.sandbox.outputs import clean
+
+_MOST_ANSWERS = 64
+"""Of one call."""
+
+
+def outputs(spec: Any, tensors: list[Tensor]) -> Any:
+    if isinstance(spec, dict) and isinstance(spec.get("tuple"), list):
+        if len(spec["tuple"]) > _MOST_ANSWERS:
+            return _many(spec["tuple"])
+        return tuple(_output(s, tensors) for s in spec["tuple"])
+    return _output(spec, tensors)
+
+
+def _many(values: list[Any]) -> Unreadable:
+    return Unreadable(f"a tuple or list of {len(values):,}")
+
+
+def _output(spec: Any, tensors: list[Tensor]) -> Tensor | Unreadable:
+    if isinstance(spec, dict) and "unreadable" in spec:
+        return Unreadable(_short(spec["unreadable"]))
+    value = wire.unpack(spec, tensors)
+    return value if isinstance(value, Tensor) else Unreadable(f"a {type(value).__name__}")
+
+
+def after(args: tuple[Any, ...], spec: Any, tensors: list[Tensor]) -> tuple[Any, ...]:
+    if spec is None:
+        return args  # they are what they were
+    specs = spec.get("tuple") if isinstance(spec, dict) else None
+    if not isinstance(specs, list) or len(specs) != len(args):
+        raise wire.Malformed("arguments that are not those of the call")
+    return tuple(
+        _output(s, tensors) if isinstance(a, Tensor) else a
+        for a, s in zip(args, specs, strict=True)
+    )
+
+
+def gradients(args: tuple[Any, ...], spec: Any, tensors: list[Tensor]) -> tuple[Tensor | None, ...]:
+    wanted = sum(isinstance(a, Tensor) and a.is_floating_point() for a in args)
+    specs = spec.get("tuple") if isinstance(spec, dict) else None
+    if not isinstance(specs, list) or len(specs) != wanted:
+        raise wire.Malformed("gradients that are not those of the arguments")
+    values = [None if s is None else wire.unpack(s, tensors) for s in specs]
+    if not all(v is None or isinstance(v, Tensor) for v in values):
+        raise wire.Malformed("gradients that are no tensors")
+    return tuple(values)
+
+
+def numbered(spec: Any, numbers: list[int]) -> Any:
+    """The form of a counted call's outputs; the numbers of its tensors go to ``numbers``."""
+    if isinstance(spec, dict) and isinstance(spec.get("tuple"), list):
+        if len(spec["tuple"]) > _MOST_ANSWERS:
+            return _many(spec["tuple"])
+        return tuple(numbered(s, numbers) for s in spec["tuple"])
+    if isinstance(spec, dict) and isinstance(spec.get("proxy"), int):
+        numbers.append(spec["proxy"])
+        return len(numbers) - 1
+    return Unreadable(_short(spec.get("unreadable") if isinstance(spec, dict) else spec))
+
+
+def filled(shape: Any, values: list[Tensor]) -> Any:
+    if isinstance(shape, tuple):
+        return tuple(filled(s, values) for s in shape)
+    return values[shape] if isinstance(shape, int) else shape
+
+
+def add_claims(cost: Cost, claims: Any) -> None:
+    """What the student's process says against itself. What it says for itself counts nothing."""
+    if isinstance(claims, dict):
+        called = claims.get("called")
+        if isinstance(called, list):
+            cost.called |= {c for c in called if isinstance(c, str)}
+        if isinstance(claims.get("outside"), str):
+            cost.outside = _short(claims["outside"]) or cost.outside
+
+
+def crash(spec: Any) -> Crash | None:
+    if spec is None:
+        return None
+    if not isinstance(spec, dict):
+        raise wire.Malformed("an exception that is none")
+    number, mro = spec.get("number"), spec.get("mro")
+    return Crash(
+        kind=_short(spec.get("kind"))[:60] or "Exception",
+        message=_short(spec.get("message"))[:LONGEST_MESSAGE],
+        function=_short(spec.get("function"))[:80],
+        line=_short(spec.get("line")),
+        number=number if isinstance(number, int) else 0,
+        mro=tuple(map(_short, mro)) if isinstance(mro, list) and len(mro) < 50 else (),
+    )
+
+
+def _short(text: Any) -> str:
+    return clean(text)[:200] if isinstance(text, str) else ""

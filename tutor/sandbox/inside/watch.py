@@ -1,0 +1,145 @@
+"""The process beside a student's: it counts for the judge, watches what the student's processes use
+together, and says how they ended. It stands outside of their pid namespace.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from typing import Any
+
+from tutor.sandbox import wire
+from tutor.sandbox.inside.counter import Counting
+from tutor.sandbox.inside.proxy import LARGEST_MESSAGE, discard
+
+_LOOK_SECONDS = 0.05
+
+
+class Watch:
+    """What the processes of a pid namespace use together, seen from outside of it."""
+
+    def __init__(self, proc: int, init: int, limit_bytes: int):
+        self.proc, self.init, self.limit = proc, init, limit_bytes
+        self.page = os.sysconf("SC_PAGE_SIZE")
+        self.baseline = self.resident(init)
+
+    def read(self, name: str) -> str:
+        fd = os.open(name, os.O_RDONLY, dir_fd=self.proc)
+        with open(fd) as file:
+            return file.read()
+
+    def resident(self, pid: int) -> int:
+        return int(self.read(f"{pid}/statm").split()[1]) * self.page
+
+    def proportional(self, pid: int) -> int:
+        """Shared pages are divided among those who share them."""
+        lines = self.read(f"{pid}/smaps_rollup").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+    def used(self, pid: int) -> int:
+        try:
+            return self.proportional(pid)
+        except (OSError, StopIteration):
+            pass
+        try:
+            return self.resident(pid)
+        except (OSError, IndexError):
+            return 0  # it has just ended
+
+    def descendants(self) -> list[int]:
+        parents = {}
+        for name in os.listdir(self.proc):
+            if name.isdigit():
+                try:
+                    fields = self.read(f"{name}/stat").rpartition(")")[2].split()
+                except OSError:
+                    continue  # it has just ended
+                parents[int(name)] = int(fields[1])
+        found, grew = {self.init}, True
+        while grew:
+            new = {p for p, parent in parents.items() if parent in found} - found
+            grew = bool(new)
+            found |= new
+        return sorted(found)
+
+    def exceeded(self) -> bool:
+        used = 0
+        try:
+            pids = self.descendants()
+            if len(pids) == 1:
+                used = self.resident(self.init) - self.baseline
+            else:
+                used = sum(map(self.used, pids))
+        except OSError:
+            return False
+        return used > self.limit
+
+
+def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> None:
+    """Count for the judge, until the student's process ends or the judge is gone.
+
+    Requests of the judge: ``count`` (with inputs) and ``outputs`` (numbers of them).
+    """
+    student.setblocking(False)
+    counting, due = None, 0.0
+    while True:
+        ready = select.select([judge, student], [], [], _LOOK_SECONDS)[0]
+        start = time.monotonic()
+        if start > due:
+            pid, status = os.waitpid(watch.init, os.WNOHANG)
+            if pid:
+                return _report(judge, _ending(status))
+            if watch.exceeded():
+                return _report(judge, "memory", watch.init)
+            # Many processes take long to look at: no more than a tenth of the time goes there.
+            due = time.monotonic() + max(_LOOK_SECONDS, 9 * (time.monotonic() - start))
+        if judge in ready:
+            try:
+                message, tensors = wire.receive(judge)
+            except wire.Closed:
+                os.kill(watch.init, signal.SIGKILL)
+                return
+            reply: dict[str, Any] = {"id": message["id"]}
+            out: list[Any] = []
+            try:
+                if message["do"] == "count":
+                    discard(student)
+                    inputs = [wire.unpack(s, tensors) for s in message["inputs"]]
+                    counting = Counting(inputs)
+                    reply["proxies"] = [counting.name(t) for t in inputs]
+                elif message["do"] == "outputs":
+                    found = counting.outputs(message["numbers"], message["largest"])
+                    cost = vars(counting.cost) | {"called": sorted(counting.cost.called)}
+                    reply |= {"cost": cost, "outputs": [wire.pack(t, out) for t in found]}
+                    counting = None
+            except Exception as error:  # a number that names no tensor; a tensor without end
+                reply, out = {"id": message["id"], "error": str(error)[:200]}, []
+            wire.send(judge, reply, out)
+        if student in ready:
+            with contextlib.suppress(OSError):  # it does not read its answers
+                message = student.recv(LARGEST_MESSAGE)
+                if not message:
+                    return _report(judge, "it closed its side", watch.init)
+                if counting is not None:
+                    student.send(counting.answer(message))
+
+
+def _report(judge: socket.socket, ending: str, init: int | None = None) -> None:
+    """Tell the judge how the student's process ended; end ``init`` before."""
+    if init is not None and ending != "memory":
+        time.sleep(_LOOK_SECONDS)  # who closes everything is about to exit, as a rule
+        pid, status = os.waitpid(init, os.WNOHANG)
+        if pid:
+            init, ending = None, _ending(status)
+    if init is not None:
+        os.kill(init, signal.SIGKILL)
+        os.waitpid(init, 0)
+    wire.send(judge, {"ended": ending})
+
+
+def _ending(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"signal {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"exit {os.WEXITSTATUS(status)}"
