@@ -72,9 +72,9 @@ class Instance(Protocol):
         """Of each name: whether it is the memory that is held. The candidate may lie."""
         ...
 
-    def write(self, numbers: tuple[Tensor, ...], held: bool) -> Response:
+    def write(self, numbers: tuple[Tensor | None, ...], held: bool) -> Response:
         """Write through the tensors that are held and read by name, or the other way round.
-        ``state`` is what was read."""
+        ``state`` is what was read. None leaves a part as it is."""
         ...
 
 
@@ -164,16 +164,18 @@ class LocalInstance:
             return ()
 
         given = (*args, *kwargs.values(), *(state_dict or {}).values())
-        self.made = self._respond(construct, given)
-        self.parameters = [] if self.made.crash else self.read()
+        self.made = self.respond(construct, given)
+        asked = construction.gradients and self.made.crash is None
+        self.parameters = self.read() if asked else ()
 
     def call(self, method: str, args: tuple[Any, ...]) -> Response:
         if self.construction.gradients:
             args = tuple(map(_leaf, args))
         # Looked up when it is called: a missing one is the candidate's crash.
-        return self._respond(lambda: getattr(self.object, method)(*args), args)
+        return self.respond(lambda: getattr(self.object, method)(*args), args)
 
-    def _respond(self, act: Callable[[], Any], args: tuple[Any, ...]) -> Response:
+    def respond(self, act: Callable[[], Any], args: tuple[Any, ...]) -> Response:
+        """What a call gives, and the state after it."""
         self.args += args
         cost = None
         try:
@@ -232,12 +234,13 @@ class LocalInstance:
         with settings_kept():
             return tuple(map(_same_memory, self.held, self.read()))
 
-    def write(self, numbers: tuple[Tensor, ...], held: bool) -> Response:
+    def write(self, numbers: tuple[Tensor | None, ...], held: bool) -> Response:
         try:
             with settings_kept(), torch.no_grad():
                 into, others = (self.held, self.read) if held else (self.read(), lambda: self.held)
                 for t, new in zip(into, numbers, strict=True):
-                    t.detach().copy_(new)
+                    if new is not None:
+                        t.detach().copy_(new)
                 return Response(state=_snapshots(tuple(others())))
         except KeyboardInterrupt:
             raise

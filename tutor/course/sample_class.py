@@ -18,8 +18,8 @@ from nbgrader.utils import is_solution
 
 from tutor import ROOT
 from tutor.checks import judge, of_chapter
-from tutor.checks.candidate import names
 from tutor.checks.exercise import Trap
+from tutor.checks.names import names
 from tutor.course.settings import open_gradebook
 
 CHAPTER = "03_attention"
