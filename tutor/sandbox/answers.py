@@ -48,12 +48,6 @@ def state(spec: Any, tensors: list[Tensor], names: tuple[str, ...]) -> tuple[Any
     )
 
 
-def kept(spec: Any, names: tuple[str, ...]) -> tuple[bool, ...]:
-    if not isinstance(spec, list) or len(spec) != len(names):
-        raise wire.Malformed("a state of other names")
-    return tuple(told is True for told in spec)
-
-
 def _list(spec: Any, length: int, otherwise: str) -> list[Any]:
     specs = spec.get("tuple") if isinstance(spec, dict) else None
     if not isinstance(specs, list) or len(specs) != length:

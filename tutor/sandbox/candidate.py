@@ -52,7 +52,7 @@ class RemoteCandidate:
     ) -> Response:
         if count:
             message = {"do": "count", "forbid_autograd": forbid_autograd}
-            return self.guarded(lambda: self.counted(message, args), args, Cost())
+            return self.guarded(lambda: self.counted(message, args)[0], args, Cost())
         return self.guarded(lambda: self._run(args, cotangents), args)
 
     def reread(self, response: Response) -> Any:
@@ -152,8 +152,9 @@ class RemoteCandidate:
         names: tuple[str, ...] = (),
         again: bool = False,
         more: bool = False,
-    ) -> Response:
-        """A call whose work is done, and counted, by the process beside the student's.
+    ) -> tuple[Response, list[int | None]]:
+        """A call whose work is done, and counted, by the process beside the student's; and the
+        numbers under which that process knows the state.
 
         names: of the state. again: the tensors of the call before are still known. more: and
         those of this one may be needed.
@@ -171,7 +172,7 @@ class RemoteCandidate:
         names: tuple[str, ...],
         again: bool,
         more: bool,
-    ) -> Response:
+    ) -> tuple[Response, list[int | None]]:
         tensors: list[Tensor] = []
         inputs = [t for t in tree_leaves(value) if isinstance(t, Tensor)]
         packed = [wire.pack(t, tensors) for t in inputs]
@@ -197,7 +198,9 @@ class RemoteCandidate:
         answers.add_claims(cost, reply.get("claims"))
         values = [wire.unpack(spec, found) for spec in counted["outputs"]]
         outputs = None if crash else answers.filled(shape, values)
-        return Response(outputs, answers.filled(state, values), None, value, crash, cost)
+        told = [numbers[s] if isinstance(s, int) else None for s in state]
+        response = Response(outputs, answers.filled(state, values), None, value, crash, cost)
+        return response, told
 
 
 class RemoteInstance:
@@ -211,6 +214,9 @@ class RemoteInstance:
         self.given = [*construction.args, *kwargs.values(), *(state_dict or {}).values()]
         """All arguments so far."""
         self.calls = 0
+        self.told: list[int | None] = []
+        """Of each name, its number in the process that counts, as the student's process tells."""
+        self.held: list[int | None] = []
         value = (construction.args, kwargs, None if state_dict is None else dict(state_dict))
         options = {n: getattr(construction, n) for n in ("gradients", "count", "forbid_autograd")}
         message = {"do": "make", "names": list(construction.names), **options}
@@ -226,7 +232,8 @@ class RemoteInstance:
 
         def call() -> Response:
             if self.construction.count:
-                return self.candidate.counted(asked, value, names, again, more=True)
+                response, self.told = self.candidate.counted(asked, value, names, again, more=True)
+                return response
             reply, found = self.candidate.send(asked, value, again=again)
             return self._response(reply, found, answers.outputs)
 
@@ -245,7 +252,11 @@ class RemoteInstance:
             return answers.of_calls(spec, found, self.calls)
 
         def call() -> Response:
-            reply, found = self._look("end", (cotangents,))
+            tensors: list[Tensor] = []
+            most = self.candidate.session.largest
+            message = {"do": "end", "handle": self.handle, "largest": most // 8}
+            message["args"] = wire.pack(cotangents, tensors)
+            reply, found = self.candidate.ask(message, tensors, most)
             response = self._response(reply, found, outputs)
             if response.crash:
                 return response
@@ -257,31 +268,28 @@ class RemoteInstance:
 
         return self.candidate.guarded(call)
 
-    def hold(self) -> Response:
-        return self._look_at_the_state("hold", ())
-
-    def write(self, numbers: tuple[Tensor | None, ...], held: bool) -> Response:
-        return self._look_at_the_state("write", (numbers, held))
+    def hold(self) -> None:
+        self.held = self.told
 
     def kept(self) -> tuple[bool, ...]:
-        names = self.construction.names
+        pairs = list(zip(self.held, self.told, strict=False))
+        response = self._of_the_counter({"do": "same", "pairs": pairs}, [], "same")
+        return (False,) * len(self.construction.names) if response.crash else response.outputs
 
+    def write(self, numbers: tuple[Tensor | None, ...], held: bool) -> Response:
+        into, read = (self.held, self.told) if held else (self.told, self.held)
+        tensors: list[Tensor] = []
+        places = [n for n, new in zip(into, numbers, strict=False) if new is not None]
+        new = [wire.pack(t, tensors) for t in numbers if t is not None]
+        message = {"do": "write", "into": places, "new": new, "read": read}
+        return self._of_the_counter(message, tensors, "read")
+
+    def _of_the_counter(self, message: dict, tensors: list[Tensor], wanted: str) -> Response:
         def call() -> Response:
-            reply, _ = self._look("kept", ())
-            return Response(answers.kept(reply.get("kept"), names))
-
-        response = self.candidate.guarded(call)
-        return (False,) * len(names) if response.crash else response.outputs
-
-    def _look_at_the_state(self, at: str, args: tuple[Any, ...]) -> Response:
-        def call() -> Response:
-            return self._response(*self._look(at, args), lambda spec, found: None)
+            reply, found = self.candidate.session.ask_watcher(message, tensors)
+            if "error" in reply:
+                raise wire.Malformed("tensors that are not there")
+            values = tuple(wire.unpack(spec, found) for spec in reply[wanted])
+            return Response(values, values)
 
         return self.candidate.guarded(call)
-
-    def _look(self, at: str, args: tuple[Any, ...]) -> tuple[dict, list[Tensor]]:
-        tensors: list[Tensor] = []
-        largest = self.candidate.session.largest
-        message = {"do": "look", "at": at, "handle": self.handle, "largest": largest // 8}
-        message["args"] = wire.pack(args, tensors)
-        return self.candidate.ask(message, tensors, largest)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from tutor.checks.cost import Operations, countable, storage
+from tutor.checks.cost import Operations, countable, same_memory, storage
 from tutor.sandbox.inside.proxy import LARGEST_MESSAGE, describe, undescribe
 
 MOST_OPERATIONS = 20_000
@@ -117,6 +117,20 @@ class Counting:
 
     def tensor(self, about: dict[str, Any]) -> Tensor:
         return self.tensors[about["proxy"]]
+
+    def same(self, pairs: list[list[int | None]]) -> list[bool]:
+        """Of each two numbers, whether they name the same memory."""
+        return [
+            None not in pair and same_memory(*(self.tensors[n] for n in pair)) for pair in pairs
+        ]
+
+    def write(
+        self, into: list[int], new: list[Tensor], read: list[int | None]
+    ) -> list[Tensor | None]:
+        """Write the judge's numbers into tensors, and read others. None is what is no tensor."""
+        for n, numbers in zip(into, new, strict=True):
+            self.tensors[n].copy_(numbers)
+        return [None if n is None else self.tensors[n] for n in read]
 
     def outputs(self, numbers: list[int], largest: int) -> list[Tensor]:
         """What the call returned; RuntimeError if that is more than ``largest`` bytes."""

@@ -155,16 +155,14 @@ class Kernel:
             return replies.of_counted(response)
         return replies.of_response(self._settled(response, tuple(instance.args), message), out)
 
-    def do_look(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
-        """The ``end`` of an object's calls; or its memory: ``hold``, ``kept``, ``write``."""
+    def do_end(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
+        """What became of all that the calls have returned and were given."""
         instance = self.objects.get(message["handle"])
         if instance is None:
             return {"gone": True}
-        args = tree_map(self._to_the_device, wire.unpack(message["args"], tensors))
-        if message["at"] == "kept":
-            return {"kept": list(instance.kept())}
-        response = getattr(instance, message["at"])(*args)
-        response = self._settled(response, tuple(instance.args), message)
+        cotangents = tree_map(self._to_the_device, wire.unpack(message["args"], tensors))
+        args = tuple(instance.args)
+        response = self._settled(instance.end(cotangents), args, message)
         after = replies.packed(response.args_after, out)
         return replies.of_response(response, out) | {"args_after": after}
 

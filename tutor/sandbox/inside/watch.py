@@ -80,7 +80,8 @@ class Watch:
 def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> None:
     """Count for the judge, until the student's process ends or the judge is gone.
 
-    Requests of the judge: ``count`` (with inputs) and ``outputs`` (numbers of them).
+    Requests of the judge: ``count`` (with inputs) and ``outputs`` (numbers of them); of what was
+    counted last, whether tensors are the ``same``, and ``write`` into them.
     """
     student.setblocking(False)
     counting, due = None, 0.0
@@ -118,6 +119,12 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
                     reply |= {"cost": cost, "outputs": [wire.pack(t, out) for t in found]}
                     counting.open = False  # work between two calls is nobody's
                     counting = counting if message["more"] else None
+                elif message["do"] == "same":
+                    reply["same"] = counting.same(message["pairs"])
+                elif message["do"] == "write":
+                    new = [wire.unpack(s, tensors) for s in message["new"]]
+                    found = counting.write(message["into"], new, message["read"])
+                    reply["read"] = [wire.pack(t, out) for t in found]
             except Exception as error:  # a number that names no tensor; a tensor without end
                 reply, out = {"id": message["id"], "error": str(error)[:200]}, []
             wire.send(judge, reply, out)
