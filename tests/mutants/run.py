@@ -1,6 +1,5 @@
-"""A chapter's checks against every mutant of its reference; ``main`` is the command line."""
+"""A chapter's checks against every mutant of its reference."""
 
-import argparse
 import ast
 import contextlib
 import difflib
@@ -8,30 +7,30 @@ import importlib
 import inspect
 import io
 import itertools
-import multiprocessing
-import os
 import resource
 import signal
 import sys
 import tomllib
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from multiprocessing.pool import Pool
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from tests.mutants import helpers
 from tests.mutants.operators import Mutant, mutants, plain
 from tutor import ROOT
 from tutor.checks import CHAPTERS, EXERCISES, PUBLIC_SEED, Exercise, judge, of_chapter
+
+Row = tuple[str, str]
+"""A function, and the exercise that judges its mutants."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ SEEDS = (PUBLIC_SEED, 1, 2, 3, 4)
 
 SECONDS = 5
 BYTES = 4 * 2**30
-"""Time, and memory beyond an idle worker's, for one mutant; more is a kill."""
+"""Processor time, and memory beyond an idle worker's, for one mutant; more is a kill."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +96,6 @@ class Task:
     chapter: Chapter
     mutant: Mutant
     exercise: str
-
-    @property
-    def row(self) -> tuple[str, str]:
-        return self.mutant.function, self.exercise
 
     @property
     def diff(self) -> str:
@@ -124,7 +119,7 @@ class Equivalent:
     bad_input: bool = False
     """It differs on bad input alone, and the tests of the reference must fail on it."""
 
-    def rows(self, chapter: Chapter) -> tuple[tuple[str, str], ...]:
+    def rows(self, chapter: Chapter) -> tuple[Row, ...]:
         exercises = self.through or chapter.through(self.function)
         return tuple((self.function, exercise) for exercise in exercises)
 
@@ -165,13 +160,17 @@ def namespace(
     return space
 
 
-def tasks(chapter: Chapter) -> Iterator[Task]:
-    library = chapter.particulars.LIBRARY
-    for name, source in functions(chapter).items():
-        for exercise in chapter.through(name):
-            run = partial(_run_cases, chapter, name, EXERCISES[exercise])
-            for mutant in mutants(source, run, EXERCISES[exercise], library.get(name, ())):
-                yield Task(chapter, mutant, exercise)
+def rows(chapter: Chapter) -> list[Row]:
+    return [(name, e) for name in functions(chapter) for e in chapter.through(name)]
+
+
+def tasks(chapter: Chapter, row: Row) -> list[Task]:
+    """Each mutant of the row's function, once."""
+    name, exercise = row
+    run = partial(_run_cases, chapter, name, EXERCISES[exercise])
+    library = chapter.particulars.LIBRARY.get(name, ())
+    made = mutants(functions(chapter)[name], run, EXERCISES[exercise], library)
+    return [Task(chapter, mutant, exercise) for mutant in made]
 
 
 def _run_cases(
@@ -184,15 +183,16 @@ def _run_cases(
             space[exercise.name](*case.args)
 
 
-# Each in a process that is made ready by `_begin`
+# Each in a process that is made ready by `begin`
 
 
-def _begin() -> None:
+def begin() -> None:
     # The first operation on the meta device imports it, where the alarm may strike.
     importlib.import_module("torch._dynamo")
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # torch's, about what a mutant does
-    signal.signal(signal.SIGALRM, _too_long)
+    for limit in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(limit, _too_long)
     statm = Path("/proc/self/statm")
     if statm.exists():
         in_use = int(statm.read_text().split()[0]) * resource.getpagesize()
@@ -207,11 +207,14 @@ def _too_long(*_: Any) -> None:
 
 @contextlib.contextmanager
 def _time_limit() -> Iterator[None]:
-    # Again and again: the judge takes the first alarm for the mutant's own exception.
-    signal.setitimer(signal.ITIMER_REAL, SECONDS, 0.05)
+    # Again and again: the judge takes the first alarm for the mutant's own exception. The second
+    # limit is for a mutant that sleeps: a busy machine kills none that is right.
+    signal.setitimer(signal.ITIMER_PROF, SECONDS, 0.05)
+    signal.setitimer(signal.ITIMER_REAL, 20 * SECONDS, 0.05)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -264,150 +267,53 @@ def traps_named(name: str) -> int:
 
 @dataclass(frozen=True)
 class Outcome:
-    chapter: Chapter
-    counts: dict[tuple[str, str], Counter]
-    traps: dict[str, tuple[int, int]]
-    """Named and all, by exercise."""
-    equivalents: list[Equivalent]
+    """What became of one function's mutants in one exercise."""
+
+    counts: dict[str, int]
+    """By the columns of the table."""
+    traps: tuple[int, int] | None
+    """Of the exercise, named and all; None for a helper, which has none."""
     problems: list[str]
 
-
-def put_through(chapter: Chapter, processes: int) -> Outcome:
-    known, problems = equivalents(chapter), []
-    todo, exercises = list(tasks(chapter)), chapter.exercises
-    with multiprocessing.get_context("spawn").Pool(processes, _begin) as pool:
-        living = [t for t, live in zip(todo, pool.map(lives, todo, 16), strict=True) if live]
-        by_key = {(t.row, t.diff): t for t in living}
-        claims = [(e, by_key.get((row, e.diff)), row) for e in known for row in e.rows(chapter)]
-        explained = [(e, t) for e, t, _ in claims if t]
-        steady = pool.map(lives_on, [t for _, t in explained], 1)
-        bad_input = list({t.mutant: t for e, t in explained if e.bad_input}.values())
-        held = pool.map(is_held, bad_input, 1)
-        named = dict(zip(exercises, pool.map(traps_named, exercises, 1), strict=True))
-
-    for e, t, row in claims:
-        if t is None:
-            problems.append(f"No mutant of {row[0]} that {row[1]} lets live bears out\n{e.diff}")
-    for (_, t), passed in zip(explained, steady, strict=True):
-        if not passed:
-            problems.append(f"Not equivalent with other numbers, in {t.exercise}:\n{t.diff}")
-    for t, refused in zip(bad_input, held, strict=True):
-        if not refused:
-            problems.append(f"{chapter.tests.name} does not notice it on bad input:\n{t.diff}")
-    accounted = {(t.row, t.diff) for _, t in explained}
-    for key, t in by_key.items():
-        if key not in accounted:
-            problems.append(
-                f"Survivor: {t.exercise} gives full marks to {t.mutant.function} with\n{t.diff}"
-            )
-    traps = {name: (named[name], len(e.traps)) for name, e in exercises.items()}
-    problems += [f"Not all traps of {n} are named" for n, (got, of) in traps.items() if got < of]
-
-    counts: dict[tuple[str, str], Counter] = defaultdict(Counter)
-    for t in todo:
-        counts[t.row].update(["mutants", t.mutant.origin])
-    for key, t in by_key.items():
-        counts[t.row]["equivalent" if key in accounted else "survivors"] += 1
-    for c in counts.values():
-        c["killed"] = c["mutants"] - c["equivalent"] - c["survivors"]
-    return Outcome(chapter, dict(counts), traps, known, problems)
-
-
-# Telling it
 
 COLUMNS = ("mutants", "cosmic-ray", "tensor", "killed", "equivalent", "survivors")
 
 
-def rows(outcome: Outcome) -> list[list[str]]:
-    table = []
-    for (function, exercise), c in outcome.counts.items():
-        name = function if function == exercise else f"{function}, in {exercise}"
-        traps = (
-            ""
-            if function in outcome.chapter.particulars.HELPERS
-            else "{} of {}".format(*outcome.traps[exercise])
-        )
-        table.append([name, *(str(c[column]) for column in COLUMNS), traps])
-    total = sum(outcome.counts.values(), Counter())
-    traps = "{} of {}".format(*map(sum, zip(*outcome.traps.values(), strict=True)))
-    return [*table, ["all", *(str(total[column]) for column in COLUMNS), traps]]
+def put_through(chapter: Chapter, row: Row, pool: Pool) -> Outcome:
+    """Judge all mutants of a row in the processes of the pool."""
+    function, exercise = row
+    todo = pool.apply(tasks, (chapter, row))
+    alive = pool.map(lives, todo, 4)
+    living = {t.diff: t for t, live in zip(todo, alive, strict=True) if live}
+    claims = [e for e in equivalents(chapter) if row in e.rows(chapter)]
+    explained = [(e, living[e.diff]) for e in claims if e.diff in living]
+    steady = pool.map(lives_on, [t for _, t in explained], 1)
+    bad_input = [t for e, t in explained if e.bad_input]
+    held = pool.map(is_held, bad_input, 1)
 
-
-HEAD = (
-    "function",
-    "mutants",
-    "cosmic-ray's",
-    "ours",
-    "killed",
-    "equivalent",
-    "survivors",
-    "traps named",
-)
-
-PREFACE = """\
-# Mutants of chapter {number} against its checks
-
-Written by `python -m tests.mutants` (`make mutants`). Each mutant of a reference function is
-judged as if a student had handed it in, and is killed if it does not earn full marks.
-cosmic-ray's operators, and ours for tensors (`tests/mutants/operators.py`); each mutant once.
-The last column: known wrong answers that the check refuses and calls by their names.
-"""
-
-
-def markdown(outcome: Outcome) -> str:
-    lines = [
-        PREFACE.format(number=outcome.chapter.number),
-        _line(HEAD),
-        _line(["---", *["---:"] * (len(HEAD) - 1)]),
+    problems = [
+        f"No mutant of {function} that {exercise} lets live bears out\n{e.diff}"
+        for e in claims
+        if e.diff not in living
     ]
-    lines += [_line(row) for row in rows(outcome)]
-    lines += ["", "## Equivalent", "", "Mutants that earn full marks, and why that is right."]
-    for function, entries in itertools.groupby(outcome.equivalents, lambda e: e.function):
-        lines += ["", f"### {function}"]
-        for e in entries:
-            where = f" In {', '.join(e.through)}:" if e.through else ""
-            lines += ["", "```diff", e.diff, "```", "", f"{where} {e.why}".strip()]
-    return "\n".join(lines) + "\n"
+    for (_, t), passed in zip(explained, steady, strict=True):
+        if not passed:
+            problems.append(f"Not equivalent with other numbers, in {exercise}:\n{t.diff}")
+    for t, refused in zip(bad_input, held, strict=True):
+        if not refused:
+            problems.append(f"{chapter.tests.name} does not notice it on bad input:\n{t.diff}")
+    accounted = {t.diff for _, t in explained}
+    for diff in living:
+        if diff not in accounted:
+            problems.append(f"Survivor: {exercise} gives full marks to {function} with\n{diff}")
+    traps = None
+    if function == exercise:
+        traps = pool.apply(traps_named, (exercise,)), len(EXERCISES[exercise].traps)
+        if traps[0] < traps[1]:
+            problems.append(f"Not all traps of {exercise} are named")
 
-
-def _line(cells: Any) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    known = chapters()
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare with the table, do not write")
-    parser.add_argument("--processes", type=int, default=min(os.cpu_count() or 1, 8))
-    parser.add_argument("word", nargs="*", help="a chapter's, such as attention; default: all")
-    options = parser.parse_args(arguments)
-    if unknown := set(options.word) - set(known):
-        parser.error(f"no chapter {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
-
-    wrong = False
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    for chapter in [known[word] for word in options.word or known]:
-        outcome = put_through(chapter, options.processes)
-        _show(console, outcome)
-        if outcome.problems:
-            wrong = True
-        elif not options.check:
-            chapter.results.parent.mkdir(parents=True, exist_ok=True)
-            chapter.results.write_text(markdown(outcome))
-            console.print(f"Written: {chapter.results.relative_to(ROOT)}")
-        elif not chapter.results.exists() or chapter.results.read_text() != markdown(outcome):
-            stale = chapter.results.relative_to(ROOT)
-            console.print(f"{stale} is out of date: run `make mutants`.", style="red")
-            wrong = True
-    return int(wrong)
-
-
-def _show(console: Console, outcome: Outcome) -> None:
-    table = Table(title=f"Mutants of chapter {outcome.chapter.number} against its checks")
-    for i, name in enumerate(HEAD):
-        table.add_column(name, justify="right" if i else "left")
-    for row in rows(outcome):
-        table.add_row(*row)
-    console.print(table)
-    for problem in outcome.problems:
-        console.print(f"\n{problem}", markup=False, highlight=False, style="red")
+    counts = Counter(mutants=len(todo), equivalent=len(accounted))
+    counts.update(t.mutant.origin for t in todo)
+    counts["survivors"] = len(living) - len(accounted)
+    counts["killed"] = len(todo) - len(living)
+    return Outcome({column: counts[column] for column in COLUMNS}, traps, problems)
