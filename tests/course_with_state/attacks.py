@@ -55,13 +55,12 @@ class StorageOnTheTensor(_Moving):
 
 
 class StorageOfEveryTensor(_Moving):
-    """Sets them for all of torch."""
+    """Sets it for all of torch."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         one = torch.zeros(1).untyped_storage()
         torch.Tensor.untyped_storage = lambda t: one
-        torch.Tensor.data_ptr = lambda t: 4096
 
 
 class Decoys(_Moving):
@@ -311,6 +310,24 @@ class Sent(Honest):
         return super().result().to_sparse()
 
 
+class ForgedNumbers(_Moving):
+    """Has its process tell the counter's numbers of the first tensors, whatever its state is."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        from tutor.sandbox.inside.counted import ForwardedInstance
+
+        if not hasattr(ForwardedInstance, "honest"):
+            ForwardedInstance.honest = ForwardedInstance.respond
+            ForwardedInstance.respond = _with_the_first_state
+
+
+def _with_the_first_state(self, act, args):
+    response = self.honest(act, args)
+    self.first = getattr(self, "first", response.state)
+    return response.__class__(response.outputs, self.first, cost=response.cost)
+
+
 AT_MOST = {
     StorageOfASubclass: (0, "expected a tensor of shape (2, 3), got a _Forged"),
     StorageOnTheTensor: (6, "maximum is another tensor now, with memory of its own"),
@@ -330,8 +347,9 @@ AT_MOST = {
 }
 """Points, and a sentence of the report."""
 IN_THE_SANDBOX = {
-    StorageOfEveryTensor: (6, "maximum is not the tensor that it was"),
-    AnotherThread: (7, ""),
+    StorageOfEveryTensor: (6, "maximum is another tensor now, with memory of its own"),
+    ForgedNumbers: (0, "when its work is counted, the call answers otherwise"),
+    AnotherThread: (0, "when its work is counted, the call answers otherwise"),
     HangingInit: (0, "construction: "),
     HangingProperty: (0, ""),
     EndingThird: (0, "third update: "),

@@ -12,10 +12,8 @@ import nbformat
 import pytest
 import torch
 from answers import MODULES
-from torch import nn
 
 from tutor.checks import CHAPTERS, EXERCISES, judge, of_chapter
-from tutor.checks.candidate import LocalCandidate
 from tutor.checks.report import MIME
 from tutor.course.sample_class import CHAPTER, NOTEBOOK, solutions, source
 from tutor.grading import grader as executor
@@ -258,55 +256,6 @@ def test_strides_of_an_input_arrive(session):
     session.cell("import torch", "torch", 100)
     x = torch.arange(6.0).reshape(2, 3).mT
     assert RemoteCandidate(session, "f").run((x,)).outputs.tolist() == list(x.stride())
-
-
-def test_modules_live_inside_under_a_handle(session):
-    session.cell(
-        "from torch import nn\n"
-        "class Counter(nn.Module):\n"
-        "    def __init__(self, width, *, bias=True):\n"
-        "        super().__init__()\n"
-        "        self.proj, self.calls = nn.Linear(width, 2, bias=bias), 0\n"
-        "    def forward(self, x):\n"
-        "        self.calls += 1\n"
-        "        return self.proj(x) * self.calls\n"
-        "    def update(self, n):\n"
-        "        self.calls += n\n"
-        "        return torch.tensor(self.calls)\n"
-        "import torch",
-        "Counter",
-        1000,
-    )
-
-    class Counter(nn.Module):
-        def __init__(self, width, *, bias=True):
-            super().__init__()
-            self.proj, self.calls = nn.Linear(width, 2, bias=bias), 0
-
-        def forward(self, x):
-            self.calls += 1
-            return self.proj(x) * self.calls
-
-        def update(self, n):
-            self.calls += n
-            return torch.tensor(self.calls)
-
-    state = Counter(3, bias=False).double().state_dict()
-    x = torch.randn(5, 3, dtype=torch.float64)
-    results = []
-    for candidate in (LocalCandidate(Counter), RemoteCandidate(session, "Counter")):
-        one = candidate.make((3,), {"bias": False}, {k: v.float() for k, v in state.items()})
-        other = candidate.make((3,))
-        calls = [one.run((x.float(),)), one.method("update").run((4,)), one.run((x.float(),))]
-        gradient = one.run((x.float(),), cotangents=(torch.ones(5, 2),))
-        assert other.method("update").run((0,)).outputs == 0
-        missing = one.method("absent").run((1,))
-        assert missing.crash.kind == "AttributeError"
-        broken = candidate.make((3,), None, {"wrong": x})
-        assert broken.kind == "RuntimeError"
-        results.append([*(c.outputs for c in calls), *gradient.gradients])
-    for local, remote in zip(*results, strict=True):
-        assert torch.equal(local, remote)
 
 
 # Cells behave as in a notebook

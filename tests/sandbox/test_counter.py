@@ -4,8 +4,14 @@ inputs, or writes beside its tensors."""
 import pytest
 import torch
 
-from tutor.checks.cost import Cost, countable
+from tutor.checks.cost import countable
 from tutor.sandbox.inside.counter import Guarded
+
+
+def guarded(inputs):
+    mode = Guarded()
+    mode.begin(inputs)
+    return mode
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ def test_fresh_memory_holds_nothing_of_what_was_freed(inputs, make):
     for _ in range(20):
         freed = [torch.full((2000,), 7.0, dtype=torch.float64) for _ in range(3)]
         del freed
-        with Guarded(Cost(), inputs):
+        with guarded(inputs):
             made = make(inputs[0])
         whole = torch.empty(0, dtype=made.dtype).set_(made.untyped_storage())
         assert whole.numel() >= made.numel() and not whole.any()
@@ -47,7 +53,7 @@ def test_fresh_memory_holds_nothing_of_what_was_freed(inputs, make):
     ids=["indices", "values", "out"],
 )
 def test_negative_repeats_are_refused_before_anything_is_written(inputs, repeat):
-    with Guarded(Cost(), inputs), pytest.raises(RuntimeError, match="negative"):
+    with guarded(inputs), pytest.raises(RuntimeError, match="negative"):
         repeat(torch.tensor([3_000_000, -2_999_996]))
 
 

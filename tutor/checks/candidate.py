@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from tutor.checks.cost import Counter
+from tutor.checks.cost import Counter, same_memory
 from tutor.checks.response import (
     Crash,
     Response,
@@ -64,17 +64,19 @@ class Instance(Protocol):
         """
         ...
 
-    def hold(self) -> Response:
+    # Of an object that is counted:
+
+    def hold(self) -> None:
         """Remember the tensors that ``names`` are now: the memory, not the numbers in it."""
         ...
 
     def kept(self) -> tuple[bool, ...]:
-        """Of each name: whether it is the memory that is held. The candidate may lie."""
+        """Of each name: whether it is a tensor, and in the memory that is held."""
         ...
 
-    def write(self, numbers: tuple[Tensor, ...], held: bool) -> Response:
-        """Write through the tensors that are held and read by name, or the other way round.
-        ``state`` is what was read."""
+    def write(self, numbers: tuple[Tensor | None, ...], held: bool) -> Response:
+        """Write through the tensors that are held and read those that ``names`` are, or the other
+        way round. ``state`` is what was read. None leaves a part as it is."""
         ...
 
 
@@ -155,7 +157,7 @@ class LocalInstance:
         """All arguments so far."""
         self.answers: list[Any] = []
         """Of the construction and of each call, and not copies."""
-        self.held: list[Any] = []
+        self.held: tuple[Any, ...] = ()
 
         def construct() -> tuple[()]:
             self.object = made_by(*args, **kwargs)
@@ -164,16 +166,18 @@ class LocalInstance:
             return ()
 
         given = (*args, *kwargs.values(), *(state_dict or {}).values())
-        self.made = self._respond(construct, given)
-        self.parameters = [] if self.made.crash else self.read()
+        self.made = self.respond(construct, given)
+        asked = construction.gradients and self.made.crash is None
+        self.parameters = self.read() if asked else ()
 
     def call(self, method: str, args: tuple[Any, ...]) -> Response:
         if self.construction.gradients:
             args = tuple(map(_leaf, args))
         # Looked up when it is called: a missing one is the candidate's crash.
-        return self._respond(lambda: getattr(self.object, method)(*args), args)
+        return self.respond(lambda: getattr(self.object, method)(*args), args)
 
-    def _respond(self, act: Callable[[], Any], args: tuple[Any, ...]) -> Response:
+    def respond(self, act: Callable[[], Any], args: tuple[Any, ...]) -> Response:
+        """What a call gives, and the state after it."""
         self.args += args
         cost = None
         try:
@@ -223,22 +227,29 @@ class LocalInstance:
         outputs = tuple(map(_snapshot, self.answers))
         return Response(outputs, state, gradients, _after(tuple(self.args)))
 
-    def hold(self) -> Response:
-        with settings_kept():
-            self.held = [x if isinstance(x, Crash) else plain_tensor(x) for x in self.read()]
-        return Response(state=_snapshots(tuple(self.held)))
+    def hold(self) -> None:
+        self.held = self._tensors()
 
     def kept(self) -> tuple[bool, ...]:
-        with settings_kept():
-            return tuple(map(_same_memory, self.held, self.read()))
+        return tuple(
+            isinstance(h, Tensor) and isinstance(n, Tensor) and same_memory(h, n)
+            for h, n in zip(self.held, self._tensors(), strict=True)
+        )
 
-    def write(self, numbers: tuple[Tensor, ...], held: bool) -> Response:
+    def _tensors(self) -> tuple[Any, ...]:
+        with settings_kept():
+            return tuple(x if isinstance(x, Crash) else plain_tensor(x) for x in self.read())
+
+    def write(self, numbers: tuple[Tensor | None, ...], held: bool) -> Response:
         try:
             with settings_kept(), torch.no_grad():
-                into, others = (self.held, self.read) if held else (self.read(), lambda: self.held)
+                into, others = self.held, self._tensors()
+                if not held:
+                    into, others = others, into
                 for t, new in zip(into, numbers, strict=True):
-                    t.detach().copy_(new)
-                return Response(state=_snapshots(tuple(others())))
+                    if new is not None:
+                        t.detach().copy_(new)
+                return Response(state=_snapshots(others))
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -285,17 +296,6 @@ def _snapshots(state: tuple[Any, ...]) -> tuple[Any, ...]:
     words = Crash | Unreadable
     known = (Unreadable("None") if x is None else x for x in state)
     return tuple(x if isinstance(x, words) else _snapshot(plain_tensor(x)) for x in known)
-
-
-def _same_memory(a: Any, b: Any) -> bool:
-    a, b = plain_tensor(a), plain_tensor(b)
-    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
-        return False
-
-    def about(t: Tensor) -> tuple[Any, ...]:
-        return t.untyped_storage()._cdata, t.storage_offset(), t.shape, t.stride(), t.dtype
-
-    return about(a) == about(b)
 
 
 def _asks_for_gradients(t: Any) -> bool:

@@ -226,23 +226,23 @@ def gradient_problem(
     exercise: Exercise, case: Case, expected: Trace, got: Trace, tolerance: float
 ) -> Problem:
     """Of floating-point arguments, and of the parts of the state that the reference asks for."""
-    named = [
-        name
-        for name, v in zip(value_names(exercise, case), case.values(), strict=False)
-        if floats(v)
-    ]
-    named += [("", name) for name in exercise.state]
-    for (at, name), w, g in zip(named, expected.gradients, got.gradients, strict=True):
-        if w is None:
+    for i, (w, g) in enumerate(zip(expected.gradients, got.gradients, strict=True)):
+        if w is None or (g is None and not w.any()):
             continue
+        if g is not None and not tensor_problem("", w, g, tolerance):
+            continue
+        at, name = _leaf_names(exercise, case)[i]
         if g is None:
-            if w.any():
-                said = "something between it and the answer left the graph (detach, numpy, .data?)"
-                return Problem([f"{at}no gradient reaches {name}: {said}"])
-            continue
-        if problem := tensor_problem(f"grad_{name}", w, g, tolerance):
-            return Problem([at + problem[0], *problem[1:]])
+            said = "something between it and the answer left the graph (detach, numpy, .data?)"
+            return Problem([f"{at}no gradient reaches {name}: {said}"])
+        first, *rest = tensor_problem(f"grad_{name}", w, g, tolerance)
+        return Problem([at + first, *rest])
     return NONE
+
+
+def _leaf_names(exercise: Exercise, case: Case) -> list[tuple[str, str]]:
+    named = zip(value_names(exercise, case), case.values(), strict=False)
+    return [name for name, v in named if floats(v)] + [("", name) for name in exercise.state]
 
 
 def tolerance_of(case: Case, expected: Trace) -> float:

@@ -236,6 +236,12 @@ def storage(t: Tensor) -> int:
     return t.untyped_storage()._cdata if t.layout == torch.strided else id(t)
 
 
+def same_memory(a: Tensor, b: Tensor) -> bool:
+    """Whether they are the same elements at the same place."""
+    places = [(storage(t), t.storage_offset(), t.shape, t.stride(), t.dtype) for t in (a, b)]
+    return places[0] == places[1]
+
+
 class Counter:
     """Counts calls, one by one, that may share tensors: those of an object, say."""
 

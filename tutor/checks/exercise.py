@@ -73,8 +73,8 @@ class Property:
     """Something that holds between several answers, whatever the values.
 
     ``test(call, generator, device)`` uses ``call(*args)``, the candidate, and returns None or one
-    sentence that says what does not hold. Of a class, ``call(*args, **kwargs)`` is an object, a
-    ``tutor.checks.properties.Subject``, whose methods it calls.
+    sentence that says what does not hold. Of a class, ``call`` is a ``Make`` of
+    ``tutor.checks.properties``: it makes an object, whose methods the test then calls.
     """
 
     label: str

@@ -39,15 +39,15 @@ def broken_by(
 ) -> str | None:
     """What does not hold, in a sentence."""
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if exercise.is_class:
-            return Subject(exercise, candidate, Case(prop.label, args, kwargs=kwargs))
+    def call(*args: Any) -> Tensor:
         case = Case(prop.label, args)
         response = play(candidate, exercise, copied(case)).responses[0]
         _of_a_tensor(response)
         (wanted,) = expected_of(exercise, copied(case)).responses
         return _of_the_shape(wanted.outputs, response.outputs).detach()
 
+    if exercise.is_class:
+        call = Make(exercise, candidate)
     try:
         return prop.test(call, generator, device)
     except _Stop as stop:
@@ -69,19 +69,44 @@ def _of_the_shape(wanted: Tensor, got: Tensor) -> Tensor:
     return got
 
 
+class Make:
+    """``make(*args, **kwargs)`` is an object of the candidate's class, under test."""
+
+    def __init__(self, exercise: Exercise, candidate: Candidate):
+        self.exercise, self.candidate = exercise, candidate
+
+    def __call__(self, *args: Any, **kwargs: Any) -> "Subject":
+        construction = Construction(args, kwargs, names=self.exercise.state)
+        return Subject(self.exercise, self.candidate, construction)
+
+    def watched(self, *args: Any, **kwargs: Any) -> "Subject":
+        """One whose work is counted, and whose memory can be looked at."""
+        construction = Construction(args, kwargs, names=self.exercise.state, count=True)
+        return Subject(self.exercise, self.candidate, construction)
+
+
 class Subject:
-    """An object of the candidate's class under test, with one of the reference's beside it."""
+    """An object of the candidate's class, with one of the reference's beside it."""
 
-    def __init__(self, exercise: Exercise, candidate: Candidate, case: Case):
-        def construction(case: Case) -> Construction:
-            return Construction(case.args, case.kwargs, names=exercise.state)
+    def __init__(self, exercise: Exercise, candidate: Candidate, construction: Construction):
+        beside = replace(
+            construction,
+            args=tuple(map(copy, construction.args)),
+            kwargs={name: copy(value) for name, value in construction.kwargs.items()},
+            count=False,
+        )
+        self.names = construction.names
+        self.reference = LocalCandidate(exercise.reference).make(beside)
+        self.object = candidate.make(construction)
+        self._answered("its construction", self.object.made)
 
-        self.names = exercise.state
-        self.object = candidate.make(construction(case))
-        self.reference = LocalCandidate(exercise.reference).make(construction(copied(case)))
-        self.response = self.object.made
-        if self.response.crash is not None:
-            raise _Stop(f"its construction raised {self.response.crash.kind}")
+    def _answered(self, what: str, response: Response) -> Response:
+        self.response = response
+        if response.crash is not None:
+            raise _Stop(f"{what} raised {response.crash.kind}")
+        if response.cost is not None and response.cost.uncountable:
+            raise _Stop(f"{what} calls {response.cost.uncountable}, whose work is not known")
+        return response
 
     def call(self, method: str, *args: Any) -> Any:
         """What it answers: a tensor, a tuple of them, or None where the reference does.
@@ -89,46 +114,46 @@ class Subject:
         The tensors are passed as they are: the object may keep, or change, the caller's.
         """
         wanted = self.reference.call(method, tuple(map(copy, args)))
-        self.response = self.object.call(method, args)
+        got = self._answered(method, self.object.call(method, args))
         if wanted.outputs is NOTHING:
-            if self.response.crash is not None:
-                raise _Stop(f"{method} raised {self.response.crash.kind}")
             return None
-        found = as_tuple(self.response.outputs)
+        found = as_tuple(got.outputs)
         if len(found) != len(as_tuple(wanted.outputs)):
-            raise _Stop(f"{method} returned {describe(self.response.outputs)}")
+            raise _Stop(f"{method} returned {describe(got.outputs)}")
         for w, f in zip(as_tuple(wanted.outputs), found, strict=True):
-            _of_a_tensor(replace(self.response, outputs=f), method)
+            _of_a_tensor(replace(got, outputs=f), method)
             _of_the_shape(w, f)
-        return self.response.outputs
+        return got.outputs
 
     def agrees(self, method: str, *args: Any) -> bool:
         """Call it; whether it answers as the reference does, which was written into like it."""
         wanted = self.reference.call(method, tuple(map(copy, args)))
-        got = self.response = self.object.call(method, args)
-        if got.crash is not None:
-            raise _Stop(f"{method} raised {got.crash.kind}")
+        got = self._answered(method, self.object.call(method, args))
         pairs = (wanted.state, got.state), (as_tuple(wanted.outputs), as_tuple(got.outputs))
         asked = pairs[: 1 if wanted.outputs is NOTHING else 2]
         return all(same_values(w, g, TOLERANCE[torch.float64]) for w, g in asked)
 
     def hold(self, names: tuple[str, ...]) -> None:
         """Remember the memory of these parts of the state, for ``moved`` and ``parted``."""
-        state = dict(zip(self.names, self.object.hold().state, strict=True))
-        for name in names:
-            if not isinstance(state[name], Tensor):
-                raise _Stop(f"{name} is no tensor")
+        self.object.hold()
         self.held = names
+        if sentence := self.moved():
+            raise _Stop(sentence)
 
     def moved(self) -> str | None:
-        """Whether a part of the state is not where it was, as the candidate tells it."""
+        """Whether a part of the state is not where it was."""
         kept = dict(zip(self.names, self.object.kept(), strict=True))
-        moved = [name for name in self.held if not kept[name]]
-        return f"{moved[0]} is another tensor now, with memory of its own" if moved else None
+        state = dict(zip(self.names, self.response.state, strict=True))
+        for name in self.held:
+            if not isinstance(state[name], Tensor):
+                return f"{name} is no tensor"
+            if not kept[name]:
+                return f"{name} is another tensor now, with memory of its own"
+        return None
 
     def parted(self, generator: Generator) -> str | None:
-        """The same, whatever it tells: what is written through the tensor that is held is read by
-        its name, and the other way round. Leaves new numbers in the state, also the reference's."""
+        """The same by another way: what is written through the tensor that is held is read by its
+        name, and the other way round. Leaves new numbers in the state, also the reference's."""
         for held in (True, False):
             numbers = tuple(
                 _numbers_like(t, generator) if name in self.held else None
@@ -140,7 +165,8 @@ class Subject:
             for name, wrote, now in zip(self.names, numbers, read.state, strict=True):
                 if wrote is not None and not same_values((wrote,), (now,), 0.0):
                     return f"{name} is not the tensor that it was: what is written there is lost"
-        self.reference.write(numbers, held=False)
+        self.reference.hold()
+        self.reference.write(numbers, held=True)
         return None
 
 
@@ -150,13 +176,13 @@ def _numbers_like(t: Tensor, generator: Generator) -> Tensor:
 
 def in_place(
     names: tuple[str, ...], sequence: Callable[[Generator, torch.device], Case]
-) -> Callable[[Callable[..., Any], Generator, torch.device], str | None]:
+) -> Callable[[Make, Generator, torch.device], str | None]:
     """Test of a property: these floating-point tensors of the state stay where they are, and it is
     with them that the object works. ``sequence`` says through which calls."""
 
-    def test(make: Callable[..., Any], generator: Generator, device: torch.device) -> str | None:
+    def test(make: Make, generator: Generator, device: torch.device) -> str | None:
         case = sequence(generator, device)
-        subject = make(*case.args, **case.kwargs)
+        subject = make.watched(*case.args, **case.kwargs)
         subject.hold(names)
         for call in case.calls:
             subject.call(call.method, *call.args)

@@ -22,8 +22,8 @@ from torch.utils._pytree import tree_leaves
 
 from tutor import ROOT
 from tutor.checks import judge, of_chapter
-from tutor.checks.candidate import names
 from tutor.checks.exercise import Trap
+from tutor.checks.names import names
 from tutor.course.settings import open_gradebook
 
 CHAPTER = "03_attention"

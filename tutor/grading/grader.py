@@ -8,6 +8,7 @@ a seed that no student has seen, and what it calls is a ``RemoteCandidate``.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from nbgrader.utils import is_grade, is_solution
 from traitlets.config import Config
 
 from tutor import ROOT
-from tutor.checks import EXERCISES, Report, judge
+from tutor.checks import EXERCISES, Exercise, Report, judge
 from tutor.course.release import source_notebook
 from tutor.grading import submission
 from tutor.grading.hidden import hidden_seed, secret
@@ -57,8 +58,10 @@ class Grader:
         device: str = "cpu",
         sandboxed: bool = True,
         key: bytes | None = None,
+        exercises: Mapping[str, Exercise] = EXERCISES,
     ):
         self.chapter, self.limits, self.device = chapter, limits or Limits(), device
+        self.exercises = exercises
         self.key = secret() if key is None else key
         self.sandbox = Sandbox(chapter, self.limits, device, sandboxed)
 
@@ -117,14 +120,14 @@ class Grader:
         nb = submission.restore(submission.released(self.chapter, markdown.stem), ours)
         graded = self._run(nb, ours)
         for name, points in graded.points.items():
-            if points != EXERCISES[name].total:
+            if points != self.exercises[name].total:
                 self.sandbox.close()
                 failures = (v["failure"] for v in graded.reports[name]["verdicts"])
                 said = [s for f in failures if f for s in f["sentences"]]
                 why = [*graded.limits_broken, *said, *graded.problems][:1]
                 raise NoSandbox(
                     f"On the device {self.device} the course's own {name} earns {points:g} of "
-                    f"{EXERCISES[name].total}, so nobody is graded there. {' '.join(why)}"
+                    f"{self.exercises[name].total}, so nobody is graded there. {' '.join(why)}"
                 )
 
     def _run(self, nb: NotebookNode, submitted: Submitted) -> Graded:
@@ -169,14 +172,14 @@ class Grader:
             fresh.close()
 
     def _check(self, name: str, seed: int, session: Session, run: "_Run") -> Report:
-        exercise = EXERCISES[name]
+        exercise = self.exercises[name]
         candidate = RemoteCandidate(session, name)
         try:
-            about = candidate.about()
+            about = candidate.about(self.exercises)
         except Stopped as stop:
             return Report.unwritten(exercise, f"Not run: {stop}.")
         if not about["callable"]:
-            return Report.unwritten(exercise, _undefined(name, session))
+            return Report.unwritten(exercise, _undefined(exercise, session))
         try:
             # On the CPU: it is the student's functions that run on the device.
             report = judge(exercise, candidate, seed)
@@ -190,7 +193,7 @@ class Grader:
             return Report.unwritten(exercise, "The check itself failed; you will hear from us.")
         if candidate.stops:
             run.limits += [f"{name}: {reason}" for reason in dict.fromkeys(candidate.stops)]
-        earlier = (run.reports[n] for n in EXERCISES if n in about["uses"] and n in run.reports)
+        earlier = (run.reports[n] for n in about["uses"] if n in run.reports)
         cause = next((r for r in earlier if not r.passed), None)
         if not report.passed and cause:
             note = f"It calls your {cause.exercise}, which earns {cause.points:g} of "
@@ -210,7 +213,7 @@ class Grader:
                 report = run.reports.get(name)
                 if report is None:
                     note = " ".join(problems) or "Nothing was handed in for it."
-                    report = Report.unwritten(EXERCISES[name], note)
+                    report = Report.unwritten(self.exercises[name], note)
                 reports[name] = report
                 cell.outputs = check_outputs(report, count)
             else:
@@ -262,12 +265,13 @@ def _cleaned(value: Any) -> Any:
     return [_cleaned(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
-def _undefined(name: str, session: Session) -> str:
-    """Why a function is not there, as far as the cells tell."""
+def _undefined(exercise: Exercise, session: Session) -> str:
+    """Why a function or a class is not there, as far as the cells tell."""
+    kind, name = "class" if exercise.is_class else "function", exercise.name
     for number, error in session.errors.items():
-        if f"def {name}" in session.cells[number] or name in session.cells[number]:
-            return f"There is no function {name}: its cell stopped with {error[:300]}"
-    return f"There is no function {name} after its cell has run."
+        if name in session.cells[number]:
+            return f"There is no {kind} {name}: its cell stopped with {error[:300]}"
+    return f"There is no {kind} {name} after its cell has run."
 
 
 def _label(cell: NotebookNode) -> str:

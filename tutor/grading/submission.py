@@ -61,12 +61,12 @@ class Submitted:
         return found
 
 
-def released(chapter: str, name: str) -> NotebookNode:
+def released(chapter: str, name: str, root: Path = ROOT) -> NotebookNode:
     """The notebook that students were given, made from ``solutions/``. Not to be changed.
 
     FileNotFoundError if the chapter has no notebook of that name.
     """
-    source = ROOT / "solutions" / chapter / f"{name}.md"
+    source = root / "solutions" / chapter / f"{name}.md"
     return _released(source, source.stat().st_mtime_ns)
 
 

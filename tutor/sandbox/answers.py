@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from tutor.checks.candidate import LONGEST_MESSAGE, Crash, Unreadable
 from tutor.checks.cost import Cost
+from tutor.checks.response import LONGEST_MESSAGE, Crash, Unreadable
 from tutor.sandbox import wire
 from tutor.sandbox.outputs import clean
 
@@ -35,27 +35,54 @@ def _output(spec: Any, tensors: list[Tensor]) -> Tensor | Unreadable:
     return value if isinstance(value, Tensor) else Unreadable(f"a {type(value).__name__}")
 
 
+def of_calls(spec: Any, tensors: list[Tensor], calls: int) -> tuple[Any, ...]:
+    """The outputs of each of an object's calls."""
+    return tuple(outputs(s, tensors) for s in _list(spec, calls, "answers of other calls"))
+
+
+def state(spec: Any, tensors: list[Tensor], names: tuple[str, ...]) -> tuple[Any, ...]:
+    """Of each name, what it is or why it cannot be read."""
+    return tuple(
+        crash(s["crash"]) if isinstance(s, dict) and s.get("crash") else _output(s, tensors)
+        for s in _list(spec, len(names), "a state of other names")
+    )
+
+
+def _list(spec: Any, length: int, otherwise: str) -> list[Any]:
+    specs = spec.get("tuple") if isinstance(spec, dict) else None
+    if not isinstance(specs, list) or len(specs) != length:
+        raise wire.Malformed(otherwise)
+    return specs
+
+
 def after(args: tuple[Any, ...], spec: Any, tensors: list[Tensor]) -> tuple[Any, ...]:
     if spec is None:
         return args  # they are what they were
-    specs = spec.get("tuple") if isinstance(spec, dict) else None
-    if not isinstance(specs, list) or len(specs) != len(args):
-        raise wire.Malformed("arguments that are not those of the call")
+    specs = _list(spec, len(args), "arguments that are not those of the call")
     return tuple(
         _output(s, tensors) if isinstance(a, Tensor) else a
         for a, s in zip(args, specs, strict=True)
     )
 
 
-def gradients(args: tuple[Any, ...], spec: Any, tensors: list[Tensor]) -> tuple[Tensor | None, ...]:
-    wanted = sum(isinstance(a, Tensor) and a.is_floating_point() for a in args)
-    specs = spec.get("tuple") if isinstance(spec, dict) else None
-    if not isinstance(specs, list) or len(specs) != wanted:
-        raise wire.Malformed("gradients that are not those of the arguments")
+def gradients(
+    args: tuple[Any, ...], spec: Any, tensors: list[Tensor], names: tuple[str, ...] = ()
+) -> tuple[Tensor | None, ...]:
+    """Of the floating-point arguments, and of the parts of the state."""
+    wanted = sum(isinstance(a, Tensor) and a.is_floating_point() for a in args) + len(names)
+    specs = _list(spec, wanted, "gradients that are not those of the arguments")
     values = [None if s is None else wire.unpack(s, tensors) for s in specs]
     if not all(v is None or isinstance(v, Tensor) for v in values):
         raise wire.Malformed("gradients that are no tensors")
     return tuple(values)
+
+
+def numbered_state(spec: Any, numbers: list[int], names: tuple[str, ...]) -> tuple[Any, ...]:
+    """As ``numbered``, of each name."""
+    return tuple(
+        crash(s["crash"]) if isinstance(s, dict) and s.get("crash") else _number(s, numbers)
+        for s in _list(spec, len(names), "a state of other names")
+    )
 
 
 def numbered(spec: Any, numbers: list[int]) -> Any:
@@ -63,7 +90,11 @@ def numbered(spec: Any, numbers: list[int]) -> Any:
     if isinstance(spec, dict) and isinstance(spec.get("tuple"), list):
         if len(spec["tuple"]) > _MOST_ANSWERS:
             return _many(spec["tuple"])
-        return tuple(numbered(s, numbers) for s in spec["tuple"])
+        return tuple(_number(s, numbers) for s in spec["tuple"])
+    return _number(spec, numbers)
+
+
+def _number(spec: Any, numbers: list[int]) -> int | Unreadable:
     if isinstance(spec, dict) and isinstance(spec.get("proxy"), int):
         numbers.append(spec["proxy"])
         return len(numbers) - 1

@@ -5,49 +5,42 @@ believed (``sandbox.answers``).
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
-from tutor.checks import EXERCISES
-from tutor.checks.candidate import Crash, Response
+from tutor.checks.candidate import Construction
 from tutor.checks.cost import Cost
+from tutor.checks.response import Crash, Response
 from tutor.sandbox import answers, wire
+from tutor.sandbox.inside.proxy import describe
 from tutor.sandbox.session import LARGEST_TEXT, Session, Stopped
 
 _DEATHS_IN_A_CHECK = 3
 
 
 class RemoteCandidate:
-    """A function, a class or an object in the student's process. ``tutor.checks.Candidate``."""
+    """A function or a class in the student's process. ``tutor.checks.candidate.Candidate``."""
 
-    def __init__(
-        self,
-        session: Session,
-        name: str,
-        handle: int | None = None,
-        attribute: str | None = None,
-        parent: "RemoteCandidate | None" = None,
-    ):
+    def __init__(self, session: Session, name: str):
         self.session, self.name = session, name
-        self._where = {"name": name, "handle": handle, "method": attribute}
-        root = parent or self
-        self._root = root
-        if parent is None:
-            self.stops: list[str] = []
-            """Why calls were stopped."""
-            self.deaths = 0
-            self.deadline = time.monotonic() + session.limits.check_seconds
-            self.sent: dict[int, tuple[int, Tensor]] = {}
-            self.last = 0
+        self.stops: list[str] = []
+        """Why calls were stopped."""
+        self.deaths = 0
+        self.deadline = time.monotonic() + session.limits.check_seconds
+        self.before: dict[int, tuple[int, Tensor]] = {}
+        self.sent: dict[int, tuple[int, Tensor]] = {}
+        """Tensors of this case by ``id``, each with the name under which it was sent."""
+        self.last = 0
 
-    def about(self) -> dict[str, Any]:
-        among = list(EXERCISES)
-        message = {"do": "about", "name": self.name, "among": among}
+    def about(self, among: Iterable[str]) -> dict[str, Any]:
+        """Whether it is there and can be called, and which functions ``among`` these it uses."""
+        message = {"do": "about", "name": self.name, "among": list(among)}
         reply, _ = self.session.ask(message, [], self.session.limits.call_seconds)
         uses = reply.get("uses")
-        uses = [n for n in among if n in uses] if isinstance(uses, list) else []
+        uses = [n for n in message["among"] if n in uses] if isinstance(uses, list) else []
         return {"callable": reply.get("callable") is True, "uses": uses}
 
     def run(
@@ -58,95 +51,23 @@ class RemoteCandidate:
         forbid_autograd: bool = False,
     ) -> Response:
         if count:
-            return self._guarded(lambda: self._counted(args, forbid_autograd), args, Cost())
-        return self._guarded(lambda: self._run(args, cotangents), args)
+            message = {"do": "count", "forbid_autograd": forbid_autograd}
+            return self.guarded(lambda: self.counted(message, args)[0], args, Cost())
+        return self.guarded(lambda: self._run(args, cotangents), args)
 
     def reread(self, response: Response) -> Any:
         def again() -> Response:
-            reply, tensors = self._ask({"do": "again"}, [])
+            reply, tensors = self.ask({"do": "again"}, [])
             return Response(answers.outputs(reply.get("outputs"), tensors))
 
-        found = self._guarded(again, ())
+        found = self.guarded(again)
         return response.outputs if found.crash else found.outputs
 
-    def make(
-        self,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any] | None = None,
-        state: Mapping[str, Tensor] | None = None,
-    ) -> "RemoteCandidate | Crash":
-        def construct() -> Any:
-            tensors: list[Tensor] = []
-            state_dict = None if state is None else dict(state)
-            packed = wire.pack((args, dict(kwargs or {}), state_dict), tensors)
-            reply, _ = self._ask({"do": "make", "args": packed}, tensors)
-            if crash := answers.crash(reply.get("crash")):
-                return Response(crash=crash)
-            if not isinstance(reply.get("handle"), int):
-                raise wire.Malformed("no object")
-            return RemoteCandidate(self.session, self.name, reply["handle"], parent=self._root)
-
-        made = self._guarded(construct, args)
-        return made.crash if isinstance(made, Response) else made
-
-    def method(self, name: str) -> "RemoteCandidate":
-        return RemoteCandidate(
-            self.session, self.name, self._where["handle"], name, parent=self._root
-        )
-
-    def _guarded(self, call: Any, args: tuple[Any, ...], cost: Cost | None = None) -> Any:
-        """What ``call`` gives; a crash if the student's process does not answer as it should."""
-        root = self._root
-        if root.deaths >= _DEATHS_IN_A_CHECK or time.monotonic() >= root.deadline:
-            reason = root.stops[-1] if root.stops else "the check took too long"
-            return Response(args_after=args, crash=Crash("Stopped", reason), cost=cost)
-        try:
-            return call()
-        except Stopped as stop:
-            root.stops.append(str(stop))
-            root.deaths += 1
-            kind, reason = stop.kind, str(stop)
-        except wire.Malformed as error:
-            kind, reason = "MalformedAnswer", f"it answered with {error}"
-        return Response(args_after=args, crash=Crash(kind, reason), cost=cost)
-
-    def _ask(
-        self, message: dict[str, Any], tensors: list[Tensor], largest: int | None = None
-    ) -> tuple[dict, list[Tensor]]:
-        limits, left = self.session.limits, self._root.deadline - time.monotonic()
-        seconds, late = limits.call_seconds, ""
-        if left < seconds:
-            seconds = max(left, 0.01)
-            late = f"was stopped: its check took longer than {limits.check_seconds:g} s"
-        asked = {**message, **self._where}
-        reply, found = self.session.ask(asked, tensors, seconds, late, largest)
-        if reply.get("interrupted"):
-            raise Stopped("was interrupted", "Interrupted")
-        return reply, found
-
-    def _number(self, before: dict[int, tuple[int, Tensor]]) -> Any:
-        """Names for tensors: one that was sent with the last call keeps its own."""
-        root = self._root
-        root.sent = {}
-
-        def number(t: Tensor) -> int:
-            known = before.get(id(t)) or root.sent.get(id(t))
-            if known is None:
-                root.last += 1
-                known = (root.last, t)
-            root.sent[id(t)] = known
-            return known[0]
-
-        return number
+    def make(self, construction: Construction) -> "RemoteInstance":
+        return RemoteInstance(self, construction)
 
     def _run(self, args: tuple[Any, ...], cotangents: tuple[Tensor, ...] | None) -> Response:
-        tensors: list[Tensor] = []
-        packed = wire.pack(args, tensors, self._number(self._root.sent))
-        both = {"tuple": [packed, wire.pack(cotangents, tensors)]}
-        largest = self.session.largest // 8
-        # What was sent may come back: as gradients, and as what became of the arguments.
-        most = largest + 3 * sum(t.numel() * t.element_size() for t in tensors) + LARGEST_TEXT
-        reply, found = self._ask({"do": "run", "args": both, "largest": largest}, tensors, most)
+        reply, found = self.send({"do": "run"}, args, also=(cotangents,))
         crash = answers.crash(reply.get("crash"))
         after = answers.after(args, reply.get("args_after"), found)
         if crash:
@@ -154,34 +75,121 @@ class RemoteCandidate:
         gradients = None
         if cotangents is not None:
             gradients = answers.gradients(args, reply.get("gradients"), found)
-        return Response(answers.outputs(reply.get("outputs"), found), gradients, after)
+        return Response(answers.outputs(reply.get("outputs"), found), (), gradients, after)
 
-    def _counted(self, args: tuple[Any, ...], forbid_autograd: bool) -> Response:
+    # For the objects of a class, too
+
+    def guarded(
+        self, call: Callable[[], Response], args: tuple[Any, ...] = (), cost: Cost | None = None
+    ) -> Response:
+        """What ``call`` gives; a crash if the student's process does not answer as it should."""
+        if self.deaths >= _DEATHS_IN_A_CHECK or time.monotonic() >= self.deadline:
+            reason = self.stops[-1] if self.stops else "the check took too long"
+            return Response(args_after=args, crash=Crash("Stopped", reason), cost=cost)
         try:
-            return self._count(args, forbid_autograd)
+            return call()
+        except Stopped as stop:
+            self.stops.append(str(stop))
+            self.deaths += 1
+            kind, reason = stop.kind, str(stop)
+        except wire.Malformed as error:
+            kind, reason = "MalformedAnswer", f"it answered with {error}"
+        return Response(args_after=args, crash=Crash(kind, reason), cost=cost)
+
+    def ask(
+        self, message: dict[str, Any], tensors: list[Tensor], largest: int | None = None
+    ) -> tuple[dict, list[Tensor]]:
+        limits, left = self.session.limits, self.deadline - time.monotonic()
+        seconds, late = limits.call_seconds, ""
+        if left < seconds:
+            seconds = max(left, 0.01)
+            late = f"was stopped: its check took longer than {limits.check_seconds:g} s"
+        asked = {**message, "name": self.name}
+        reply, found = self.session.ask(asked, tensors, seconds, late, largest)
+        if reply.get("interrupted"):
+            raise Stopped("was interrupted", "Interrupted")
+        if reply.get("gone"):
+            raise wire.Malformed("an object that is gone with its process")
+        return reply, found
+
+    def send(
+        self,
+        message: dict[str, Any],
+        value: tuple[Any, ...],
+        also: tuple[Any, ...] = (),
+        again: bool = False,
+        most: int | None = None,
+    ) -> tuple[dict, list[Tensor]]:
+        """Ask with values, whose tensors keep their identity, and with others ``also``.
+
+        again: a further call of the same case. most: bytes that may come back.
+        """
+        tensors: list[Tensor] = []
+        if not again:
+            self.before, self.sent = self.sent, {}
+        packed = wire.pack(value, tensors, self._number)
+        if also:
+            packed = {"tuple": [packed, *(wire.pack(v, tensors) for v in also)]}
+        largest = self.session.largest // 8
+        # What was sent may come back: as gradients, and as what became of the arguments.
+        most = most or largest + 3 * sum(t.numel() * t.element_size() for t in tensors)
+        asked = {**message, "args": packed, "again": again, "largest": largest}
+        return self.ask(asked, tensors, most + LARGEST_TEXT)
+
+    def _number(self, t: Tensor) -> int:
+        """A tensor that was sent with the last case, or before in this one, keeps its name."""
+        known = self.before.get(id(t)) or self.sent.get(id(t))
+        if known is None:
+            self.last += 1
+            known = (self.last, t)
+        self.sent[id(t)] = known
+        return known[0]
+
+    def counted(
+        self,
+        message: dict[str, Any],
+        value: tuple[Any, ...],
+        names: tuple[str, ...] = (),
+        again: bool = False,
+        more: bool = False,
+    ) -> tuple[Response, list[int | None]]:
+        """A call whose work is done, and counted, by the process beside the student's; and the
+        numbers under which that process knows the state.
+
+        names: of the state. again: the tensors of the call before are still known. more: and
+        those of this one may be needed.
+        """
+        try:
+            return self._counted(message, value, names, again, more)
         except (Stopped, wire.Malformed):
             self.session.close()  # the process that counts may still be at it
             raise
 
-    def _count(self, args: tuple[Any, ...], forbid_autograd: bool) -> Response:
+    def _counted(
+        self,
+        message: dict[str, Any],
+        value: tuple[Any, ...],
+        names: tuple[str, ...],
+        again: bool,
+        more: bool,
+    ) -> tuple[Response, list[int | None]]:
         tensors: list[Tensor] = []
-        places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
-        inputs = [wire.pack(args[i], tensors) for i in places]
-        known, _ = self.session.ask_watcher({"do": "count", "inputs": inputs}, tensors)
+        inputs = [t for t in tree_leaves(value) if isinstance(t, Tensor)]
+        packed = [wire.pack(t, tensors) for t in inputs]
+        begin = {"do": "count", "inputs": packed, "again": again}
+        known, _ = self.session.ask_watcher(begin, tensors)
         if "error" in known:
             raise wire.Malformed("a call that cannot be counted")
-        plain = tuple(None if isinstance(a, Tensor) else a for a in args)
-        message = {
-            "do": "count",
-            "args": wire.pack(plain, []),
-            "proxies": {str(i): about for i, about in zip(places, known["proxies"], strict=True)},
-            "forbid_autograd": forbid_autograd,
-        }
-        reply, _ = self._ask(message, [])
+        proxies = {id(t): about for t, about in zip(inputs, known["proxies"], strict=True)}
+        reply, _ = self.ask({**message, "args": describe(value, lambda t: proxies[id(t)])}, [])
         crash = answers.crash(reply.get("crash"))
         numbers: list[int] = []
-        shape = None if crash else answers.numbered(reply.get("outputs"), numbers)
-        asked = {"do": "outputs", "numbers": numbers, "largest": self.session.largest // 2}
+        shape, state = None, ()
+        if not crash:
+            shape = answers.numbered(reply.get("outputs"), numbers)
+            state = answers.numbered_state(reply.get("state"), numbers, names)
+        largest = self.session.largest // 2
+        asked = {"do": "outputs", "numbers": numbers, "largest": largest, "more": more}
         counted, found = self.session.ask_watcher(asked, [])
         if "error" in counted:
             raise wire.Malformed("a result that was never computed")
@@ -189,4 +197,99 @@ class RemoteCandidate:
         cost.largest_shape = tuple(cost.largest_shape)
         answers.add_claims(cost, reply.get("claims"))
         values = [wire.unpack(spec, found) for spec in counted["outputs"]]
-        return Response(None if crash else answers.filled(shape, values), None, args, crash, cost)
+        outputs = None if crash else answers.filled(shape, values)
+        told = [numbers[s] if isinstance(s, int) else None for s in state]
+        response = Response(outputs, answers.filled(state, values), None, value, crash, cost)
+        return response, told
+
+
+class RemoteInstance:
+    """An object in the student's process. ``tutor.checks.candidate.Instance``."""
+
+    def __init__(self, candidate: RemoteCandidate, construction: Construction):
+        self.candidate, self.construction = candidate, construction
+        candidate.last += 1
+        self.handle = candidate.last
+        kwargs, state_dict = dict(construction.kwargs), construction.state_dict
+        self.given = [*construction.args, *kwargs.values(), *(state_dict or {}).values()]
+        """All arguments so far."""
+        self.calls = 0
+        self.told: list[int | None] = []
+        """Of each name, its number in the process that counts, as the student's process tells."""
+        self.held: list[int | None] = []
+        value = (construction.args, kwargs, None if state_dict is None else dict(state_dict))
+        options = {n: getattr(construction, n) for n in ("gradients", "count", "forbid_autograd")}
+        message = {"do": "make", "names": list(construction.names), **options}
+        self.made = self._call(message, value, again=False)
+
+    def call(self, method: str, args: tuple[Any, ...]) -> Response:
+        self.given += args
+        return self._call({"do": "call", "method": method}, args, again=True)
+
+    def _call(self, message: dict[str, Any], value: tuple[Any, ...], again: bool) -> Response:
+        asked, names = {**message, "handle": self.handle}, self.construction.names
+        self.calls += 1
+
+        def call() -> Response:
+            if self.construction.count:
+                response, self.told = self.candidate.counted(asked, value, names, again, more=True)
+                return response
+            reply, found = self.candidate.send(asked, value, again=again)
+            return self._response(reply, found, answers.outputs)
+
+        return self.candidate.guarded(call, cost=Cost() if self.construction.count else None)
+
+    def _response(self, reply: dict[str, Any], found: list[Tensor], outputs: Any) -> Response:
+        if crash := answers.crash(reply.get("crash")):
+            return Response(crash=crash)
+        state = answers.state(reply.get("state"), found, self.construction.names)
+        return Response(outputs(reply.get("outputs"), found), state)
+
+    def end(self, cotangents: tuple[tuple[Tensor | None, ...], ...] | None = None) -> Response:
+        args, names = tuple(self.given), self.construction.names
+
+        def outputs(spec: Any, found: list[Tensor]) -> tuple[Any, ...]:
+            return answers.of_calls(spec, found, self.calls)
+
+        def call() -> Response:
+            tensors: list[Tensor] = []
+            most = self.candidate.session.largest
+            message = {"do": "end", "handle": self.handle, "largest": most // 8}
+            message["args"] = wire.pack(cotangents, tensors)
+            reply, found = self.candidate.ask(message, tensors, most)
+            response = self._response(reply, found, outputs)
+            if response.crash:
+                return response
+            gradients = None
+            if cotangents is not None:
+                gradients = answers.gradients(args, reply.get("gradients"), found, names)
+            after = answers.after(args, reply.get("args_after"), found)
+            return Response(response.outputs, response.state, gradients, after)
+
+        return self.candidate.guarded(call)
+
+    def hold(self) -> None:
+        self.held = self.told
+
+    def kept(self) -> tuple[bool, ...]:
+        pairs = list(zip(self.held, self.told, strict=False))
+        response = self._of_the_counter({"do": "same", "pairs": pairs}, [], "same")
+        return (False,) * len(self.construction.names) if response.crash else response.outputs
+
+    def write(self, numbers: tuple[Tensor | None, ...], held: bool) -> Response:
+        into, read = (self.held, self.told) if held else (self.told, self.held)
+        tensors: list[Tensor] = []
+        places = [n for n, new in zip(into, numbers, strict=False) if new is not None]
+        new = [wire.pack(t, tensors) for t in numbers if t is not None]
+        message = {"do": "write", "into": places, "new": new, "read": read}
+        return self._of_the_counter(message, tensors, "read")
+
+    def _of_the_counter(self, message: dict, tensors: list[Tensor], wanted: str) -> Response:
+        def call() -> Response:
+            reply, found = self.candidate.session.ask_watcher(message, tensors)
+            if "error" in reply:
+                raise wire.Malformed("tensors that are not there")
+            values = tuple(wire.unpack(spec, found) for spec in reply[wanted])
+            return Response(values, values)
+
+        return self.candidate.guarded(call)

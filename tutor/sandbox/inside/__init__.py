@@ -1,2 +1,3 @@
-"""What runs inside the sandbox. Of the course it imports ``tutor.checks.candidate``,
-``tutor.checks.cost`` and ``tutor.sandbox.wire``, and nothing that knows an answer."""
+"""What runs inside the sandbox. Of the course it imports ``tutor.checks.candidate`` and what that
+needs (``cost``, ``names``, ``response``) and ``tutor.sandbox.wire``: nothing that knows an answer.
+"""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from tutor.checks.cost import Cost, Operations, countable, storage
+from tutor.checks.cost import Operations, countable, same_memory, storage
 from tutor.sandbox.inside.proxy import LARGEST_MESSAGE, describe, undescribe
 
 MOST_OPERATIONS = 20_000
@@ -38,14 +38,20 @@ class Guarded(Operations):
 
 
 class Counting:
-    """One call: its tensors by number, and its cost so far."""
+    """Calls in turn, as those of an object: their tensors by number, and the cost of the last."""
 
     def __init__(self, inputs: list[Tensor]):
-        self.cost = Cost()
-        self.mode = Guarded(self.cost, inputs)
+        self.mode = Guarded()
         self.tensors: dict[int, Tensor] = {}
         self.numbers: dict[int, int] = {}  # id of a tensor, which self.tensors keeps alive
+        self.begin(inputs)
+
+    def begin(self, inputs: list[Tensor]) -> None:
+        """A call with these inputs, and with all that the calls before it have made."""
+        self.cost = self.mode.begin(inputs)
         self.operations = self.errors = 0
+        self.open = True
+        """Whether what is asked for belongs to a call."""
         for t in inputs:
             self.name(t)
 
@@ -111,6 +117,20 @@ class Counting:
 
     def tensor(self, about: dict[str, Any]) -> Tensor:
         return self.tensors[about["proxy"]]
+
+    def same(self, pairs: list[list[int | None]]) -> list[bool]:
+        """Of each two numbers, whether they name the same memory."""
+        return [
+            None not in pair and same_memory(*(self.tensors[n] for n in pair)) for pair in pairs
+        ]
+
+    def write(
+        self, into: list[int], new: list[Tensor], read: list[int | None]
+    ) -> list[Tensor | None]:
+        """Write the judge's numbers into tensors, and read others. None is what is no tensor."""
+        for n, numbers in zip(into, new, strict=True):
+            self.tensors[n].copy_(numbers)
+        return [None if n is None else self.tensors[n] for n in read]
 
     def outputs(self, numbers: list[int], largest: int) -> list[Tensor]:
         """What the call returned; RuntimeError if that is more than ``largest`` bytes."""

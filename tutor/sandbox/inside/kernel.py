@@ -9,20 +9,25 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map
 
-from tutor.checks import candidate
-from tutor.checks.cost import Cost, called
+from tutor.checks.candidate import Construction, LocalCandidate, LocalInstance
+from tutor.checks.names import called_by
+from tutor.checks.response import Response, Unreadable, crash, settled
 from tutor.sandbox import wire
-from tutor.sandbox.inside.proxy import Forwarding, Proxy, discard
+from tutor.sandbox.inside import replies
+from tutor.sandbox.inside.counted import ForwardedInstance, forwarded
+from tutor.sandbox.inside.proxy import Forwarding, discard
 from tutor.sandbox.inside.shell import OUTPUTS, Shell, Stream
+
+_MOST_OBJECTS = 16
+"""That are kept at a time."""
 
 
 class Kernel:
@@ -31,8 +36,10 @@ class Kernel:
     def __init__(self, link: socket.socket, counter: socket.socket, shell: Shell, device: str):
         self.link, self.counter, self.shell, self.device = link, counter, shell, device
         self.pid = os.getpid()
-        self.objects: dict[int, Any] = {}
+        self.objects: dict[int, LocalInstance] = {}
+        self.before: dict[int, Tensor] = {}
         self.arguments: dict[int, Tensor] = {}
+        """Tensors of the judge's last case, by the names that it gives them."""
         self.answers: list[Any] = []
 
     def serve(self) -> None:
@@ -76,79 +83,112 @@ class Kernel:
     def do_about(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
         """Whether a name is defined and can be called, and which of ``among`` it builds on."""
         function = self.shell.user_ns.get(message["name"])
-        uses = candidate.called_by(function, {message["name"]})
+        uses = called_by(function, {message["name"]})
         among = [name for name in message["among"] if name in uses]
         return {"callable": callable(function), "uses": among}
 
-    def do_make(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
-        """Construct an object of a student's class and keep it under a handle."""
-        args, kwargs, state = self._arguments(message, tensors)
-        made = candidate.LocalCandidate(self._function(message)).make(args, kwargs, state)
-        if isinstance(made, candidate.Crash):
-            return {"crash": _crash(made)}
-        if self.device != "cpu" and isinstance(made.function, torch.nn.Module):
-            made.function.to(self.device)
-        handle = len(self.objects)
-        self.objects[handle] = made.function
-        return {"handle": handle}
-
     def do_run(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
+        """One call of a function."""
         try:
             args, cotangents = self._arguments(message, tensors)
         except Exception as error:
             if self.device == "cpu":
                 raise
             # The device's: it is not there, or has no memory left.
-            return {"crash": _crash(candidate.crash(error.__context__ or error))}
-        local = candidate.LocalCandidate(self._function(message))
-        if message.get("method"):
-            local = local.method(message["method"])
+            return {"crash": replies.of_crash(crash(error.__context__ or error))}
         before = [a.clone() if isinstance(a, Tensor) else None for a in args]
-        response = candidate.settled(local.run(args, cotangents), message["largest"])
-        if self.device != "cpu":
-            response = replace(response, outputs=self._from_the_device(args, response.outputs))
+        response = LocalCandidate(self._function(message)).run(args, cotangents)
+        response = self._settled(response, args, message)
         self.answers = [*self.answers[-1:], response.outputs]
-        reply = _respond(response, out)
-        if not all(map(_unchanged, before, response.args_after)):
-            reply["args_after"] = _pack(response.args_after, out)
+        reply = replies.of_response(response, out)
+        if not all(map(replies.unchanged, before, response.args_after)):
+            reply["args_after"] = replies.packed(response.args_after, out)
         return reply
 
     def do_again(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
         """The answer to the call before the last, as it is now."""
-        return {"outputs": _pack(self.answers[0], out)}
+        return {"outputs": replies.packed(self.answers[0], out)}
 
     def do_count(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
+        """One call of a function, on proxies."""
         discard(self.counter)
-        forwarding = Forwarding(self.counter)
-        args = wire.unpack(message["args"], [])
-        args = tuple(
-            forwarding.proxy(message["proxies"][str(i)]) if str(i) in message["proxies"] else a
-            for i, a in enumerate(args)
-        )
-        cost, crash, outputs = Cost(), None, None
-        with candidate.settings_kept():
-            try:
-                with called(cost, message["forbid_autograd"]), Reading(forwarding), forwarding:
-                    outputs = self._function(message)(*args)
-                outputs = _proxied(outputs, forwarding)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                crash = candidate.crash(error)
-        claims = {"called": sorted(cost.called)[:2000], "outside": cost.outside}
-        return {"outputs": outputs, "crash": _crash(crash), "claims": claims}
+        forwarding, function = Forwarding(self.counter), self._function(message)
+        args = forwarding.undescribe(message["args"])
+        forbidden = message["forbid_autograd"]
+        return replies.of_counted(forwarded(lambda: (function(*args), ()), forwarding, forbidden))
+
+    # Objects, by the handles that the judge gives them
+
+    def do_make(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
+        """An object of a class; with ``count`` it and its calls know proxies only."""
+        options = {n: message[n] for n in ("gradients", "forbid_autograd")}
+        options["names"] = tuple(message["names"])
+        if message["count"]:
+            discard(self.counter)
+            forwarding = Forwarding(self.counter)
+            given = Construction(*forwarding.undescribe(message["args"]), **options)
+            made = ForwardedInstance(self._function(message), given, forwarding)
+        else:
+            given = Construction(*self._arguments(message, tensors), **options)
+            made = LocalInstance(self._function_on_the_device(message), given)
+        recent = list(self.objects.items())[1 - _MOST_OBJECTS :]
+        self.objects = {**dict(recent), message["handle"]: made}
+        return self._object_reply(made, made.made, message, out)
+
+    def do_call(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
+        """A call of one of its methods."""
+        instance = self.objects.get(message["handle"])
+        if instance is None:  # it lived in a process that has ended
+            return {"gone": True}
+        if isinstance(instance, ForwardedInstance):
+            discard(self.counter)
+            args = instance.forwarding.undescribe(message["args"])
+        else:
+            args = self._arguments(message, tensors)
+        response = instance.call(message["method"], args)
+        return self._object_reply(instance, response, message, out)
+
+    def _object_reply(
+        self, instance: LocalInstance, response: Response, message: dict, out: list
+    ) -> dict[str, Any]:
+        if isinstance(instance, ForwardedInstance):
+            return replies.of_counted(response)
+        return replies.of_response(self._settled(response, tuple(instance.args), message), out)
+
+    def do_end(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
+        """What became of all that the calls have returned and were given."""
+        instance = self.objects.get(message["handle"])
+        if instance is None:
+            return {"gone": True}
+        cotangents = tree_map(self._to_the_device, wire.unpack(message["args"], tensors))
+        args = tuple(instance.args)
+        response = self._settled(instance.end(cotangents), args, message)
+        after = replies.packed(response.args_after, out)
+        return replies.of_response(response, out) | {"args_after": after}
 
     def _function(self, message: dict) -> Any:
-        handle = message.get("handle")
-        return self.shell.user_ns.get(message["name"]) if handle is None else self.objects[handle]
+        return self.shell.user_ns.get(message["name"])
+
+    def _function_on_the_device(self, message: dict) -> Callable[..., Any]:
+        function = self._function(message)
+        if self.device == "cpu":
+            return function
+
+        def make(*args: Any, **kwargs: Any) -> Any:
+            made = function(*args, **kwargs)
+            return made.to(self.device) if isinstance(made, torch.nn.Module) else made
+
+        return make
 
     def _arguments(self, message: dict, tensors: list) -> tuple[Any, ...]:
-        """What was sent, on the device. A tensor that was sent with the last call is the same one,
-        refilled."""
-        before, self.arguments = self.arguments, {}
+        """What was sent, on the device. A tensor that was sent with the last case, or with earlier
+        calls of this one, is the same one, refilled."""
+        if not message["again"]:
+            self.before, self.arguments = self.arguments, {}
+        known = {**self.before, **self.arguments}
 
         def keep(number: int, t: Tensor) -> Tensor:
-            same = before.get(number)
+            same = known.get(number)
             if same is not None and same.shape == t.shape and same.dtype == t.dtype:
                 with torch.no_grad():
                     same.detach().copy_(t)
@@ -167,13 +207,21 @@ class Kernel:
             return value.to(self.device)
         return torch.device(self.device) if value == torch.device("cpu") else value
 
+    def _settled(self, response: Response, args: tuple[Any, ...], message: dict) -> Response:
+        """The response as it can be sent."""
+        if self.device != "cpu":
+            outputs = self._from_the_device(args, response.outputs)
+            state = self._from_the_device(args, response.state)
+            response = replace(response, outputs=outputs, state=state)
+        return settled(response, message["largest"])
+
     def _from_the_device(self, args: tuple[Any, ...], outputs: Any) -> Any:
         """Where arguments were on the device, so must the answers be; a number may be anywhere."""
         there = torch.device(self.device).type
         if not any(_device(a) == there for a in args):
             return outputs
         found = [
-            candidate.Unreadable(f"a tensor on the {t.device}, where the inputs are on the {there}")
+            Unreadable(f"a tensor on the {t.device}, where the inputs are on the {there}")
             if isinstance(t, Tensor) and t.ndim and t.device.type != there
             else t
             for t in (outputs if isinstance(outputs, tuple) else (outputs,))
@@ -181,72 +229,9 @@ class Kernel:
         return tuple(found) if isinstance(outputs, tuple) else found[0]
 
 
-class Reading(torch.overrides.TorchFunctionMode):
-    """Lets ``tolist``, ``numpy`` and the like have the numbers of a proxy, which is noted."""
-
-    _READERS = ("tolist", "numpy", "__array__", "cpu", "__repr__", "__format__", "__str__")
-
-    def __init__(self, forwarding: Forwarding):
-        super().__init__()
-        self.forwarding = forwarding
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        name = getattr(func, "__name__", "")
-        if name in self._READERS and args and isinstance(args[0], Proxy):
-            args = (self.forwarding.read(args[0]), *args[1:])
-            with _disable_current_modes():
-                return func(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
-
-
-def _proxied(outputs: Any, forwarding: Forwarding) -> Any:
-    """The numbers of the outputs in the counting process; a tensor made elsewhere is sent there."""
-    if isinstance(outputs, (tuple, list)):
-        return {"tuple": [_proxied(x, forwarding) for x in outputs]}
-    if type(outputs) in candidate.NUMBERS:
-        outputs = candidate.plain_tensor(outputs)
-    if type(outputs) is Tensor:
-        outputs = forwarding.ask("aten.alias.default", (outputs,), {})
-    if type(outputs) is Proxy:
-        return {"proxy": outputs.number}
-    kind = candidate.plain_tensor(outputs)
-    return {"unreadable": kind.description if not isinstance(kind, Tensor) else "a parameter"}
-
-
-def _respond(response: candidate.Response, out: list[Tensor]) -> dict[str, Any]:
-    if response.crash is not None:
-        return {"crash": _crash(response.crash)}
-    gradients = response.gradients
-    return {
-        "outputs": _pack(response.outputs, out),
-        "gradients": None if gradients is None else _pack(gradients, out),
-    }
-
-
 def _device(value: Any) -> str:
     value = value.device if isinstance(value, Tensor) else value
     return value.type if isinstance(value, torch.device) else ""
-
-
-def _unchanged(before: Tensor | None, after: Any) -> bool:
-    if before is None or before.is_meta:
-        return True
-    return isinstance(after, Tensor) and after.dtype == before.dtype and torch.equal(before, after)
-
-
-def _pack(value: Any, out: list[Tensor]) -> Any:
-    if isinstance(value, tuple):
-        return {"tuple": [_pack(v, out) for v in value]}
-    if isinstance(value, candidate.Unreadable):
-        return {"unreadable": value.description}
-    return wire.pack(value, out)
-
-
-def _crash(crash: candidate.Crash | None) -> dict[str, Any] | None:
-    if crash is None:
-        return None
-    longest = candidate.LONGEST_MESSAGE
-    return {k: v[:longest] if isinstance(v, str) else v for k, v in vars(crash).items()}
 
 
 @contextlib.contextmanager

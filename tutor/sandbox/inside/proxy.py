@@ -107,7 +107,10 @@ class Forwarding(TorchDispatchMode):
             answer = json.loads(received)
         if "error" in answer:
             raise _ERRORS.get(answer["error"], RuntimeError)(answer["message"])
-        return undescribe(answer["value"], self.proxy)
+        return self.undescribe(answer["value"])
+
+    def undescribe(self, spec: Any) -> Any:
+        return undescribe(spec, self.proxy)
 
     def describe(self, value: Any) -> Any:
         return describe(value, lambda t: {"proxy": t.number} if isinstance(t, Proxy) else None)

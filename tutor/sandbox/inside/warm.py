@@ -9,8 +9,8 @@ import torch
 from tutor.checks.candidate import LocalCandidate
 from tutor.checks.cost import Cost, called
 from tutor.sandbox import wire
+from tutor.sandbox.inside.counted import Reading
 from tutor.sandbox.inside.counter import Counting
-from tutor.sandbox.inside.kernel import Reading
 from tutor.sandbox.inside.proxy import LARGEST_MESSAGE, Forwarding
 
 

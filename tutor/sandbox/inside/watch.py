@@ -80,7 +80,8 @@ class Watch:
 def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> None:
     """Count for the judge, until the student's process ends or the judge is gone.
 
-    Requests of the judge: ``count`` (with inputs) and ``outputs`` (numbers of them).
+    Requests of the judge: ``count`` (with inputs) and ``outputs`` (numbers of them); of what was
+    counted last, whether tensors are the ``same``, and ``write`` into them.
     """
     student.setblocking(False)
     counting, due = None, 0.0
@@ -107,13 +108,23 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
                 if message["do"] == "count":
                     discard(student)
                     inputs = [wire.unpack(s, tensors) for s in message["inputs"]]
-                    counting = Counting(inputs)
+                    if message["again"]:
+                        counting.begin(inputs)
+                    else:
+                        counting = Counting(inputs)
                     reply["proxies"] = [counting.name(t) for t in inputs]
                 elif message["do"] == "outputs":
                     found = counting.outputs(message["numbers"], message["largest"])
                     cost = vars(counting.cost) | {"called": sorted(counting.cost.called)}
                     reply |= {"cost": cost, "outputs": [wire.pack(t, out) for t in found]}
-                    counting = None
+                    counting.open = False  # work between two calls is nobody's
+                    counting = counting if message["more"] else None
+                elif message["do"] == "same":
+                    reply["same"] = counting.same(message["pairs"])
+                elif message["do"] == "write":
+                    new = [wire.unpack(s, tensors) for s in message["new"]]
+                    found = counting.write(message["into"], new, message["read"])
+                    reply["read"] = [wire.pack(t, out) for t in found]
             except Exception as error:  # a number that names no tensor; a tensor without end
                 reply, out = {"id": message["id"], "error": str(error)[:200]}, []
             wire.send(judge, reply, out)
@@ -122,7 +133,7 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
                 message = student.recv(LARGEST_MESSAGE)
                 if not message:
                     return _report(judge, "it closed its side", watch.init)
-                if counting is not None:
+                if counting is not None and counting.open:
                     student.send(counting.answer(message))
 
 

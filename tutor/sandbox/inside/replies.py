@@ -1,0 +1,53 @@
+"""What the student's process says of a call: JSON, and tensors beside it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutor.checks.response import LONGEST_MESSAGE, Crash, Response, Unreadable
+from tutor.sandbox import wire
+
+
+def of_response(response: Response, out: list[Tensor]) -> dict[str, Any]:
+    if response.crash is not None:
+        return {"crash": of_crash(response.crash)}
+    gradients = response.gradients
+    return {
+        "outputs": packed(response.outputs, out),
+        "state": packed(response.state, out),
+        "gradients": None if gradients is None else packed(gradients, out),
+    }
+
+
+def of_counted(response: Response) -> dict[str, Any]:
+    """Of a call on proxies, whose answers are described already."""
+    cost = response.cost
+    return {
+        "outputs": response.outputs,
+        "state": {"tuple": [p if isinstance(p, dict) else packed(p, []) for p in response.state]},
+        "crash": of_crash(response.crash),
+        "claims": {"called": sorted(cost.called)[:2000], "outside": cost.outside},
+    }
+
+
+def of_crash(crash: Crash | None) -> dict[str, Any] | None:
+    if crash is None:
+        return None
+    return {k: v[:LONGEST_MESSAGE] if isinstance(v, str) else v for k, v in vars(crash).items()}
+
+
+def packed(value: Any, out: list[Tensor]) -> Any:
+    if isinstance(value, tuple):
+        return {"tuple": [packed(v, out) for v in value]}
+    if isinstance(value, Unreadable):
+        return {"unreadable": value.description}
+    if isinstance(value, Crash):
+        return {"crash": of_crash(value)}
+    return wire.pack(value, out)
+
+
+def unchanged(before: Tensor | None, after: Any) -> bool:
+    if before is None or before.is_meta:
+        return True
+    return isinstance(after, Tensor) and after.dtype == before.dtype and torch.equal(before, after)
