@@ -95,4 +95,5 @@ def test_solutions_are_pasted_without_nbgraders_marks():
 def test_source_of_a_trap_brings_the_functions_that_it_uses():
     traps = {t.name: t.function for t in EXERCISES[TRAPPED].traps}
     text = source(traps["no scale"], TRAPPED)
-    assert re.findall(r"^def (\w+)", text, re.MULTILINE) == ["_hide", "_weights", TRAPPED]
+    used = ["no_scale", "zeroed", "hide", "shares"]
+    assert re.findall(r"^def (\w+)", text, re.MULTILINE) == [*used, TRAPPED]
