@@ -4,7 +4,6 @@ Arguments go into the sandbox as tensors and numbers, answers come back as such,
 believed (``sandbox.answers``).
 """
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from tutor.checks.candidate import Crash, Response
 from tutor.checks.cost import Cost
 from tutor.sandbox import answers, wire
 from tutor.sandbox.session import LARGEST_TEXT, Session, Stopped
+from tutor.sandbox.time_limits import TimeOver
 
 _DEATHS_IN_A_CHECK = 3
 
@@ -38,14 +38,14 @@ class RemoteCandidate:
             self.stops: list[str] = []
             """Why calls were stopped."""
             self.deaths = 0
-            self.deadline = time.monotonic() + session.limits.check_seconds
+            self.allowance = session.allow("check_seconds", "its check")
             self.sent: dict[int, tuple[int, Tensor]] = {}
             self.last = 0
 
     def about(self) -> dict[str, Any]:
         among = list(EXERCISES)
         message = {"do": "about", "name": self.name, "among": among}
-        reply, _ = self.session.ask(message, [], self.session.limits.call_seconds)
+        reply, _ = self.session.ask(message, [], self.session.allow("call_seconds"))
         uses = reply.get("uses")
         uses = [n for n in among if n in uses] if isinstance(uses, list) else []
         return {"callable": reply.get("callable") is True, "uses": uses}
@@ -97,11 +97,16 @@ class RemoteCandidate:
     def _guarded(self, call: Any, args: tuple[Any, ...], cost: Cost | None = None) -> Any:
         """What ``call`` gives; a crash if the student's process does not answer as it should."""
         root = self._root
-        if root.deaths >= _DEATHS_IN_A_CHECK or time.monotonic() >= root.deadline:
-            reason = root.stops[-1] if root.stops else "the check took too long"
-            return Response(args_after=args, crash=Crash("Stopped", reason), cost=cost)
+        if root.deaths >= _DEATHS_IN_A_CHECK:
+            return Response(args_after=args, crash=Crash("Stopped", root.stops[-1]), cost=cost)
         try:
+            root.allowance.left()
             return call()
+        except TimeOver as over:
+            stop = self.session.stop(over)
+            if str(stop) not in root.stops:
+                root.stops.append(str(stop))
+            kind, reason = "Stopped", str(stop)
         except Stopped as stop:
             root.stops.append(str(stop))
             root.deaths += 1
@@ -113,13 +118,9 @@ class RemoteCandidate:
     def _ask(
         self, message: dict[str, Any], tensors: list[Tensor], largest: int | None = None
     ) -> tuple[dict, list[Tensor]]:
-        limits, left = self.session.limits, self._root.deadline - time.monotonic()
-        seconds, late = limits.call_seconds, ""
-        if left < seconds:
-            seconds = max(left, 0.01)
-            late = f"was stopped: its check took longer than {limits.check_seconds:g} s"
+        allowances = self.session.allow("call_seconds"), self._root.allowance
         asked = {**message, **self._where}
-        reply, found = self.session.ask(asked, tensors, seconds, late, largest)
+        reply, found = self.session.ask(asked, tensors, *allowances, largest=largest)
         if reply.get("interrupted"):
             raise Stopped("was interrupted", "Interrupted")
         return reply, found
