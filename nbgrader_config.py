@@ -30,10 +30,13 @@ c.Autograde.autograde_preprocessors = [
 
 # False runs students' code without a sandbox: see book/instructors.md before you do.
 c.Judged.sandboxed = True
+# Seconds of processor time, of all of a submission's processes together; each may take as much wall
+# time as wall_factor says, against waiting for ever.
 c.Judged.cell_seconds = 60
 c.Judged.call_seconds = 10
 c.Judged.check_seconds = 60
 c.Judged.submission_seconds = 300
+c.Judged.wall_factor = 5
 c.Judged.memory_mebibytes = 2048
 c.Judged.processes = 32
 c.Judged.open_files = 128

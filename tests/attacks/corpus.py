@@ -1,6 +1,6 @@
 """What a submission of the corpus is: a small function that writes it, and the verdict it must get.
 
-    @submission(points=full_but(causal_mask=0), says="ran longer than")
+    @submission(points=full_but(causal_mask=0), says="s of processor time")
     def endless_loop(work):
         \"\"\"A cell that never ends.\"\"\"
         work.write("causal_mask", "while True: pass")

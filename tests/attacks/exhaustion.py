@@ -26,7 +26,7 @@ WRONG = ZEROS[MASK]
 LAST = "attention_backward"
 
 # The limits are set low when the class is graded: see runners.LIMITS.
-TOO_LONG = r"ran longer than|longer than \d|stopped|too long|no answer within"
+TOO_LONG = r"more than \d+ s of processor time|did not end within \d+ s, with processor time left"
 DIED = r"died|ended|killed|stopped|exited|gone"
 MEMORY = rf"{DIED}|memory|MemoryError|allocate"
 
@@ -78,7 +78,9 @@ def slow_in_every_call(work: Work) -> None:
         """
         import time
         def causal_mask(num_queries, num_keys, device=None):
-            time.sleep(1.5)
+            until = time.process_time() + 0.7
+            while time.process_time() < until:
+                pass
             position = torch.arange(num_queries, device=device) + (num_keys - num_queries)
             return torch.arange(num_keys, device=device) <= position[:, None]
         """,

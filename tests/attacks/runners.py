@@ -22,13 +22,15 @@ from tutor.grading.grader import Grader
 from tutor.sandbox.limits import Limits
 
 LIMITS = {
-    "cell_seconds": 3,
-    "call_seconds": 2,
-    "check_seconds": 6,
-    "submission_seconds": 30,
+    "cell_seconds": 2,
+    "call_seconds": 1,
+    "check_seconds": 3,
+    "submission_seconds": 20,
+    "wall_factor": 4,
     "memory_mebibytes": 1024,
 }
-"""Low, so that whoever waits for ever is soon done with."""
+"""Low, so that whoever goes on for ever is soon done with; of processor time twenty times what the
+honest ones take, and of wall time enough for a processor that four others want."""
 
 
 @dataclass

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tutor.checks import EXERCISES, Report
-from tutor.grading import batch, submission
+from tutor.grading import submission, worker
 from tutor.grading.grader import Graded, check_outputs
 from tutor.sandbox.limits import Limits
+from tutor.sandbox.session import Waited
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class _Grader:
     def __init__(self, asked: Quick, chapter: str):
         self.asked, self.chapter = asked, chapter
 
-    def grade(self, path: Path) -> Graded:
+    def attempt(self, path: Path, last: bool) -> Graded:
         number = _note(self.asked.log)
         while self.asked.gate and number > self.asked.free and not self.asked.gate.exists():
             time.sleep(0.01)
         released = submission.released(self.chapter, path.stem)
         handed_in = submission.read(path, released, Limits())
+        if "WAIT" in str(handed_in.written) and not last:
+            raise Waited
         if "END THE WORKER" in str(handed_in.written):
             os.kill(os.getpid(), signal.SIGKILL)
         nb, points = submission.restore(released, handed_in), {}
@@ -59,14 +62,14 @@ class Noted:
     log: Path
 
     def __call__(self, chapter: str, device: str) -> Any:
-        grader = batch.sandboxed(chapter, device)
-        grade = grader.grade
+        grader = worker.sandboxed(chapter, device)
+        attempt = grader.attempt
 
-        def noted(path: Path) -> Graded:
+        def noted(path: Path, last: bool) -> Graded:
             _note(self.log)
-            return grade(path)
+            return attempt(path, last)
 
-        grader.grade = noted
+        grader.attempt = noted
         return grader
 
 

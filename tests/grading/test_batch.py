@@ -303,6 +303,16 @@ if __name__ == "__main__":
     assert points_in(place) == dict.fromkeys((f"s{n:02}" for n in range(12)), FULL)
 
 
+def test_who_only_waited_is_graded_once_more_when_nobody_else_is(tmp_path, cluster):
+    place, log = quick_class(tmp_path, 5), tmp_path / "log"
+    hand_in(tmp_path, "s01", RIGHT | {"causal_mask": "RIGHT and WAIT"})
+    outcomes = run(place, log, cluster)
+    assert [o.student for o in outcomes][-1] == "s01" and not any(o.failed for o in outcomes)
+    assert lines(log) == 6 and points_in(place) == dict.fromkeys(
+        (f"s{n:02}" for n in range(5)), FULL
+    )
+
+
 def test_what_ends_its_worker_gets_a_reason_and_stops_nobody(tmp_path):
     place, log = quick_class(tmp_path, 5), tmp_path / "log"
     hand_in(tmp_path, "s02", {"causal_mask": "END THE WORKER"})

@@ -30,7 +30,8 @@ from tutor.grading.worker import MakeGrader, sandboxed, work
 from tutor.sandbox.outputs import inert
 
 TRIES_ALONE = 2
-"""For a submission whose grading ended its process: with no other beside it that could be it."""
+"""For a submission whose grading ended its process, with no other beside it that could be it; and
+for one that waited too long, perhaps because the others kept the machine busy."""
 
 LOST = "The connection to the scheduler was lost. The same command goes on from here."
 FATAL = "It could not be graded: it ended the grading process."
@@ -122,10 +123,11 @@ class Run:
                 raise error
             if future.status in ("cancelled", "lost"):
                 raise CannotGrade(LOST)
-            if error is not None:
+            record = None if error else future.result()
+            if record is None:
                 alone.append(handed_in)
             else:
-                yield self._save(handed_in, future.result())
+                yield self._save(handed_in, record)
 
         for handed_in in alone:
             found = self._grade_alone(client, handed_in)
@@ -135,15 +137,15 @@ class Run:
                 record = refused(handed_in, (found, *handed_in.problems))
                 yield self._save(handed_in, record, failed=True)
 
-    def _send(self, client: Client, handed_in: HandedIn) -> Any:
+    def _send(self, client: Client, handed_in: HandedIn, last: bool = False) -> Any:
         key = f"grade-{self.chapter}-{uuid.uuid4().hex}"
-        args = (handed_in, self.device, self.expected, self.make)
+        args = (handed_in, self.device, self.expected, self.make, last)
         return client.submit(work, *args, key=key, pure=False)
 
     def _grade_alone(self, client: Client, handed_in: HandedIn) -> Record | str:
         """Its record, or a sentence on why there is none."""
         for _ in range(TRIES_ALONE):
-            future = self._send(client, handed_in)
+            future = self._send(client, handed_in, last=True)
             error = future.exception()
             if error is None:
                 return future.result()

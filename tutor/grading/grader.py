@@ -8,7 +8,7 @@ a seed that no student has seen, and what it calls is a ``RemoteCandidate``.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,13 @@ from tutor.sandbox.bubblewrap import NoSandbox, Sandbox, SandboxLost
 from tutor.sandbox.candidate import RemoteCandidate
 from tutor.sandbox.limits import Limits
 from tutor.sandbox.outputs import clean, size_of
-from tutor.sandbox.session import Session, Stopped
+from tutor.sandbox.session import Session, Stopped, Waited
 
 _LOSSES = 2
 """Times that a notebook is begun again because its sandbox, and not its own process, ended."""
+
+TRIED_TWICE = "It was tried twice, the second time with nothing beside it."
+"""Of a submission that was stopped though it had processor time left."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +89,36 @@ class Grader:
 
     def grade(self, path: Path) -> Graded:
         """Grade the notebook at ``path``. Nothing that it holds or does raises here; NoSandbox
-        does, if this machine has none."""
+        does, if this machine has none.
+
+        Where only a limit of wall time is met, it is tried once more, at once: for who grades
+        nothing else meanwhile.
+        """
+        return self._twice(lambda last: self.attempt(path, last))
+
+    def attempt(self, path: Path, last: bool) -> Graded:
+        """One try. Waited if only a limit of wall time is met, unless it is the ``last``."""
         released = submission.released(self.chapter, path.stem)
-        return self.grade_submitted(submission.read(path, released, self.limits), released)
+        submitted = submission.read(path, released, self.limits)
+        return self._attempt(submission.restore(released, submitted), submitted, last)
 
     def grade_submitted(self, submitted: Submitted, released: NotebookNode) -> Graded:
-        nb = submission.restore(released, submitted)
-        if not submitted.own:
-            return self._graded(_Run(), nb, submitted, submitted.problems)
-        return self.run(nb, submitted)
+        """As ``grade``, what ``submission.read`` found."""
+        return self.run(submission.restore(released, submitted), submitted)
 
     def run(self, nb: NotebookNode, submitted: Submitted) -> Graded:
-        """Grade a notebook that ``submission.restore`` made."""
+        """As ``grade``, a notebook that ``submission.restore`` made."""
+        return self._twice(lambda last: self._attempt(nb, submitted, last))
+
+    def _twice(self, attempt: Callable[[bool], Graded]) -> Graded:
+        try:
+            return attempt(False)
+        except Waited:
+            return attempt(True)
+
+    def _attempt(self, nb: NotebookNode, submitted: Submitted, last: bool) -> Graded:
+        if not submitted.own:
+            return self._graded(_Run(), nb, submitted, submitted.problems)
         for _ in range(_LOSSES):
             try:
                 if not self.sandbox.alive:
@@ -105,7 +126,7 @@ class Grader:
                     self.sandbox.start()
                     if self.device != "cpu":
                         self.try_device()
-                return self._run(nb, submitted)
+                return self._run(nb, submitted, last)
             except SandboxLost:
                 self.sandbox.close()
         reason = "Its sandbox ended twice while it ran: please look at it by hand."
@@ -118,7 +139,7 @@ class Grader:
         cells = filter(is_solution, source_notebook(markdown).cells)
         ours = Submitted(own={c.metadata.nbgrader.grade_id: (c.source,) for c in cells})
         nb = submission.restore(submission.released(self.chapter, markdown.stem), ours)
-        graded = self._run(nb, ours)
+        graded = self._run(nb, ours, last=True)
         for name, points in graded.points.items():
             if points != self.exercises[name].total:
                 self.sandbox.close()
@@ -130,8 +151,8 @@ class Grader:
                     f"{self.exercises[name].total}, so nobody is graded there. {' '.join(why)}"
                 )
 
-    def _run(self, nb: NotebookNode, submitted: Submitted) -> Graded:
-        session, run, digest = Session(self.sandbox), _Run(), submission.digest(nb)
+    def _run(self, nb: NotebookNode, submitted: Submitted, last: bool) -> Graded:
+        session, run, digest = Session(self.sandbox, last), _Run(), submission.digest(nb)
         left, checked, tells = self.limits.total_output_kibibytes * 1024, False, False
         try:
             for cell in nb.cells:
@@ -157,17 +178,20 @@ class Grader:
         finally:
             session.close()
         run.limits += session.broken
+        if session.waited:
+            run.limits.append(TRIED_TWICE)
         return self._graded(run, nb, submitted, submitted.problems)
 
     def _put_out_again(self, nb: NotebookNode, session: Session, run: "_Run") -> None:
         """Take all outputs from a run in which no check is made."""
-        fresh = Session(self.sandbox, deadline=session.deadline, skipped=session.skipped)
+        fresh = Session(self.sandbox, session.last, after=session)
         left = self.limits.total_output_kibibytes * 1024
         try:
             for cell in nb.cells:
                 if cell.cell_type == "code" and not is_grade(cell):
                     run.outputs[cell.id] = fresh.cell(cell.source, _label(cell), left)
                     left -= size_of(run.outputs[cell.id])
+            session.waited |= fresh.waited
         finally:
             fresh.close()
 
@@ -183,7 +207,7 @@ class Grader:
         try:
             # On the CPU: it is the student's functions that run on the device.
             report = judge(exercise, candidate, seed)
-        except SandboxLost:
+        except (SandboxLost, Waited):
             raise
         except Exception as error:  # a fault of ours must cost one check, not the class
             run.problems.append(

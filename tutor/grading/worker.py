@@ -16,9 +16,10 @@ from tutor.grading.grader import Grader
 from tutor.grading.record import Record, record_of
 from tutor.grading.specification import specification
 from tutor.sandbox.bubblewrap import NoSandbox
+from tutor.sandbox.session import Waited
 
 MakeGrader = Callable[[str, str], Any]
-"""From a chapter and a device to something with ``grade(path) -> Graded`` and ``close()``."""
+"""From a chapter and a device to something with ``attempt(path, last)`` and ``close()``."""
 
 _mine = threading.local()
 
@@ -34,8 +35,14 @@ def trusting(chapter: str, device: str) -> Grader:
     return Grader.from_config(chapter, config, device)
 
 
-def work(handed_in: HandedIn, device: str, expected: str, make: MakeGrader) -> Record:
-    """Grade one submission: a worker's task."""
+def work(
+    handed_in: HandedIn, device: str, expected: str, make: MakeGrader, last: bool
+) -> Record | None:
+    """Grade one submission: a worker's task.
+
+    None if only a limit of wall time was met, in a try that is not the ``last``: the machine may be
+    busy.
+    """
     chapter = handed_in.chapter
     if _my_specification(chapter, device) != expected:
         raise CannotGrade(
@@ -46,12 +53,17 @@ def work(handed_in: HandedIn, device: str, expected: str, make: MakeGrader) -> R
         path = Path(folder, f"{handed_in.notebook}.ipynb")
         path.write_bytes(handed_in.data)
         try:
-            graded = _grader(chapter, device, make).grade(path)
+            try:
+                graded = _grader(chapter, device, make).attempt(path, last)
+            except (NoSandbox, Waited):
+                raise
+            except Exception:
+                _close_grader()
+                graded = _grader(chapter, device, make).attempt(path, last)
         except NoSandbox as error:
             raise CannotGrade(str(error)) from None
-        except Exception:
-            _close_grader()
-            graded = _grader(chapter, device, make).grade(path)
+        except Waited:
+            return None
     return record_of(graded, handed_in.problems)
 
 

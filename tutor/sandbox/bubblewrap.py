@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,14 @@ from tutor.checks import EXERCISES
 from tutor.sandbox import wire
 from tutor.sandbox.cgroup import Group, delegated
 from tutor.sandbox.limits import Limits
+from tutor.sandbox.time_limits import Processes
 
 PACKAGE = Path(tutor.__file__).resolve().parent
 NOBODY = 65534
 """What root's zygote becomes: user ids inside are 1000."""
 
-_START_SECONDS = 60
+_START_SECONDS = 600
+"""Of a sandbox, which takes seconds on a machine that has nothing else to do."""
 # Stand-ins and earlier chapters come before anything that is installed.
 _ZYGOTE = (
     "import sys; sys.path.insert(0, {!r}); from tutor.sandbox.inside.zygote import main; main()"
@@ -191,6 +193,8 @@ class Sandbox:
     def __init__(self, chapter: str, limits: Limits, device: str = "cpu", sandboxed: bool = True):
         self.chapter, self.limits, self.device, self.sandboxed = chapter, limits, device, sandboxed
         self._process: subprocess.Popen | None = None
+        self._proc: int | None = None
+        """/proc of the zygote's pid namespace, open."""
 
     def start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tutor-grading-")
@@ -226,12 +230,12 @@ class Sandbox:
         theirs.close()
         self._control.settimeout(_START_SECONDS)
         try:
-            ready = self._control.recv(65536)
-        except OSError:
+            ready, (self._proc,), _, _ = socket.recv_fds(self._control, 65536, 1)
+        except (OSError, ValueError):
             ready = b""
         if not ready:
             try:
-                code = self._process.wait(timeout=2)
+                code = self._process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 code = None  # it hangs
             self._log.seek(0)
@@ -261,12 +265,20 @@ class Sandbox:
             student.close()
             watcher.close()
         try:
-            first, _ = wire.receive(ours_watcher, time.monotonic() + _START_SECONDS)
+            patience = wire.until(time.monotonic() + _START_SECONDS)
+            first, _ = wire.receive(ours_watcher, patience)
         except (wire.Closed, wire.Late):
             raise SandboxLost("the zygote does not fork") from None
         if "failed" in first:
             raise NoSandbox(f"A submission cannot be isolated: {first['failed']}\n{_HELP}")
         return Pair(ours_student, ours_watcher, (first["student"], self._last["watcher"]))
+
+    def processor_seconds(self, pair: Pair) -> Callable[[], float]:
+        """For ``time_limits.Stopwatch``."""
+        if self._group is None:
+            return Processes(self._proc, *pair.pids).seconds
+        before = self._group.processor_seconds()
+        return lambda: self._group.processor_seconds() - before
 
     def signal(self, pids: tuple[int, ...], number: signal.Signals) -> None:
         self._ask({"do": "signal", "pids": pids, "signal": number}, [])
@@ -287,6 +299,9 @@ class Sandbox:
         if self._process is None:
             return
         self._control.close()
+        if self._proc is not None:
+            os.close(self._proc)
+            self._proc = None
         self._process.kill()  # with bubblewrap ends all that is in it; nothing there is to be kept
         self._process.wait()
         self._log.close()

@@ -4,7 +4,6 @@ Arguments go into the sandbox as tensors and numbers, answers come back as such,
 believed (``sandbox.answers``).
 """
 
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +16,7 @@ from tutor.checks.response import Crash, Response
 from tutor.sandbox import answers, wire
 from tutor.sandbox.inside.proxy import describe
 from tutor.sandbox.session import LARGEST_TEXT, Session, Stopped
+from tutor.sandbox.time_limits import TimeOver
 
 _DEATHS_IN_A_CHECK = 3
 
@@ -29,7 +29,7 @@ class RemoteCandidate:
         self.stops: list[str] = []
         """Why calls were stopped."""
         self.deaths = 0
-        self.deadline = time.monotonic() + session.limits.check_seconds
+        self.allowance = session.allow("check_seconds", "its check")
         self.before: dict[int, tuple[int, Tensor]] = {}
         self.sent: dict[int, tuple[int, Tensor]] = {}
         """Tensors of this case by ``id``, each with the name under which it was sent."""
@@ -38,7 +38,7 @@ class RemoteCandidate:
     def about(self, among: Iterable[str]) -> dict[str, Any]:
         """Whether it is there and can be called, and which functions ``among`` these it uses."""
         message = {"do": "about", "name": self.name, "among": list(among)}
-        reply, _ = self.session.ask(message, [], self.session.limits.call_seconds)
+        reply, _ = self.session.ask(message, [], self.session.allow("call_seconds"))
         uses = reply.get("uses")
         uses = [n for n in message["among"] if n in uses] if isinstance(uses, list) else []
         return {"callable": reply.get("callable") is True, "uses": uses}
@@ -83,11 +83,16 @@ class RemoteCandidate:
         self, call: Callable[[], Response], args: tuple[Any, ...] = (), cost: Cost | None = None
     ) -> Response:
         """What ``call`` gives; a crash if the student's process does not answer as it should."""
-        if self.deaths >= _DEATHS_IN_A_CHECK or time.monotonic() >= self.deadline:
-            reason = self.stops[-1] if self.stops else "the check took too long"
-            return Response(args_after=args, crash=Crash("Stopped", reason), cost=cost)
+        if self.deaths >= _DEATHS_IN_A_CHECK:
+            return Response(args_after=args, crash=Crash("Stopped", self.stops[-1]), cost=cost)
         try:
+            self.allowance.left()
             return call()
+        except TimeOver as over:
+            stop = self.session.stop(over)
+            if str(stop) not in self.stops:
+                self.stops.append(str(stop))
+            kind, reason = "Stopped", str(stop)
         except Stopped as stop:
             self.stops.append(str(stop))
             self.deaths += 1
@@ -99,13 +104,9 @@ class RemoteCandidate:
     def ask(
         self, message: dict[str, Any], tensors: list[Tensor], largest: int | None = None
     ) -> tuple[dict, list[Tensor]]:
-        limits, left = self.session.limits, self.deadline - time.monotonic()
-        seconds, late = limits.call_seconds, ""
-        if left < seconds:
-            seconds = max(left, 0.01)
-            late = f"was stopped: its check took longer than {limits.check_seconds:g} s"
+        allowances = self.session.allow("call_seconds"), self.allowance
         asked = {**message, "name": self.name}
-        reply, found = self.session.ask(asked, tensors, seconds, late, largest)
+        reply, found = self.session.ask(asked, tensors, *allowances, largest=largest)
         if reply.get("interrupted"):
             raise Stopped("was interrupted", "Interrupted")
         if reply.get("gone"):

@@ -1,7 +1,8 @@
-"""A bound by the kernel's own accounting on what one sandbox uses, where this machine allows it.
+"""The kernel's own accounting of what one sandbox uses, where this machine allows it.
 
 The watcher inside adds up what processes show. Memory that no process shows (page tables, socket
-buffers, /tmp) is bounded here, if the grader runs in a cgroup of version 2 that is delegated to it:
+buffers, /tmp) is bounded here, and processor time counted to the last process of which nobody kept
+account, if the grader runs in a cgroup of version 2 that is delegated to it:
 
     systemd-run --user --scope -p Delegate=yes tutor grade 03_attention
 """
@@ -71,6 +72,11 @@ class Group:
         """The command, begun inside the cgroup."""
         enter = 'echo $$ > "$0" && exec "$@"'
         return ["/bin/sh", "-c", enter, str(self.path / "cgroup.procs"), *command]
+
+    def processor_seconds(self) -> float:
+        """Of all that ever ran in it."""
+        lines = (self.path / "cpu.stat").read_text("ascii").splitlines()
+        return next(int(s.split()[1]) / 1e6 for s in lines if s.startswith("usage_usec "))
 
     def close(self) -> None:
         with suppress(OSError):  # the kernel removes it with its last process otherwise

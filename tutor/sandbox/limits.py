@@ -1,14 +1,19 @@
-"""What a submission may use. The units are in the names; ``nbgrader_config.py`` sets them."""
+"""What a submission may use. The units are in the names; ``nbgrader_config.py`` sets them.
+
+Who keeps them: of time, ``time_limits.py`` measures and ``session.py`` stops; of memory,
+``inside/watch.py``; of processes, files and disk, ``inside/isolation.py``.
+"""
 
 from dataclasses import dataclass, fields
 from typing import Any
 
 _ABOUT = {
-    "cell_seconds": "Wall time of one cell; then it is interrupted.",
-    "call_seconds": "Wall time of one call that a check makes of a graded function.",
-    "check_seconds": "Wall time of all calls of one check.",
-    "submission_seconds": "Wall time of a notebook, from its first cell to its last check.",
-    "grace_seconds": "From an interrupt to the end of a process that goes on all the same.",
+    "cell_seconds": "Processor time of one cell, in all processes; then it is interrupted.",
+    "call_seconds": "Processor time of one call that a check makes of a graded function.",
+    "check_seconds": "Processor time of all calls of one check.",
+    "submission_seconds": "Processor time of a notebook, from its first cell to its last check.",
+    "grace_seconds": "Processor time of a process that goes on after an interrupt.",
+    "wall_factor": "Wall time that each of these may take, as a multiple: against endless waiting.",
     "memory_mebibytes": "Of all processes of a submission together, beside what torch needs.",
     "processes": "Processes and threads at a time.",
     "open_files": "Files and sockets that a process may hold open.",
@@ -30,6 +35,7 @@ class Limits:
     check_seconds: float = 60
     submission_seconds: float = 300
     grace_seconds: float = 1
+    wall_factor: float = 5
     memory_mebibytes: int = 2048
     processes: int = 32
     open_files: int = 128
@@ -47,6 +53,8 @@ class Limits:
             value = getattr(self, f.name)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or value <= 0:
                 raise ValueError(f"{f.name} must be a positive number, got {value!r}")
+        if self.wall_factor < 1:
+            raise ValueError(f"wall_factor must be 1 or more, got {self.wall_factor!r}")
 
     @staticmethod
     def about(name: str) -> str:

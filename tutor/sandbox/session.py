@@ -1,10 +1,11 @@
 """The processes of one notebook, as the grader sees them: what is asked of them, and their end.
 
-A cell or a call that runs too long is interrupted, and its process killed if it goes on.
+A cell or a call that takes too long (``sandbox.time_limits``) is interrupted, and its process
+killed if it goes on.
 """
 
+import contextlib
 import signal
-import time
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from tutor.sandbox import wire
 from tutor.sandbox.bubblewrap import Pair, Sandbox
 from tutor.sandbox.outputs import error_output, rebuilt
+from tutor.sandbox.time_limits import Allowance, Stopwatch, TimeOver
 
 _STALE_ANSWERS = 5
 """To requests that were interrupted."""
@@ -27,23 +29,39 @@ class Stopped(Exception):
         self.kind = kind
 
 
-class Session:
-    """The processes of one notebook. Where one ends, a fresh one runs the earlier cells again."""
+class Waited(Exception):
+    """Only a limit of wall time was met: perhaps the machine was busy, and it is worth a try with
+    nothing beside it."""
 
-    def __init__(
-        self, sandbox: Sandbox, deadline: float | None = None, skipped: set[int] | None = None
-    ):
-        self.sandbox, self.limits = sandbox, sandbox.limits
-        self.deadline = deadline or time.monotonic() + self.limits.submission_seconds
+
+class Session:
+    """The processes of one notebook. Where one ends, a fresh one runs the earlier cells again.
+
+    Where only a limit of wall time is met, Waited is raised, unless this is the ``last`` try.
+    ``after``: an earlier session of the same try, whose time counts and whose fatal cells are left
+    out.
+    """
+
+    def __init__(self, sandbox: Sandbox, last: bool = True, after: "Session | None" = None):
+        self.sandbox, self.limits, self.last = sandbox, sandbox.limits, last
+        self.stopwatch = after.stopwatch if after else Stopwatch(self.limits.wall_factor)
+        self.whole = after.whole if after else self.allow("submission_seconds", "the notebook")
         self.cells: list[str] = []
-        self.skipped = set() if skipped is None else skipped
+        self.skipped: set[int] = after.skipped if after else set()
         """Cells, by number, in which the process ended."""
         self.errors: dict[int, str] = {}
         self.broken: list[str] = []
         """Sentences on limits that cells have broken."""
+        self.waited = False
+        """Something was stopped that had processor time left."""
         self.restarts = 0
-        self._pair: Pair | None = None
+        self.pair: Pair | None = None
+        """None if there is no process: the next request begins one."""
         self._id = 0
+
+    def allow(self, limit: str, whose: str = "") -> Allowance:
+        """What the limit of that name allows from now on."""
+        return self.stopwatch.allow(getattr(self.limits, limit), whose)
 
     def cell(self, source: str, label: str, output_bytes: int) -> list[dict[str, Any]]:
         """Run a cell; its outputs, as a notebook holds them."""
@@ -57,10 +75,12 @@ class Session:
             if number in self.skipped:
                 raise Stopped("ended its process when it was run before", "Stopped")
             self._living(number)
-            reply, _ = self.ask(message, [], self.limits.cell_seconds)
+            reply, _ = self.ask(message, [], self.allow("cell_seconds"))
+            # What the cell holds of memory is its own and not the next one's.
+            self.ask_watcher({"do": "look"}, [])
             outputs = rebuilt(reply.get("outputs"), size)
         except Stopped as stop:
-            if self._pair is None:
+            if self.pair is None:
                 self.skipped.add(number)
             sentence = f"{label} {stop}"
             if sentence not in self.broken:
@@ -75,27 +95,29 @@ class Session:
         self,
         message: dict[str, Any],
         tensors: list[Tensor],
-        seconds: float,
-        late: str = "",
+        *allowances: Allowance,
         largest: int | None = None,
     ) -> tuple[dict[str, Any], list[Tensor]]:
-        """One request to the student's process; Stopped, saying ``late``, if its time is out.
+        """One request to the student's process; Stopped if one of the allowances is used up.
 
         ``largest``: bytes of tensors in the answer.
         """
         self._living(len(self.cells))
-        pair = self._pair
-        deadline = min(time.monotonic() + seconds, self.deadline)
+        pair, patience = self.pair, self.stopwatch.patience(*allowances, self.whole)
         limit = self.largest if largest is None else largest
         text = {} if message["do"] == "cell" else {"text_limit": LARGEST_TEXT}
         self._id += 1
         try:
-            pair.student.settimeout(max(deadline - time.monotonic(), 1e-3))
-            wire.send(pair.student, {**message, "id": self._id}, tensors)
-            return self._reply(pair, deadline, limit, **text)
-        except wire.Late:
-            late = late or f"ran longer than {seconds:g} s and was stopped"
-            raise self._interrupt(pair, late, limit, **text) from None
+            with self.stopwatch.waiting():
+                wire.send(pair.student, {**message, "id": self._id}, tensors, patience)
+                return self._reply(pair, patience, limit, **text)
+        except TimeOver as over:
+            stop = self.stop(over)
+            if over.allowance is self.whole:
+                self.close()
+            else:
+                self._interrupt(pair, limit, **text)
+            raise stop from None
         except wire.Closed:
             raise Stopped(self._ending(pair), "ProcessEnded") from None
         except wire.Malformed as error:
@@ -107,22 +129,32 @@ class Session:
     ) -> tuple[dict[str, Any], list[Tensor]]:
         """One request to the process that counts."""
         self._living(len(self.cells))
-        pair = self._pair
-        seconds = self.limits.call_seconds
+        pair, patience = self.pair, self.stopwatch.patience(self.allow("call_seconds"), self.whole)
         self._id += 1
         try:
-            pair.watcher.settimeout(seconds)
-            wire.send(pair.watcher, {**message, "id": self._id}, tensors)
-            deadline = time.monotonic() + seconds
-            while True:
-                reply, found = wire.receive(pair.watcher, deadline, self.largest)
-                if "ended" in reply:
-                    raise Stopped(self._ended(pair, reply["ended"]), "ProcessEnded")
-                if reply.get("id") == self._id:
-                    return reply, found
-        except (wire.Late, wire.Closed, wire.Malformed):
+            with self.stopwatch.waiting():
+                with contextlib.suppress(wire.Closed):  # it has ended, and has said why
+                    wire.send(pair.watcher, {**message, "id": self._id}, tensors, patience)
+                while True:
+                    reply, found = wire.receive(pair.watcher, patience, self.largest)
+                    if "ended" in reply:
+                        raise Stopped(self._ended(pair, reply["ended"]), "ProcessEnded")
+                    if reply.get("id") == self._id:
+                        return reply, found
+        except TimeOver as over:
+            self._kill(pair)
+            raise self.stop(over) from None
+        except (wire.Closed, wire.Malformed):
             self._kill(pair)
             raise Stopped("used more than can be counted", "ProcessEnded") from None
+
+    def stop(self, over: TimeOver) -> Stopped:
+        """What a limit of time comes to. Raises Waited where another try is worth it."""
+        if over.waited and not self.last:
+            self.close()
+            raise Waited
+        self.waited |= over.waited
+        return Stopped(str(over), "TimeLimitExceeded")
 
     @property
     def largest(self) -> int:
@@ -131,43 +163,45 @@ class Session:
 
     def close(self) -> None:
         """End the processes; the next request begins with fresh ones."""
-        if self._pair is not None:
-            self._kill(self._pair)
+        if self.pair is not None:
+            self._kill(self.pair)
 
     def _reply(
-        self, pair: Pair, deadline: float, limit: int, **text: int
+        self, pair: Pair, patience: wire.Patience, limit: int, **text: int
     ) -> tuple[dict, list[Tensor]]:
         for _ in range(_STALE_ANSWERS):
-            reply, found = wire.receive(pair.student, deadline, limit, **text)
+            reply, found = wire.receive(pair.student, patience, limit, **text)
             if not isinstance(reply, dict):
                 raise wire.Malformed("a message that is no answer")
             if reply.get("id") == self._id:
                 return reply, found
         raise wire.Malformed("answers that nobody asked for")
 
-    def _interrupt(self, pair: Pair, reason: str, limit: int, **text: int) -> Stopped:
-        over = time.monotonic() >= self.deadline
-        if over:
-            total = self.limits.submission_seconds
-            reason = f"was stopped: the notebook ran longer than {total:g} s"
+    def _interrupt(self, pair: Pair, limit: int, **text: int) -> None:
+        """Have the student's process break off what it does; end it if it does not."""
         self.sandbox.signal(pair.pids[:1], signal.SIGINT)
         try:
-            if over:
-                raise wire.Late
-            self._reply(pair, time.monotonic() + self.limits.grace_seconds, limit, **text)
-        except (wire.Late, wire.Closed, wire.Malformed):
+            with self.stopwatch.waiting():
+                patience = self.stopwatch.patience(self.allow("grace_seconds"))
+                self._reply(pair, patience, limit, **text)
+        except TimeOver as over:
             self._kill(pair)
-        return Stopped(reason, "TimeLimitExceeded")
+            self.stop(over)
+        except (wire.Closed, wire.Malformed):
+            self._kill(pair)
 
     def _ending(self, pair: Pair) -> str:
         """Why the student's process closed its socket."""
         try:
-            deadline = time.monotonic() + 2
-            while True:
-                reply, _ = wire.receive(pair.watcher, deadline)
-                if "ended" in reply:
-                    return self._ended(pair, reply["ended"])
-        except (wire.Late, wire.Closed, wire.Malformed):
+            with self.stopwatch.waiting():
+                patience = self.stopwatch.patience(self.allow("call_seconds"))
+                with contextlib.suppress(wire.Closed):
+                    wire.send(pair.watcher, {"do": "end"}, patience=patience)
+                while True:
+                    reply, _ = wire.receive(pair.watcher, patience)
+                    if "ended" in reply:
+                        return self._ended(pair, reply["ended"])
+        except (TimeOver, wire.Closed, wire.Malformed):
             self._kill(pair)
             return "closed its connection to the grader"
 
@@ -178,23 +212,27 @@ class Session:
         return f"ended its process ({how})"
 
     def _kill(self, pair: Pair) -> None:
-        self._pair = None
+        self.pair = None
+        self.stopwatch.end()
         pair.close()
         self.sandbox.signal(pair.pids, signal.SIGKILL)
 
     def _living(self, number: int) -> None:
         """Have a process in which the cells before ``number`` have run."""
-        if time.monotonic() >= self.deadline:
-            total = self.limits.submission_seconds
-            raise Stopped(f"was not run: the notebook ran longer than {total:g} s", "Stopped")
+        try:
+            self.whole.left()
+        except TimeOver as over:
+            reason = str(self.stop(over)).replace("was stopped", "was not run")
+            raise Stopped(reason, "Stopped") from None
         first = not any(self.cells[:number])
-        while self._pair is None:
+        while self.pair is None:
             if self.restarts > self.limits.restarts:
                 times = self.limits.restarts
                 reason = f"was not run: the notebook ended its process {times} times"
                 raise Stopped(reason, "Stopped")
             self.restarts += not first or self.restarts > 0
-            self._pair = self.sandbox.spawn()
+            self.pair = self.sandbox.spawn()
+            self.stopwatch.begin(self.sandbox.processor_seconds(self.pair))
             self._repeat(number)
 
     def _repeat(self, number: int) -> None:
@@ -203,8 +241,8 @@ class Session:
                 continue
             message = {"do": "cell", "source": source, "output_bytes": 0}
             try:
-                self.ask(message, [], self.limits.cell_seconds)
+                self.ask(message, [], self.allow("cell_seconds"))
             except Stopped:
-                if self._pair is None:
+                if self.pair is None:
                     self.skipped.add(i)
                     return

@@ -9,6 +9,7 @@ import math
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -54,17 +55,42 @@ class Late(Exception):
     """Nothing came until the deadline."""
 
 
-def send(link: socket.socket, message: Any, tensors: list[Tensor] | None = None) -> None:
+Patience = Callable[[], float]
+"""Seconds to wait now, before it is asked again. Raises what ends the waiting."""
+
+
+def until(moment: float) -> Patience:
+    """Late at this moment of ``time.monotonic``'s clock."""
+
+    def left() -> float:
+        seconds = moment - time.monotonic()
+        if seconds <= 0:
+            raise Late
+        return seconds
+
+    return left
+
+
+def send(
+    link: socket.socket,
+    message: Any,
+    tensors: list[Tensor] | None = None,
+    patience: Patience | None = None,
+) -> None:
     text = json.dumps(message).encode()
     # Without the checks of safetensors.torch, which take longer than all the rest.
     specs = {str(i): _spec(t) for i, t in enumerate(tensors or [])}
     blob = serialize(specs) if specs else b""
-    try:
-        link.sendall(_HEADER.pack(len(text), len(blob)) + text + blob)
-    except TimeoutError:
-        raise Late from None
-    except OSError:
-        raise Closed from None
+    left = memoryview(_HEADER.pack(len(text), len(blob)) + text + blob)
+    while left:
+        try:
+            if patience is not None:
+                link.settimeout(patience())
+            left = left[link.send(left) :]
+        except TimeoutError:
+            continue
+        except OSError:
+            raise Closed from None
 
 
 def _spec(t: Tensor) -> TensorSpec:
@@ -74,20 +100,19 @@ def _spec(t: Tensor) -> TensorSpec:
 
 def receive(
     link: socket.socket,
-    deadline: float | None = None,
+    patience: Patience | None = None,
     limit: int = 2**31,
     text_limit: int = _LARGEST_JSON,
 ) -> tuple[Any, list[Tensor]]:
-    """The next frame; ``deadline`` on ``time.monotonic``'s clock, ``limit`` in bytes of tensors,
-    ``text_limit`` in bytes of JSON.
+    """The next frame; ``limit`` in bytes of tensors, ``text_limit`` in bytes of JSON.
 
-    Malformed, Closed or Late instead.
+    Malformed, Closed or what ``patience`` raises instead.
     """
-    json_size, blob_size = _HEADER.unpack(_exactly(link, _HEADER.size, deadline))
+    json_size, blob_size = _HEADER.unpack(_exactly(link, _HEADER.size, patience))
     if json_size > text_limit or blob_size > limit:
         raise Malformed(f"a message of {json_size + blob_size:,} bytes")
-    text = _exactly(link, json_size, deadline)
-    blob = _exactly(link, blob_size, deadline)
+    text = _exactly(link, json_size, patience)
+    blob = _exactly(link, blob_size, patience)
     try:
         message = json.loads(text)
         return message, _tensors(bytes(blob)) if blob else []
@@ -113,19 +138,16 @@ def _tensor(found: dict[str, Any]) -> Tensor:
     return torch.frombuffer(found["data"], dtype=dtype).reshape(shape)
 
 
-def _exactly(link: socket.socket, size: int, deadline: float | None) -> bytearray:
+def _exactly(link: socket.socket, size: int, patience: Patience | None) -> bytearray:
     data = bytearray(size)
     view, got = memoryview(data), 0
     while got < size:
         try:
-            if deadline is not None:
-                left = deadline - time.monotonic()
-                if left <= 0:  # also while bytes keep coming
-                    raise Late
-                link.settimeout(left)
+            if patience is not None:  # asked also while bytes keep coming
+                link.settimeout(patience())
             n = link.recv_into(view[got:])
         except TimeoutError:
-            raise Late from None
+            continue
         except OSError:
             raise Closed from None
         if not n:

@@ -15,6 +15,11 @@ from tutor.sandbox.inside.counter import Counting
 from tutor.sandbox.inside.proxy import LARGEST_MESSAGE, discard
 
 _LOOK_SECONDS = 0.05
+_EXIT_SECONDS = 60
+"""For a process that has begun to exit, and so has closed its side, to be gone."""
+_EXIT_LOOK_SECONDS = 0.001
+_PF_EXITING = 4
+"""Among the flags in /proc/PID/stat."""
 
 
 class Watch:
@@ -29,6 +34,10 @@ class Watch:
         fd = os.open(name, os.O_RDONLY, dir_fd=self.proc)
         with open(fd) as file:
             return file.read()
+
+    def exiting(self) -> bool:
+        """Whether the student's process is on its way out, or has ended and was not waited for."""
+        return bool(int(self.read(f"{self.init}/stat").rpartition(")")[2].split()[6]) & _PF_EXITING)
 
     def resident(self, pid: int) -> int:
         return int(self.read(f"{pid}/statm").split()[1]) * self.page
@@ -81,7 +90,8 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
     """Count for the judge, until the student's process ends or the judge is gone.
 
     Requests of the judge: ``count`` (with inputs) and ``outputs`` (numbers of them); of what was
-    counted last, whether tensors are the ``same``, and ``write`` into them.
+    counted last, whether tensors are the ``same``, and ``write`` into them; ``look`` (at the
+    memory, at once) and ``end``.
     """
     student.setblocking(False)
     counting, due = None, 0.0
@@ -91,9 +101,10 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
         if start > due:
             pid, status = os.waitpid(watch.init, os.WNOHANG)
             if pid:
-                return _report(judge, _ending(status))
+                wire.send(judge, {"ended": _ending(status)})
+                return
             if watch.exceeded():
-                return _report(judge, "memory", watch.init)
+                return _report(judge, "memory", watch)
             # Many processes take long to look at: no more than a tenth of the time goes there.
             due = time.monotonic() + max(_LOOK_SECONDS, 9 * (time.monotonic() - start))
         if judge in ready:
@@ -102,6 +113,10 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
             except wire.Closed:
                 os.kill(watch.init, signal.SIGKILL)
                 return
+            if message["do"] == "end":
+                return _report(judge, "it closed its side", watch)
+            if message["do"] == "look" and watch.exceeded():
+                return _report(judge, "memory", watch)
             reply: dict[str, Any] = {"id": message["id"]}
             out: list[Any] = []
             try:
@@ -132,21 +147,22 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
             with contextlib.suppress(OSError):  # it does not read its answers
                 message = student.recv(LARGEST_MESSAGE)
                 if not message:
-                    return _report(judge, "it closed its side", watch.init)
+                    return _report(judge, "it closed its side", watch)
                 if counting is not None and counting.open:
                     student.send(counting.answer(message))
 
 
-def _report(judge: socket.socket, ending: str, init: int | None = None) -> None:
-    """Tell the judge how the student's process ended; end ``init`` before."""
-    if init is not None and ending != "memory":
-        time.sleep(_LOOK_SECONDS)  # who closes everything is about to exit, as a rule
-        pid, status = os.waitpid(init, os.WNOHANG)
-        if pid:
-            init, ending = None, _ending(status)
-    if init is not None:
-        os.kill(init, signal.SIGKILL)
-        os.waitpid(init, 0)
+def _report(judge: socket.socket, ending: str, watch: Watch) -> None:
+    """End the student's process and say why; who ends by itself says so better."""
+    pid, until = 0, time.monotonic() + _EXIT_SECONDS
+    while not pid and watch.exiting() and time.monotonic() < until:
+        pid, status = os.waitpid(watch.init, os.WNOHANG)
+        time.sleep(_EXIT_LOOK_SECONDS)
+    if pid:
+        ending = _ending(status)
+    else:
+        os.kill(watch.init, signal.SIGKILL)
+        os.waitpid(watch.init, 0)
     wire.send(judge, {"ended": ending})
 
 

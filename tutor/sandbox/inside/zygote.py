@@ -139,5 +139,8 @@ def main() -> None:
         shell = make_shell()
         warm(shell, setting["device"])
     assert threading.active_count() == 1, "a fork takes only the thread that forks along"
-    control.send(b'{"ready": true}')
+    # The grader sees in it how much of the processor a submission has used.
+    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    socket.send_fds(control, [b'{"ready": true}'], [proc])
+    os.close(proc)
     serve(control, shell)
