@@ -118,8 +118,8 @@ def test_mutant_that_hangs_is_killed():
     source = "def attention_scores(q, k):\n    while True:\n        pass"
     mutant = run.Mutant("attention_scores", source, "tensor")
     code = "import sys; from tests.mutants import run; run.SECONDS = 1; run.begin(); "
-    code += f"task = run.Task(run.{ATTENTION!r}, run.{mutant!r}, 'attention_scores'); "
-    code += "sys.exit(run.lives(task))"
+    code += f"name, mutant = 'attention_scores', run.{mutant!r}; "
+    code += f"sys.exit(run.lives(run.Task(run.{ATTENTION!r}, name, mutant, name)))"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=600)
     assert ended.returncode == 0
 
@@ -127,6 +127,7 @@ def test_mutant_that_hangs_is_killed():
 def test_tests_of_the_reference_are_what_holds_bad_input():
     unchanged = run.Mutant("padding_mask", run.functions(ATTENTION)["padding_mask"], "tensor")
     code = "import sys; from tests.mutants import run; run.begin(); "
-    code += f"sys.exit(run.is_held(run.Task(run.{ATTENTION!r}, run.{unchanged!r}, 'padding_mask')))"
+    code += f"name, mutant = 'padding_mask', run.{unchanged!r}; "
+    code += f"sys.exit(run.is_held(run.Task(run.{ATTENTION!r}, name, mutant, name)))"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=600)
     assert ended.returncode == 0

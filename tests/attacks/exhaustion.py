@@ -930,8 +930,9 @@ def an_answer_of_millions(work: Work) -> None:
         LAST,
         """
         def attention_backward(grad_out, q, k, v, keep=None):
-            from tutor.sandbox.inside import kernel
-            kernel._respond = lambda *_: {"outputs": {"tuple": [0] * 2_500_000}, "gradients": None}
+            from tutor.sandbox.inside import replies
+            many = {"outputs": {"tuple": [0] * 2_500_000}, "gradients": None}
+            replies.of_response = lambda *_: many
             return q, k, v
         """,
     )

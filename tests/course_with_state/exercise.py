@@ -90,6 +90,9 @@ def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     nothing = torch.full_like(scores, -torch.inf)
     yield draw.of("all keys hidden", (B, H), _updated([(nothing, values), second]), "edges")
     yield draw.of("hidden to the end", (B, H), _updated([(nothing, values)]), "edges")
+    nothing = scores.clone()
+    nothing[0, 1] = -torch.inf
+    yield draw.of("one row hidden to the end", (B, H), _updated([(nothing, values)]), "edges")
     transposed = (draw.normal(B, 5, H).mT, draw.normal(B, H, W, 5).mT)
     yield draw.of("non-contiguous", (B, H), _updated([first, transposed]), "edges")
     wide = draw.piece((B, H), 5, width=W + 1)
@@ -176,12 +179,10 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
 
 
 class _Steps(RunningSoftmax):
-    @torch.no_grad()
     def update(self, scores: Tensor, values: Tensor) -> None:
-        if values.shape != (*scores.shape, W := self.weighted.shape[-1]) or (
-            scores.shape[:-1] != self.maximum.shape
-        ):
-            raise ValueError(f"{tuple(scores.shape)} and {tuple(values.shape)} do not fit {W}")
+        fits = scores.shape[:-1] == self.maximum.shape and values.shape[:-1] == scores.shape
+        if not fits or values.shape[-1] != self.weighted.shape[-1]:
+            raise ValueError(f"{tuple(scores.shape)} and {tuple(values.shape)} do not fit")
         if scores.shape[-1] == 0:
             return
         maximum = self.new_maximum(scores)

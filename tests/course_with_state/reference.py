@@ -27,22 +27,12 @@ class RunningSoftmax:
         self.normaliser = torch.zeros(batch, dtype=dtype, device=device)
         self.weighted = torch.zeros(*batch, width, dtype=dtype, device=device)
 
-    @torch.no_grad()
     def update(
         self, scores: Float[Tensor, "*batch T"], values: Float[Tensor, "*batch T W"]
     ) -> None:
-        """Take in T more keys, which may be none. No graph is kept: it would hold all of them.
-
-        ValueError if the shapes do not fit the state's.
-        """
-        batch, width = tuple(self.maximum.shape), self.weighted.shape[-1]
-        length = scores.shape[-1]
-        if scores.shape != (*batch, length) or values.shape != (*batch, length, width):
-            raise ValueError(
-                f"scores {tuple(scores.shape)} and values {tuple(values.shape)} do not fit a batch "
-                f"of {batch} and values of width {width}"
-            )
-        if length == 0:
+        """Take in T more keys, which may be none. ValueError if the shapes do not fit the state."""
+        _require_fit(self.weighted, scores, values)
+        if scores.shape[-1] == 0:
             return
         maximum = torch.maximum(self.maximum, scores.amax(-1))
         # -inf - -inf is nan, and a row may have seen nothing yet.
@@ -56,3 +46,13 @@ class RunningSoftmax:
         """The answer over all keys so far; zeros in a row that has seen none."""
         normaliser = self.normaliser[..., None]
         return torch.where(normaliser > 0, self.weighted / normaliser, 0.0)
+
+
+def _require_fit(weighted: Tensor, scores: Tensor, values: Tensor) -> None:
+    *batch, width = weighted.shape
+    length = scores.shape[-1]
+    if scores.shape != (*batch, length) or values.shape != (*batch, length, width):
+        raise ValueError(
+            f"scores {tuple(scores.shape)} and values {tuple(values.shape)} do not fit a batch of "
+            f"{tuple(batch)} and values of width {width}"
+        )

@@ -8,6 +8,7 @@ import ast
 import contextlib
 import copy
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +70,8 @@ def plain(tree: ast.Module) -> ast.Module:
             node.returns = None
             for arg in node.args.args:
                 arg.annotation = None
-        if isinstance(node, (ast.FunctionDef, ast.Module)) and ast.get_docstring(node):
+        documented = (ast.FunctionDef, ast.ClassDef, ast.Module)
+        if isinstance(node, documented) and ast.get_docstring(node):
             del node.body[0]
     return tree
 
@@ -138,25 +140,30 @@ class _Tensors:
 
     def __init__(self, tree: ast.FunctionDef, run: Run, exercise: Exercise, library: Sequence[str]):
         self.tree, self.library = tree, library
-        self.graded = tree.name == exercise.name
+        self.graded = tree.name == exercise.name or exercise.is_class
         self.differentiated = "gradients" in exercise.points
         self.parameters = [a.arg for a in tree.args.args]
         self.seen = _watch(tree, run)
         self.kinds: dict[str, str | None] = {}
+        """Of variables, and of an object's attributes."""
         for node in ast.walk(tree):
-            if isinstance(node, ast.Name) and id(node) in self.seen:
-                self.kinds.setdefault(node.id, self.seen[id(node)].kind)
+            if (name := _variable(node)) and id(node) in self.seen:
+                self.kinds.setdefault(name, self.seen[id(node)].kind)
 
     def mutants(self) -> Iterator[str]:
         called = {id(n.func) for n in ast.walk(self.tree) if isinstance(n, ast.Call)}
         # Where no number of a tensor is read, its numbers may be what they like.
         unread = {id(part) for node in ast.walk(self.tree) for part in _unread(node)}
+        # And where nobody takes a call's answer, it may be what it likes.
+        left = {id(node.value) for node in ast.walk(self.tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(self.tree):
             if id(node) not in self.seen or id(node) in called:
                 continue
             makers = [self.names, self.arguments]
             if id(node) not in unread:
-                makers += [self.kind, self.operation, self.method, self.transpose, self.index]
+                makers += [self.operation, self.method, self.transpose, self.index]
+            if id(node) not in unread | left:
+                makers.append(self.kind)
             for made in itertools.chain.from_iterable(maker(node) for maker in makers):
                 yield self.replaced(node, made)
         yield from self.statements()
@@ -180,10 +187,10 @@ class _Tensors:
 
     def names(self, node: ast.expr) -> Iterator[str]:
         """Another variable of the same kind."""
-        if isinstance(node, ast.Name):
+        if variable := _variable(node):
             kind = self.seen[id(node)].kind
             for name, other in self.kinds.items():
-                if other == kind and kind is not None and name != node.id:
+                if other == kind and kind is not None and name != variable:
                     yield name
 
     def arguments(self, node: ast.expr) -> Iterator[ast.expr]:
@@ -308,6 +315,8 @@ class _Tensors:
                 for i in range(len(elements)):
                     fewer = elements[:i] + elements[i + 1 :]
                     yield self.replaced(node.value, ast.Tuple(fewer, ast.Load()))
+            if isinstance(node, ast.Expr) and (new := _rebound(node.value)):
+                yield ast.unparse(copy.deepcopy(self.tree, {id(node): new}))
             for statement in getattr(node, "body", ()) if isinstance(node, ast.stmt) else ():
                 yield ast.unparse(copy.deepcopy(self.tree, {id(statement): ast.Pass()}))
 
@@ -334,6 +343,27 @@ def _unread(node: ast.AST) -> Iterator[ast.AST]:
         yield node.value
     if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Is, ast.IsNot)):
         yield node.left
+
+
+def _variable(node: ast.AST) -> str | None:
+    """The name of a variable, or of an attribute of the object itself."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return ast.unparse(node) if node.value.id == "self" else None
+    return node.id if isinstance(node, ast.Name) and node.id != "self" else None
+
+
+def _rebound(call: ast.expr) -> ast.stmt | None:
+    """``self.x = self.x.mul(y).add(z)`` of ``self.x.mul_(y).add_(z)``."""
+    root = call
+    while isinstance(root, ast.Call) and isinstance(root.func, ast.Attribute):
+        root = root.func.value
+    name = _variable(root)
+    if root is call or name is None or "." not in name:
+        return None
+    value = re.sub(r"\b(mul|add|sub|div)_\(", r"\1(", ast.unparse(call))
+    if call.func.attr == "copy_":
+        value = f"{ast.unparse(call.args[0])}.clone()"
+    return ast.parse(f"{name} = {value}").body[0]
 
 
 class _Put(ast.NodeTransformer):

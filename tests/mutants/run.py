@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import copy
 import difflib
 import importlib
 import inspect
@@ -27,10 +28,12 @@ import torch
 from tests.mutants import helpers
 from tests.mutants.operators import Mutant, mutants, plain
 from tutor import ROOT
-from tutor.checks import CHAPTERS, EXERCISES, PUBLIC_SEED, Exercise, judge, of_chapter
+from tutor.checks import CHAPTERS, PUBLIC_SEED, Exercise, judge, of_chapter
+from tutor.checks.candidate import LocalCandidate
+from tutor.checks.trace import play
 
 Row = tuple[str, str]
-"""A function, and the exercise that judges its mutants."""
+"""A function, or a method as Class.method, and the exercise that judges its mutants."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,10 @@ class Chapter:
         return importlib.import_module(f"tutor.{self.word}")
 
     @property
+    def checks(self) -> ModuleType:
+        return importlib.import_module(f"tutor.checks.{self.word}")
+
+    @property
     def particulars(self) -> ModuleType:
         return importlib.import_module(f"tests.mutants.of_{self.word}")
 
@@ -73,14 +80,15 @@ class Chapter:
         return ROOT / "benchmarks" / "results" / f"mutants_{self.word}.md"
 
     def through(self, function: str) -> tuple[str, ...]:
-        """The exercises that judge a function."""
-        return self.particulars.HELPERS.get(function, (function,))
+        """The exercises that judge a function, or a method."""
+        return self.particulars.HELPERS.get(function, (function.partition(".")[0],))
 
 
 def chapters() -> dict[str, Chapter]:
-    """Those that have exercises, by their word."""
-    with_exercises = (Chapter(name) for name, exercises in CHAPTERS.items() if exercises)
-    return {chapter.word: chapter for chapter in with_exercises}
+    """Those that have exercises, by their word, and the one that is there for the tests."""
+    with_exercises = [Chapter(name) for name, exercises in CHAPTERS.items() if exercises]
+    state = importlib.import_module("tests.course_with_state.mutants").STATE
+    return {chapter.word: chapter for chapter in (*with_exercises, state)}
 
 
 SEEDS = (PUBLIC_SEED, 1, 2, 3, 4)
@@ -94,14 +102,24 @@ BYTES = 4 * 2**30
 @dataclass(frozen=True)
 class Task:
     chapter: Chapter
+    function: str
     mutant: Mutant
     exercise: str
+
+    @property
+    def judged(self) -> Exercise:
+        """Without the traps: they only name a fault that was found."""
+        return replace(self.chapter.exercises[self.exercise], traps=())
+
+    @property
+    def space(self) -> dict[str, Any]:
+        return namespace(self.chapter, self.function, self.mutant.source, {})
 
     @property
     def diff(self) -> str:
         """The lines that differ, as in a unified diff without its head and its context."""
         lines = difflib.ndiff(
-            functions(self.chapter)[self.mutant.function].splitlines(),
+            functions(self.chapter)[self.function].splitlines(),
             self.mutant.source.splitlines(),
         )
         return "\n".join(f"{line[0]} {line[2:].strip()}" for line in lines if line[0] in "+-")
@@ -142,35 +160,56 @@ def module(chapter: Chapter) -> ast.Module:
 
 @cache
 def functions(chapter: Chapter) -> dict[str, str]:
-    """Name and source of each function to be mutated."""
-    nodes = [n for n in module(chapter).body if isinstance(n, ast.FunctionDef)]
+    """Name and source of each function to be mutated, and of each method of a class."""
     wanted = {*chapter.exercises, *chapter.particulars.HELPERS}
-    return {n.name: ast.unparse(n) for n in nodes if n.name in wanted}
+    found = {}
+    for node in module(chapter).body:
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = node
+        elif isinstance(node, ast.ClassDef) and node.name in wanted:
+            methods = [n for n in node.body if isinstance(n, ast.FunctionDef)]
+            wanted |= {f"{node.name}.{n.name}" for n in methods}
+            found |= {f"{node.name}.{n.name}": n for n in methods}
+    return {name: ast.unparse(node) for name, node in found.items() if name in wanted}
 
 
 def namespace(
     chapter: Chapter, function: str, source: str, names: dict[str, Any]
 ) -> dict[str, Any]:
     """The chapter's module, afresh, with another ``source`` of the one function."""
-    new = ast.parse(source).body[0]
-    body = [new if getattr(n, "name", None) == function else n for n in module(chapter).body]
+    tree = _with(module(chapter), function.split("."), ast.parse(source).body[0])
     space = {**vars(helpers), **names, "__name__": "mutant"}
-    tree = ast.fix_missing_locations(ast.Module(body, []))
-    exec(compile(tree, "<mutant>", "exec"), space)
+    exec(compile(ast.fix_missing_locations(tree), "<mutant>", "exec"), space)
     return space
+
+
+def _with(tree: Any, path: list[str], new: ast.stmt) -> Any:
+    """A copy in which ``new`` stands where the path of names leads."""
+    name, *rest = path
+    tree = copy.copy(tree)
+    tree.body = [
+        n if getattr(n, "name", None) != name else _with(n, rest, new) if rest else new
+        for n in tree.body
+    ]
+    return tree
 
 
 def rows(chapter: Chapter) -> list[Row]:
     return [(name, e) for name in functions(chapter) for e in chapter.through(name)]
 
 
+def first_of(chapter: Chapter, exercise: str) -> str:
+    """The function of an exercise, or the first method."""
+    return next(name for name in functions(chapter) if name.partition(".")[0] == exercise)
+
+
 def tasks(chapter: Chapter, row: Row) -> list[Task]:
     """Each mutant of the row's function, once."""
-    name, exercise = row
-    run = partial(_run_cases, chapter, name, EXERCISES[exercise])
+    name, exercise = row[0], chapter.exercises[row[1]]
+    run = partial(_run_cases, chapter, name, exercise)
     library = chapter.particulars.LIBRARY.get(name, ())
-    made = mutants(functions(chapter)[name], run, EXERCISES[exercise], library)
-    return [Task(chapter, mutant, exercise) for mutant in made]
+    made = mutants(functions(chapter)[name], run, exercise, library)
+    return [Task(chapter, name, mutant, row[1]) for mutant in made]
 
 
 def _run_cases(
@@ -180,7 +219,7 @@ def _run_cases(
     generator = torch.Generator().manual_seed(PUBLIC_SEED)
     for case in exercise.cases(generator, torch.device("cpu")):
         if case.raises is None:
-            space[exercise.name](*case.args)
+            play(LocalCandidate(space[exercise.name]), exercise, case)
 
 
 # Each in a process that is made ready by `begin`
@@ -220,31 +259,29 @@ def _time_limit() -> Iterator[None]:
 
 def lives(task: Task) -> bool:
     """Whether it earns full marks."""
-    # Traps only name a fault that was found.
-    exercise = replace(EXERCISES[task.exercise], traps=())
+    exercise = task.judged
     # What the first cases refuse, all cases refuse; most mutants go no further.
     few = replace(exercise, cases=lambda *a: itertools.islice(exercise.cases(*a), 3))
     try:
         with _time_limit():
-            space = namespace(task.chapter, task.mutant.function, task.mutant.source, {})
-            return all(judge(e, space[task.exercise]).passed for e in (few, exercise))
+            candidate = task.space[task.exercise]
+            return all(judge(e, candidate).passed for e in (few, exercise))
     except (TimeoutError, MemoryError):
         return False
 
 
 def lives_on(task: Task) -> bool:
     """Whether it earns full marks whatever the numbers."""
-    exercise = replace(EXERCISES[task.exercise], traps=())
-    space = namespace(task.chapter, task.mutant.function, task.mutant.source, {})
-    return all(judge(exercise, space[task.exercise], seed).passed for seed in SEEDS)
+    candidate = task.space[task.exercise]
+    return all(judge(task.judged, candidate, seed).passed for seed in SEEDS)
 
 
 def is_held(task: Task) -> bool:
     """Whether the tests of the reference refuse it."""
     reference, tests = task.chapter.reference, task.chapter.tests
     kept = dict(vars(reference))
-    space = namespace(task.chapter, task.mutant.function, task.mutant.source, {})
-    vars(reference).update({name: space[name] for name in functions(task.chapter)})
+    space, named = task.space, {name.partition(".")[0] for name in functions(task.chapter)}
+    vars(reference).update({name: space[name] for name in named})
     sys.modules.pop(tests.stem, None)  # it imports the functions by their names
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -254,9 +291,9 @@ def is_held(task: Task) -> bool:
     return code == pytest.ExitCode.TESTS_FAILED
 
 
-def traps_named(name: str) -> int:
+def traps_named(chapter: Chapter, name: str) -> int:
     """How many traps of an exercise are refused and called by their names."""
-    exercise = EXERCISES[name]
+    exercise = chapter.exercises[name]
     return sum(
         all(judge(exercise, f).traps == (t.name,) for f in t.functions) for t in exercise.traps
     )
@@ -307,8 +344,9 @@ def put_through(chapter: Chapter, row: Row, pool: Pool) -> Outcome:
         if diff not in accounted:
             problems.append(f"Survivor: {exercise} gives full marks to {function} with\n{diff}")
     traps = None
-    if function == exercise:
-        traps = pool.apply(traps_named, (exercise,)), len(EXERCISES[exercise].traps)
+    if function == first_of(chapter, exercise):
+        known = len(chapter.exercises[exercise].traps)
+        traps = pool.apply(traps_named, (chapter, exercise)), known
         if traps[0] < traps[1]:
             problems.append(f"Not all traps of {exercise} are named")
 

@@ -33,7 +33,7 @@ from tests.mutants.run import (
     rows,
 )
 from tutor import ROOT
-from tutor.checks import EXERCISES, judge
+from tutor.checks import judge
 
 KEPT = ROOT / "_build" / "mutants"
 """Rows that were proved on this machine, by digest: a run that was killed goes on behind them."""
@@ -70,7 +70,7 @@ A digest of all that a row depends on; `make test` makes the row again where it 
 
 def files(chapter: Chapter, row: Row) -> set[Path]:
     """The judge, the exercise, the reference, all that these import, and what makes the mutants."""
-    package = _file(sys.modules[f"tutor.checks.{chapter.word}"])
+    package = _file(chapter.checks)
     code = {_file(judge), _file(chapter.reference), *_checks(chapter, row[1])}
     # The package of a chapter's checks lists the other exercises too.
     found = content.modules(*code, listing={package})
@@ -94,11 +94,10 @@ def _known(chapter: Chapter, row: Row) -> list[Equivalent]:
 
 def _checks(chapter: Chapter, exercise: str) -> list[Path]:
     """The file in which an exercise stands; the package, if it is none of its modules."""
-    package = f"tutor.checks.{chapter.word}"
+    package, sought = chapter.checks.__name__, chapter.exercises[exercise]
     modules = [m for name, m in sys.modules.items() if name.startswith(f"{package}.")]
-    sought = EXERCISES[exercise]
     found = [m for m in modules if any(value is sought for value in vars(m).values())]
-    return [_file(module) for module in found or [sys.modules[package]]]
+    return [_file(module) for module in found or [chapter.checks]]
 
 
 def _file(thing: Any) -> Path:
@@ -110,7 +109,8 @@ def _file(thing: Any) -> Path:
 
 def name_of(row: Row) -> str:
     function, exercise = row
-    return function if function == exercise else f"{function}, in {exercise}"
+    own = function.partition(".")[0] == exercise
+    return function if own else f"{function}, in {exercise}"
 
 
 def cells(row: Row, outcome: Outcome) -> list[str]:
