@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '
   sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 PORT ?= 8000
 ARGS ?=
+CHAPTER ?=
 
 # nbgrader calls a bare `alembic`.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -18,7 +19,6 @@ SOLUTIONS := $(wildcard solutions/*/*.md)
 NOTEBOOKS := $(SOLUTIONS:.md=.ipynb)
 EXERCISES := $(or $(NOTEBOOKS:solutions/%=exercises/%),$(wildcard exercises/*/*.ipynb))
 REFERENCE := $(shell find tutor -name "*.py" -not -path "tutor/grading/*" -not -path "tutor/sandbox/*" -not -path "tutor/course/*")
-TYPED := $(wildcard $(patsubst tutor/%.py,tests/test_%.py,$(wildcard tutor/*.py))) tests/materials
 GRADING := nbgrader_config.py $(shell find tutor/course tutor/sandbox tutor/grading -name "*.py")
 PAGES := _config.yml _toc.yml $(wildcard book/* book/*/* benchmarks/* benchmarks/*/*)
 
@@ -34,12 +34,15 @@ course: $(BOOK) $(CLASS) ## installs everything, makes the exercises, builds the
 	@echo; printf '%-14s%s\n' 'The book' _build/html/index.html 'Exercises' exercises/ \
 	  'Grades' _build/class/grades.csv 'Class report' $(CLASS) 'Feedback' _build/class/feedback/
 
+# On all cores, and not on more than four: each process holds a torch and a sandbox. The tests of a
+# file share what they need, so they stay together, in the order of tests/conftest.py.
+PYTEST := python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# The book and the sample class are made by the first test that wants them, beside the others; those
+# of one chapter want neither.
 .PHONY: test
-test: check $(BOOK) $(CLASS) $(NOTEBOOKS) bubblewrap chromium postgresql ## the tests of all that
-	python -m pytest $(ARGS)
-	python -m pytest --nbval-lax -q $(NOTEBOOKS)
-	# The shapes in the signatures, checked in every call that is not meant to be refused.
-	python -m pytest -q --jaxtyping-packages=tutor,beartype.beartype -k 'not refused' $(TYPED)
+test: check $(NOTEBOOKS) bubblewrap $(if $(CHAPTER),,chromium postgresql) ## the tests of all that; CHAPTER=attention: of that chapter
+	$(PYTEST) $(if $(CHAPTER),--chapter $(CHAPTER)) $(ARGS)
 
 .PHONY: book
 book: $(BOOK) ## builds the book into _build/html
@@ -99,8 +102,9 @@ $(INSTALLED): requirements.txt pyproject.toml
 	  'Install one, or name it: make course PYTHON=/path/to/python3.12' >&2; exit 1; }
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
 	  echo 'On Debian and Ubuntu: apt-get install python3-venv, then run this again.' >&2; exit 1; }
-	$(call try,.venv/bin/python -m pip install --disable-pip-version-check -q -r requirements.txt,\
-	  pip could not install the requirements. Is there a network? Then run this again.)
+	@echo 'Installing what requirements.txt lists into .venv: it takes minutes the first time.'
+	@.venv/bin/python -m pip install --disable-pip-version-check -qq --log .venv/pip.log -r requirements.txt || { \
+	  echo 'pip could not install the requirements: .venv/pip.log says more. Is there a network? Then run this again.' >&2; exit 1; }
 	@touch $@
 
 # Runs every time, in two seconds, and writes only what has changed: so whatever is made from an
@@ -127,9 +131,9 @@ solutions-here:
 
 # $(call debian,test whether it is here,package,what it is for). No commas in any of them.
 SUDO = $$(test "$$(id -u)" = 0 || echo sudo -n)
-debian = @{ $(1); } >/dev/null 2>&1 || \
-  { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends $(2); } || \
-  { echo '$(3): install $(2) and run this again.' >&2; exit 1; }
+debian = @{ $(1); } >/dev/null 2>&1 || { mkdir -p _build; echo 'Installing $(2). $(3).'; \
+  { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends $(2); } >_build/apt.log 2>&1; } || \
+  { tail -n 20 _build/apt.log; echo '$(3): install $(2) and run this again.'; exit 1; } >&2
 
 .PHONY: bubblewrap
 bubblewrap:

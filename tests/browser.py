@@ -23,7 +23,8 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 from tutor import ROOT
 
 BUILT = ROOT / "_build" / "html"
-COMMAND = ["jupyter-book", "build", ".", "-n", "-W", "--keep-going", "--path-output", "."]
+SECONDS = 300
+"""For whatever a browser or a server waits for: many times what a slow and busy machine needs."""
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 VIEWS = {
     "light": (DESKTOP, "light"),
@@ -31,19 +32,6 @@ VIEWS = {
     "phone-light": (PHONE, "light"),
     "phone-dark": (PHONE, "dark"),
 }
-
-
-def built_book() -> Path:
-    """The folder of the built book: $BOOK_HTML, or `_build/html` brought up to date."""
-    if folder := os.environ.get("BOOK_HTML"):
-        return Path(folder)
-    command = ["make", "book"] if (ROOT / "Makefile").exists() else COMMAND
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    build = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True
-    )
-    assert build.returncode == 0, f"{' '.join(command)}:\n{(build.stdout + build.stderr)[-6000:]}"
-    return BUILT
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -78,25 +66,35 @@ def jupyterlab(folder: Path, settings: Path) -> Iterator[str]:
         )
         try:
             address = f"http://127.0.0.1:{port}"
-            for _ in range(120):
-                try:
-                    urllib.request.urlopen(f"{address}/api", timeout=2).close()
-                    break
-                except OSError:
-                    time.sleep(0.5)
+            deadline = time.monotonic() + SECONDS
+            while not _answers(f"{address}/api"):
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"no server:\n{Path(log.name).read_text()[-3000:]}")
+                time.sleep(0.1)
             yield address
         finally:
             server.terminate()
             try:
-                server.wait(timeout=30)
+                server.wait(timeout=SECONDS)
             except subprocess.TimeoutExpired:  # it waits for a kernel that does not end
                 server.kill()
                 server.wait()
 
 
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
-def chromium() -> Iterator[BrowserContext]:
-    """A browser with an empty profile, which reaches this machine only."""
+def chromium(pixels: int = 1) -> Iterator[BrowserContext]:
+    """A browser with an empty profile, which reaches this machine only.
+
+    pixels: of the screen, for each of CSS; more is sharper on a screenshot and takes longer.
+    """
     names = ("chromium", "chromium-browser", "google-chrome")
     executable = next(filter(None, map(shutil.which, names)), None)
     if executable is None:
@@ -106,7 +104,7 @@ def chromium() -> Iterator[BrowserContext]:
             profile,
             executable_path=executable,
             headless=True,
-            device_scale_factor=2,
+            device_scale_factor=pixels,
             args=[
                 "--no-sandbox",
                 "--disable-gpu",
@@ -116,6 +114,7 @@ def chromium() -> Iterator[BrowserContext]:
                 "--disable-sync",
             ],
         )
+        context.set_default_timeout(1000 * SECONDS)
         try:
             yield context
         finally:
@@ -175,7 +174,7 @@ def screenshots(pages: list[str], folder: Path, built: Path = BUILT) -> list[Pat
     """Each page in pieces from top to bottom, light and dark, on a desktop and on a phone."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    with served(built) as home, chromium() as context:
+    with served(built) as home, chromium(pixels=2) as context:
         for path in pages:
             for view in VIEWS:
                 with opened(context, f"{home}/{path}", view) as (page, problems):

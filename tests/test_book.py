@@ -16,7 +16,7 @@ import nbformat
 import pytest
 import yaml
 
-from tests.browser import COMMAND, ROOT, built_book
+from tutor import ROOT
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import freshness
@@ -25,11 +25,6 @@ CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
 REPOSITORY = CONFIG["repository"]["url"]
 GITHUB = urlsplit(REPOSITORY).path
 SITE = CONFIG["html"]["baseurl"]
-
-
-@pytest.fixture(scope="session")
-def book() -> Path:
-    return built_book()
 
 
 class Tags(HTMLParser):
@@ -295,8 +290,9 @@ def small_book(folder: Path, page: str = PAGE) -> subprocess.CompletedProcess:
         "def one():\n    return 1\n\n\ndef two():\n    return 2\n"
     )
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["jupyter-book", "build", ".", "-n", "-W", "--keep-going", "--path-output", "."]
     return subprocess.run(
-        COMMAND, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
+        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
     )
 
 

@@ -5,12 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import VIEWS, built_book, chromium, opened, served
+from tests.browser import VIEWS, chromium, opened, served
 
+pytestmark = pytest.mark.long
 
-@pytest.fixture(scope="session")
-def book() -> Path:
-    return built_book()
+MARKUP = r"""() => {
+    const walker = document.createTreeWalker(document.querySelector(".bd-article"), 4);
+    const left = [];
+    while (walker.nextNode()) {
+        const { data, parentElement } = walker.currentNode;
+        const aside = parentElement.closest("code, pre, script, style, mjx-container, svg");
+        if (!aside && /\$|\\\(|\\\[|:::|\{[a-z]+\}`|\]\{\./.test(data)) left.push(data.trim());
+    }
+    return left;
+}"""
+"""A formula that MyST did not read as one stands on the page with its dollar signs."""
+
+FIGURES = "[...document.querySelectorAll('.plotly-figure')].map(f => f._fullLayout)"
+MOVED = f"{FIGURES}.some(layout => (layout.sliders ?? []).some(s => s.active))"
+REDRAWN = f"light => {FIGURES}.every(layout => layout.font.color !== light)"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +49,7 @@ def containing(book: Path, mark: str) -> list[str]:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_pages_load_without_a_problem_and_fit(book, home, browser, view):
+def test_pages_load_without_a_problem_fit_and_have_no_markup_left(book, home, browser, view):
     for path in pages(book):
         with opened(browser, f"{home}/{path}", view) as (page, problems):
             assert not problems, (path, problems)
@@ -46,23 +59,7 @@ def test_pages_load_without_a_problem_and_fit(book, home, browser, view):
             formulas = page.locator(".bd-article .math.notranslate").count()
             assert page.locator(".bd-article mjx-container").count() >= formulas, path
             assert page.locator("mjx-merror").count() == 0, path
-
-
-def test_no_markup_is_left_in_the_text(book, home, browser):
-    """A formula that MyST did not read as one stands on the page with its dollar signs."""
-    script = r"""() => {
-        const walker = document.createTreeWalker(document.querySelector(".bd-article"), 4);
-        const left = [];
-        while (walker.nextNode()) {
-            const { data, parentElement } = walker.currentNode;
-            const aside = parentElement.closest("code, pre, script, style, mjx-container, svg");
-            if (!aside && /\$|\\\(|\\\[|:::|\{[a-z]+\}`|\]\{\./.test(data)) left.push(data.trim());
-        }
-        return left;
-    }"""
-    for path in pages(book):
-        with opened(browser, f"{home}/{path}") as (page, _):
-            assert page.evaluate(script) == [], path
+            assert page.evaluate(MARKUP) == [], path
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -102,21 +99,17 @@ def test_interactive_figures_follow_the_theme_and_keep_their_slider(book, home, 
             for index in range(figures.count()):
                 assert figures.nth(index).locator(".main-svg").first.is_visible()
                 assert figures.nth(index).bounding_box()["width"] <= 390
-            ink = "e => e._fullLayout.font.color"
-            light = figures.first.evaluate(ink)
+            light = figures.first.evaluate("e => e._fullLayout.font.color")
             active = "e => (e._fullLayout.sliders ?? []).map(s => s.active)"
             sliders = page.locator(".plotly-figure .slider-group")
             if sliders.count():
                 sliders.first.scroll_into_view_if_needed()
                 box = sliders.first.locator(".slider-rail-touch-rect").bounding_box()
                 page.mouse.click(box["x"] + box["width"] - 4, box["y"] + box["height"] / 2)
-                page.wait_for_timeout(300)
+                page.wait_for_function(MOVED)
             moved = [figures.nth(i).evaluate(active) for i in range(figures.count())]
-            if sliders.count():
-                assert any(any(position) for position in moved)
             page.evaluate("document.documentElement.dataset.theme = 'dark'")
-            page.wait_for_timeout(500)
-            assert figures.first.evaluate(ink) != light
+            page.wait_for_function(REDRAWN, arg=light)
             assert [figures.nth(i).evaluate(active) for i in range(figures.count())] == moved
             assert not problems
 

@@ -9,6 +9,8 @@ import pytest
 from tests.browser import chromium, jupyterlab
 from tutor.checks import EXERCISES, judge
 
+pytestmark = pytest.mark.long
+
 THEMES = ("JupyterLab Light", "JupyterLab Dark")
 
 # Relative luminance as WCAG 2 defines it, of every leaf of the report against what lies behind it.
@@ -66,9 +68,9 @@ def test_report_is_legible_in_jupyterlab(notebook, theme):
         page = context.new_page()
         page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(f"{address}/lab/tree/report.ipynb")
-        page.wait_for_selector(".jp-OutputArea-output pre", timeout=90_000)
+        page.wait_for_selector(".jp-OutputArea-output pre")
         named = f'body[data-jp-theme-name="{theme}"]'
-        page.wait_for_selector(named, state="attached", timeout=30_000)
+        page.wait_for_selector(named, state="attached")
         leaves = page.evaluate(CONTRASTS)
         text = page.inner_text(".jp-OutputArea-output")
     assert "You have met the row that may read nothing" in " ".join(text.split())

@@ -1,0 +1,81 @@
+"""How long a student waits for a check: python -m benchmarks.checks
+
+Each exercise's right answer and each of its known wrong ones is checked on one CPU thread, and in
+turn with it the unit is timed: 1,000 times softmax(q kᵀ) v with small tensors, as those that a
+check is made of. Both in processor time, the least of some rounds: the figure depends neither on
+the machine nor on what else it does. Writes benchmarks/results/checks.json, and ends with an error
+if a check takes longer than it may.
+"""
+
+import datetime
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.grading import machine
+from tutor.checks import EXERCISES, Exercise, judge
+
+RESULTS = Path(__file__).parent / "results" / "checks.json"
+ROUNDS = 3
+LONGEST, MEDIAN = 20.0, 6.0
+"""Units that the slowest check, and that half of all checks, may take."""
+
+
+def unit() -> None:
+    q, k, v = torch.ones(2, 3, 7), torch.ones(2, 5, 7), torch.ones(2, 5, 11)
+    for _ in range(1000):
+        (q @ k.mT).softmax(-1) @ v
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Of processor time."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def of_exercise(exercise: Exercise) -> dict[str, list[float]]:
+    """Units and seconds of the check of the right answer, and of each wrong one."""
+    answers = {"right": exercise.reference} | {t.name: t.function for t in exercise.traps}
+    found = {}
+    for name, function in answers.items():
+        times = [
+            (seconds(unit), seconds(lambda f=function: judge(exercise, f))) for _ in range(ROUNDS)
+        ]
+        one, check = (min(column) for column in zip(*times, strict=True))
+        found[name] = [round(check / one, 2), round(check, 3)]
+    return found
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    unit()
+    checks = {}
+    for name, exercise in EXERCISES.items():
+        checks[name] = of_exercise(exercise)
+        slowest = max(checks[name], key=lambda answer: checks[name][answer][0])
+        units, took = checks[name][slowest]
+        print(f"{name}: right {checks[name]['right'][0]}, slowest {units} ({slowest}, {took} s)")
+    units = [u for found in checks.values() for u, _ in found.values()]
+    longest, median = max(units), statistics.median(units)
+    print(f"longest {longest:.1f} of {LONGEST:g}, median {median:.1f} of {MEDIAN:g} units")
+    if longest > LONGEST or median > MEDIAN:
+        return 1
+    made = {
+        "machine": f"{machine()}, one thread",
+        "date": datetime.date.today().isoformat(),
+        "longest": longest,
+        "median": median,
+        "checks": checks,
+    }
+    RESULTS.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
