@@ -100,6 +100,18 @@ def test_no_module_imports_itself_in_a_circle():
 def test_no_private_name_leaves_its_file(path):
     private = {f"{m}.{n}" for m, n in imported(path) if n.startswith("_") and n != "__version__"}
     assert not private
+    tree = ast.parse(path.read_text("utf-8"))
+    modules = {n for m, n in imported(path) if f"{m}.{n}" in MODULES}
+    taken = {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in modules
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+    }
+    assert not taken
 
 
 def test_one_word_six_places():
