@@ -387,7 +387,7 @@ def test_a_killed_zygote_costs_nobody_a_point(tmp_path, cluster):
     for outcome in Run(place, CHAPTER, scheduler=cluster, make=standin.Noted(log)):
         if not outcomes:
             found = psutil.Process().children(recursive=True)
-            zygotes = [p for p in found if "zygote.main()" in command_of(p)]
+            zygotes = [p for p in found if "inside.zygote" in command_of(p)]
             assert zygotes
             for process in zygotes:
                 with contextlib.suppress(psutil.NoSuchProcess):
