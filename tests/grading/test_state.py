@@ -17,7 +17,7 @@ from tutor.sandbox.candidate import RemoteCandidate
 from tutor.sandbox.limits import Limits
 from tutor.sandbox.session import Session
 
-LIMITS = Limits(call_seconds=3, check_seconds=20, grace_seconds=0.5)
+LIMITS = Limits(call_seconds=2, check_seconds=20, wall_factor=3, grace_seconds=0.5)
 SEED = 7
 ROOT = Path(answers.__file__).parent
 

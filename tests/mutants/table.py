@@ -72,8 +72,11 @@ def files(chapter: Chapter, row: Row) -> set[Path]:
     """The judge, the exercise, the reference, all that these import, and what makes the mutants."""
     package = _file(chapter.checks)
     code = {_file(judge), _file(chapter.reference), *_checks(chapter, row[1])}
+    course = {path for path in code if ROOT / "tutor" in path.parents}
+    for path in code - course:
+        course |= content.used_by(path.read_text("utf-8"))
     # The package of a chapter's checks lists the other exercises too.
-    found = content.modules(*code, listing={package})
+    found = code | content.modules(*course, listing={package})
     found |= {_file(module) for module in (run, operators, helpers, chapter.particulars)}
     if any(e.bad_input for e in _known(chapter, row)):
         found.add(chapter.tests)
