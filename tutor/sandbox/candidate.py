@@ -14,7 +14,6 @@ from tutor.checks.candidate import Crash, Response
 from tutor.checks.cost import Cost
 from tutor.sandbox import answers, wire
 from tutor.sandbox.session import LARGEST_TEXT, Session, Stopped
-from tutor.sandbox.time_limits import TimeOver
 
 _DEATHS_IN_A_CHECK = 3
 
@@ -45,7 +44,7 @@ class RemoteCandidate:
     def about(self) -> dict[str, Any]:
         among = list(EXERCISES)
         message = {"do": "about", "name": self.name, "among": among}
-        reply, _ = self.session.ask(message, [], self.session.allow("call_seconds"))
+        reply, _ = self.session.ask(message, [], "call_seconds")
         uses = reply.get("uses")
         uses = [n for n in among if n in uses] if isinstance(uses, list) else []
         return {"callable": reply.get("callable") is True, "uses": uses}
@@ -100,13 +99,7 @@ class RemoteCandidate:
         if root.deaths >= _DEATHS_IN_A_CHECK:
             return Response(args_after=args, crash=Crash("Stopped", root.stops[-1]), cost=cost)
         try:
-            root.allowance.left()
             return call()
-        except TimeOver as over:
-            stop = self.session.stop(over)
-            if str(stop) not in root.stops:
-                root.stops.append(str(stop))
-            kind, reason = "Stopped", str(stop)
         except Stopped as stop:
             root.stops.append(str(stop))
             root.deaths += 1
@@ -118,9 +111,9 @@ class RemoteCandidate:
     def _ask(
         self, message: dict[str, Any], tensors: list[Tensor], largest: int | None = None
     ) -> tuple[dict, list[Tensor]]:
-        allowances = self.session.allow("call_seconds"), self._root.allowance
         asked = {**message, **self._where}
-        reply, found = self.session.ask(asked, tensors, *allowances, largest=largest)
+        limits = "call_seconds", self._root.allowance
+        reply, found = self.session.ask(asked, tensors, *limits, largest=largest)
         if reply.get("interrupted"):
             raise Stopped("was interrupted", "Interrupted")
         return reply, found
