@@ -27,6 +27,7 @@ LAST = "attention_backward"
 
 # The limits are set low when the class is graded: see runners.LIMITS.
 TOO_LONG = r"more than \d+ s of processor time|did not end within \d+ s, with processor time left"
+WAITED = r"(?s)did not end within \d+ s, with processor time left.*It was tried twice"
 DIED = r"died|ended|killed|stopped|exited|gone"
 MEMORY = rf"{DIED}|memory|MemoryError|allocate"
 
@@ -104,7 +105,7 @@ def swallowed_interrupts(work: Work) -> None:
     )
 
 
-@submission(points=NO_MASK, says=TOO_LONG)
+@submission(points=NO_MASK, says=WAITED)
 def ignored_signals(work: Work) -> None:
     """Ignores and blocks every signal that can be, then sleeps for ever."""
     work.write(
@@ -124,7 +125,7 @@ def ignored_signals(work: Work) -> None:
     )
 
 
-@submission(points=NO_MASK, says=TOO_LONG)
+@submission(points=NO_MASK, says=WAITED)
 def ignored_signals_when_called(work: Work) -> None:
     """The same in the graded function."""
     work.write(
@@ -230,7 +231,7 @@ def interpreter_held(work: Work) -> None:
     )
 
 
-@submission(points=NO_MASK, says=TOO_LONG)
+@submission(points=NO_MASK, says=WAITED)
 def hangs_when_read(work: Work) -> None:
     """The cell ends at once; showing its last value takes for ever."""
     work.write(
@@ -264,7 +265,7 @@ def output_stream_hangs(work: Work) -> None:
     )
 
 
-@submission(points=full_but(stable_softmax=Under(6)), says=TOO_LONG)
+@submission(points=full_but(stable_softmax=Under(6)), says=WAITED)
 def backward_never_ends(work: Work) -> None:
     """The answer comes at once; its gradient takes for ever."""
     work.write(

@@ -22,7 +22,7 @@ def cluster():
 def three(tmp_path_factory, cluster) -> Path:
     """A class of three, graded without running anything; and the log of gradings."""
     place = quick_class(tmp_path_factory.mktemp("three"), 3)
-    run(place, place.folder / "log", cluster)
+    run(place, place.folder / "log", cluster, pages=True)
     assert lines(place.folder / "log") == 3
     return place.folder
 

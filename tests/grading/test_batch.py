@@ -245,7 +245,7 @@ def test_manual_grades_stay_and_reach_the_feedback_page(graded, cluster):
         cell = gradebook.find_comment("causal_mask-solution", NOTEBOOK, CHAPTER, "s00")
         cell.manual_comment = "Please see me."
         gradebook.db.commit()
-    assert not any(o.graded for o in run(place, log, cluster))
+    assert not any(o.graded for o in run(place, log, cluster, pages=True))
     shown = page.read_text("utf-8")
     assert "(Score: 46.5 / 50.0)" in shown and "Please see me." in shown
     run(place, log, cluster, again=True)

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from tutor.sandbox import cgroup
+from tutor.sandbox.bubblewrap import Pair, Sandbox
 from tutor.sandbox.cgroup import Group, delegated
 from tutor.sandbox.limits import Limits
 
@@ -59,6 +60,24 @@ def test_limits_are_written_and_the_grader_moves_aside(tree):
     assert (base / "cgroup.subtree_control").read_text() == "+memory +pids"
     assert int((group.path / "memory.max").read_text()) == (100 + 20 + 1024) * 2**20
     assert (group.path / "pids.max").read_text() == "50"
+
+
+def test_processor_time_of_all_that_ran_in_it_is_read(tree):
+    _, base, _, _ = tree
+    group = Group(base, LIMITS)
+    (group.path / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 2000000\n")
+    assert group.processor_seconds() == 2.5
+
+
+def test_kernels_own_account_is_used_where_there_is_one(tree):
+    _, base, _, _ = tree
+    sandbox = Sandbox("03_attention", LIMITS)
+    sandbox._group = group = Group(base, LIMITS)
+    (group.path / "cpu.stat").write_text("usage_usec 2500000\n")
+    seconds = sandbox.processor_seconds(Pair(None, None, (8, 7)))
+    assert seconds() == 0
+    (group.path / "cpu.stat").write_text("usage_usec 4000000\n")
+    assert seconds() == 1.5
 
 
 def test_command_begins_inside(tree):

@@ -306,7 +306,7 @@ def test_calls_of_one_check_are_limited_together(session):
         crashes.append(remote.run((torch.ones(1),)).crash)
     assert crashes[:2] == [None, None] and crashes[-1] is not None
     whole = "was stopped: its check used more than 1 s of processor time"
-    assert remote.stops == [whole] and crashes[-1].message == whole
+    assert set(remote.stops) == {whole} and crashes[-1].message == whole
 
 
 def test_notebook_is_limited_as_a_whole(sandbox, monkeypatch):

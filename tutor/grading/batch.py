@@ -164,6 +164,8 @@ class Run:
             return
         forks.context()
         options = {
+            # Workers on a busy machine take their time to answer.
+            "distributed.comm.timeouts.connect": "300s",
             "distributed.scheduler.allowed-failures": 0,
             # So that a worker's end tells which submission ended it.
             "distributed.scheduler.worker-saturation": 1.0,

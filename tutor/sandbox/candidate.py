@@ -16,7 +16,6 @@ from tutor.checks.response import Crash, Response
 from tutor.sandbox import answers, wire
 from tutor.sandbox.inside.proxy import describe
 from tutor.sandbox.session import LARGEST_TEXT, Session, Stopped
-from tutor.sandbox.time_limits import TimeOver
 
 _DEATHS_IN_A_CHECK = 3
 
@@ -38,7 +37,7 @@ class RemoteCandidate:
     def about(self, among: Iterable[str]) -> dict[str, Any]:
         """Whether it is there and can be called, and which functions ``among`` these it uses."""
         message = {"do": "about", "name": self.name, "among": list(among)}
-        reply, _ = self.session.ask(message, [], self.session.allow("call_seconds"))
+        reply, _ = self.session.ask(message, [], "call_seconds")
         uses = reply.get("uses")
         uses = [n for n in message["among"] if n in uses] if isinstance(uses, list) else []
         return {"callable": reply.get("callable") is True, "uses": uses}
@@ -86,13 +85,7 @@ class RemoteCandidate:
         if self.deaths >= _DEATHS_IN_A_CHECK:
             return Response(args_after=args, crash=Crash("Stopped", self.stops[-1]), cost=cost)
         try:
-            self.allowance.left()
             return call()
-        except TimeOver as over:
-            stop = self.session.stop(over)
-            if str(stop) not in self.stops:
-                self.stops.append(str(stop))
-            kind, reason = "Stopped", str(stop)
         except Stopped as stop:
             self.stops.append(str(stop))
             self.deaths += 1
@@ -104,9 +97,9 @@ class RemoteCandidate:
     def ask(
         self, message: dict[str, Any], tensors: list[Tensor], largest: int | None = None
     ) -> tuple[dict, list[Tensor]]:
-        allowances = self.session.allow("call_seconds"), self.allowance
         asked = {**message, "name": self.name}
-        reply, found = self.session.ask(asked, tensors, *allowances, largest=largest)
+        limits = "call_seconds", self.allowance
+        reply, found = self.session.ask(asked, tensors, *limits, largest=largest)
         if reply.get("interrupted"):
             raise Stopped("was interrupted", "Interrupted")
         if reply.get("gone"):

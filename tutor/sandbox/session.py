@@ -75,7 +75,7 @@ class Session:
             if number in self.skipped:
                 raise Stopped("ended its process when it was run before", "Stopped")
             self._living(number)
-            reply, _ = self.ask(message, [], self.allow("cell_seconds"))
+            reply, _ = self.ask(message, [], "cell_seconds")
             # What the cell holds of memory is its own and not the next one's.
             self.ask_watcher({"do": "look"}, [])
             outputs = rebuilt(reply.get("outputs"), size)
@@ -95,16 +95,22 @@ class Session:
         self,
         message: dict[str, Any],
         tensors: list[Tensor],
+        seconds: str,
         *allowances: Allowance,
         largest: int | None = None,
     ) -> tuple[dict[str, Any], list[Tensor]]:
-        """One request to the student's process; Stopped if one of the allowances is used up.
+        """One request to the student's process; Stopped if its time is up, which is the limit named
+        ``seconds`` and what is left of ``allowances``.
 
         ``largest``: bytes of tensors in the answer.
         """
         self._living(len(self.cells))
-        pair, patience = self.pair, self.stopwatch.patience(*allowances, self.whole)
-        limit = self.largest if largest is None else largest
+        patience = self.stopwatch.patience(self.allow(seconds), *allowances, self.whole)
+        try:
+            patience()
+        except TimeOver as over:  # before it has begun
+            raise self.stop(over) from None
+        pair, limit = self.pair, self.largest if largest is None else largest
         text = {} if message["do"] == "cell" else {"text_limit": LARGEST_TEXT}
         self._id += 1
         try:
@@ -241,7 +247,7 @@ class Session:
                 continue
             message = {"do": "cell", "source": source, "output_bytes": 0}
             try:
-                self.ask(message, [], self.allow("cell_seconds"))
+                self.ask(message, [], "cell_seconds")
             except Stopped:
                 if self.pair is None:
                     self.skipped.add(i)
