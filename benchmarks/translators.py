@@ -47,14 +47,18 @@ FAULTY: dict[str, Callable[[], nn.Module]] = {
 """What a chapter shows to go wrong; not drawn with the others."""
 
 
-def measure(build: Callable[[], nn.Module], seed: int) -> dict:
+def trained(build: Callable[[], nn.Module], seed: int) -> tuple[nn.Module, list[float]]:
     torch.manual_seed(seed)
     model = build()
-    learning, testing = split()
     count = translator.parameter_count(model)
     if not 0.97 * PARAMETERS <= count <= 1.03 * PARAMETERS:
         raise ValueError(f"{count:,} parameters are not {PARAMETERS:,}, give or take 3 %")
-    losses = translator.train(model, learning, seed=seed)
+    return model, translator.train(model, split()[0], seed=seed)
+
+
+def measure(build: Callable[[], nn.Module], seed: int) -> dict:
+    model, losses = trained(build, seed)
+    count, (_, testing) = translator.parameter_count(model), split()
     shares = translator.exact_match_by_length(model, testing)
     whole = translator.exact_match(model, testing).double().mean().item()
     by_length = {to: {str(n): s for n, s in by.items()} for to, by in shares.items()}
