@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from benchmarks import content
@@ -11,15 +11,29 @@ from tutor import ROOT
 PACKAGES = ("torch", "numpy", "pytest", "nbval", "jaxtyping", "beartype")
 
 
-def passes(name: str, files: Iterable[Path], *arguments: str) -> None:
-    """Run pytest, and fail with what it says if it fails.
+def fails(targets: Mapping[str, Collection[Path]], *options: str) -> str:
+    """What pytest says of the targets, in one process; nothing if all is well.
 
-    What has passed on this machine is not run again until one of the ``files`` changes.
+    targets: files to run, from the root, each with all that its run depends on. One that passed on
+    this machine is not run again until something of that changes.
     """
-    digest = content.digest(files, [content.PYTHON, *arguments], PACKAGES)
-    if content.noted(name) == digest:
-        return
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    digests = {
+        target: content.digest(files, [content.PYTHON, *options], PACKAGES)
+        for target, files in targets.items()
+    }
+    names = {target: "-".join(["run", *Path(target).parts, *options[:1]]) for target in targets}
+    todo = [target for target in targets if content.noted(names[target]) != digests[target]]
+    if not todo:
+        return ""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, *todo]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    content.note(name, digest)
+    if done.returncode:
+        return done.stdout + done.stderr
+    for target in todo:
+        content.note(names[target], digests[target])
+    return ""
+
+
+def chosen(items: Iterable, test: str, parameter: str) -> list:
+    """What the chosen ones of a parametrized test are given."""
+    return [i.callspec.params[parameter] for i in items if getattr(i, "originalname", "") == test]

@@ -9,21 +9,44 @@ from pathlib import Path
 import pytest
 
 from benchmarks import content
-from tests.runs import passes
+from tests.runs import chosen, fails
 from tutor import ROOT
 
-TYPED = {
-    test: module
-    for module in [*sorted(ROOT.glob("tutor/*.py")), *sorted(ROOT.glob("tutor/materials/*.py"))]
-    for test in (
-        ROOT / "tests" / module.relative_to(ROOT / "tutor").with_name(f"test_{module.name}"),
-    )
-    if test.exists()
-}
+MODULES = [*sorted(ROOT.glob("tutor/*.py")), *sorted(ROOT.glob("tutor/materials/*.py"))]
 
 
-@pytest.mark.parametrize("test", TYPED, ids=lambda path: path.stem.removeprefix("test_"))
-def test_signatures_tell_the_shapes(test: Path):
-    files = {test, ROOT / "tests" / "conftest.py", *content.modules(TYPED[test])}
-    checked = "--jaxtyping-packages=tutor,beartype.beartype"
-    passes(f"shapes of {test.stem}", files, checked, "-k", "not refused", str(test))
+def tested_by(module: Path) -> Path:
+    folder = module.parent.relative_to(ROOT / "tutor")
+    return ROOT / "tests" / folder / f"test_{module.name}"
+
+
+TESTED = [module for module in MODULES if tested_by(module).exists()]
+
+
+def run(modules: list[Path]) -> str:
+    conftest = ROOT / "tests" / "conftest.py"
+    targets = {
+        tested_by(module).relative_to(ROOT).as_posix(): {
+            tested_by(module),
+            conftest,
+            *content.modules(module),
+        }
+        for module in modules
+    }
+    return fails(targets, "--jaxtyping-packages=tutor,beartype.beartype", "-k", "not refused")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def together(request):
+    """One process for all: only if something fails is each run by itself."""
+    run(chosen(request.session.items, "test_signatures_tell_the_shapes", "module"))
+
+
+def test_the_chapters_are_among_them():
+    assert {f"{word}.py" for word in ("attention", "recurrence")} < {m.name for m in TESTED}
+
+
+@pytest.mark.parametrize("module", TESTED, ids=lambda path: path.stem)
+def test_signatures_tell_the_shapes(module):
+    said = run([module])
+    assert not said, said
