@@ -355,13 +355,16 @@ def test_a_page_depends_on_the_modules_it_uses(tmp_path):
         "attention": "import torch\nfrom .base import one\n",
         "base": "one = 1\n",
         "flash": "two = 2\n",
+        "position": "three = 3\n",
     }.items():
         (package / f"{name}.py").write_text(text)
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "benchmarks" / "a.json").write_text("{}")
-    page = "from tutor.attention import x\nopen('../benchmarks/a.json')"
+    page = "from tutor.attention import x, y\nfrom tutor.position import (\n    three,\n)\n"
+    page += "open('../benchmarks/a.json')"
     names = {path.relative_to(tmp_path).as_posix() for path in freshness.used(tmp_path, page)}
-    assert names == {"tutor/attention.py", "tutor/base.py", "benchmarks/a.json"}
+    modules = {f"tutor/{name}.py" for name in ("attention", "base", "position")}
+    assert names == {*modules, "benchmarks/a.json"}
     first = freshness.digest(tmp_path, page)
     (package / "flash.py").write_text("two = 3\n")
     assert freshness.digest(tmp_path, page) == first

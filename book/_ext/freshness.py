@@ -19,6 +19,9 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 KERNEL = re.compile(r"^kernelspec:[ \t]*\n", re.MULTILINE)
+FROM = re.compile(
+    r"^[ \t]*from[ \t]+(tutor[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n(]+)", re.MULTILINE
+)
 
 
 @cache
@@ -52,7 +55,7 @@ def files_of(root: Path, module: str) -> set[Path]:
 def used(root: Path, text: str) -> set[Path]:
     """Every file that a page's text makes it depend on."""
     waiting: set[Path] = set()
-    for module, names in re.findall(r"\bfrom\s+(tutor[\w.]*)\s+import\s+\(?([\w\s,]+)", text):
+    for module, names in FROM.findall(text):
         for name in ["", *(n for n in re.findall(r"\w+", names) if n != "as")]:
             waiting |= files_of(root, f"{module}.{name}".rstrip("."))
     for module in re.findall(r"\bimport\s+(tutor[\w.]*)", text):
