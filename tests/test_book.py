@@ -1,5 +1,6 @@
 """The built book: complete, self-contained, with notebooks that run elsewhere."""
 
+import ast
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import nbformat
 import pytest
 import yaml
 
+from benchmarks import claims
 from tutor import ROOT
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
@@ -186,6 +188,55 @@ def test_every_figure_says_what_it_shows(book):
                 assert len(attributes.get("aria-label", "")) > 10, f"{page}: {attributes}"
             if tag == "img" and "_images/" in attributes.get("src", ""):
                 assert "_images/" not in attributes.get("alt", "_images/"), f"{page}: {attributes}"
+
+
+# The prose
+
+# A decimal, a percentage, a duration or a size. "Section 3.2.2" is none, nor is a name with a dot.
+QUOTED = re.compile(
+    r"(?<![\w.])\d[\d,]*(?:\.\d+)?\s?(?:%|m?s\b|seconds\b|[MG]i?B\b)|(?<![\w.])\d[\d,]*\.\d+(?!\.?\d)"
+)
+
+
+def quoted(text: str) -> list[str]:
+    """Numbers in a page's sentences that look measured; those that a cell prints or glues, and what
+    stands in formulas, code and links, are not among them."""
+    for part in (
+        r"\A---\n.*?\n---\n",
+        r"^(`{3,}).*?^\1`*$",
+        r"\$\$.*?\$\$",
+        r"\$[^$\n]+\$",
+        r"\{[\w:-]+\}`[^`]*`",
+        r"`[^`]*`",
+        r"\[[^\]]*\]\([^)]*\)",
+        r"[Ss]ection [\d.]+\d",
+    ):
+        text = re.sub(part, "", text, flags=re.DOTALL | re.MULTILINE)
+    return QUOTED.findall(text)
+
+
+def settings(page: str) -> set[float]:
+    """The numbers that stand in a page's cells."""
+    nodes = (node for cell in claims.cells(page) for node in ast.walk(ast.parse(cell)))
+    numbers = (node.value for node in nodes if isinstance(node, ast.Constant))
+    return {float(n) for n in numbers if isinstance(n, int | float)}
+
+
+@pytest.mark.parametrize("page", claims.pages())
+def test_prose_quotes_a_result_through_its_cell(page):
+    """A number in a sentence is one that a cell sets; what comes out is printed or glued."""
+    found = {n.replace(",", "") for n in quoted((ROOT / f"{page}.md").read_text("utf-8"))}
+    assert found <= {str(n) for n in settings(page)}
+
+
+def test_numbers_that_look_measured_are_found():
+    text = (
+        "It takes 3.5 times as long, 12 ms, and finds 98 % or 7.25%. Section 3.2 has `0.5`, $0.7$,"
+    )
+    text += (
+        " {glue}`share:.1f`, [4.0](a.md), and A.1.2.\n```{code-cell}\nx = 1.5\n```\nAlso 1,024.5."
+    )
+    assert quoted(text) == ["3.5", "12 ms", "98 %", "7.25%", "1,024.5"]
 
 
 # The palette
