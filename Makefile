@@ -85,6 +85,10 @@ check: $(INSTALLED) solutions-here ## format, lint, spelling, and whether exerci
 mutants: $(INSTALLED) ## mutation testing of the checks
 	python -m tests.mutants
 
+.PHONY: claims
+claims: $(INSTALLED) ## runs every page again and again, as other machines and other seeds would
+	python benchmarks/claims.py
+
 .PHONY: attacks
 attacks: $(INSTALLED) bubblewrap ## twenty times the hostile submissions, whose verdicts must not differ
 	rm -rf _build/attacks
