@@ -89,9 +89,9 @@ def _product_of_norms_from_one(jacobians):
     return torch.cat((torch.ones_like(_norms(jacobians)[..., :1]), each), -1).cumprod(-1)
 
 
-def _product_of_norms_by(order):
+def _product_of_norms_by(norm):
     def wrong(jacobians):
-        each = torch.linalg.matrix_norm(jacobians, order).flip(-1)
+        each = norm(jacobians).flip(-1)
         return torch.cat((_norms(jacobians)[..., :1], each), -1).cumprod(-1)
 
     return wrong
@@ -175,7 +175,11 @@ GRADIENT_NORM_BY_LAG = Exercise(
             "one step stretches along directions that the next one shrinks. Multiply the matrices, "
             "then take the norm.",
             _SECTION,
-            (_product_of_norms_from_one, _product_after_the_first, _product_of_norms_by(2)),
+            (
+                _product_of_norms_from_one,
+                _product_after_the_first,
+                _product_of_norms_by(lambda j: torch.linalg.matrix_norm(j, 2)),
+            ),
         ),
         Trap(
             "multiplied in the wrong order",
