@@ -15,19 +15,19 @@ from tutor import ROOT
 MODULES = [*sorted(ROOT.glob("tutor/*.py")), *sorted(ROOT.glob("tutor/materials/*.py"))]
 
 
-def tested_by(module: Path) -> Path:
+def its_tests(module: Path) -> Path:
     folder = module.parent.relative_to(ROOT / "tutor")
     return ROOT / "tests" / folder / f"test_{module.name}"
 
 
-TESTED = [module for module in MODULES if tested_by(module).exists()]
+TESTED = [module for module in MODULES if its_tests(module).exists()]
 
 
 def run(modules: list[Path]) -> str:
     conftest = ROOT / "tests" / "conftest.py"
     targets = {
-        tested_by(module).relative_to(ROOT).as_posix(): {
-            tested_by(module),
+        its_tests(module).relative_to(ROOT).as_posix(): {
+            its_tests(module),
             conftest,
             *content.modules(module),
         }

@@ -143,15 +143,14 @@ def patched_comparison(work: Work) -> None:
         WRONG,
         """
         import sys
+        class Fine(list):
+            sentences, step = [], 0
         for name, module in list(sys.modules.items()):
-            for function in ("_tensor_problem", "_form_problem", "_value_problem",
-                             "_gradient_problem", "_type_problem", "_finite_problem"):
+            for function in ("form_problem", "answer_problem", "gradient_problem", "type_problem"):
                 if hasattr(module, function):
-                    setattr(module, function, lambda *args: [])
-            if hasattr(module, "_test_properties"):
-                module._test_properties = lambda *args: None
-            if hasattr(module, "_broken_by"):
-                module._broken_by = lambda *args: ([], "as expected", False)
+                    setattr(module, function, lambda *args: Fine())
+            if hasattr(module, "test_properties"):
+                module.test_properties = lambda *args: None
         """,
     )
 
@@ -339,9 +338,10 @@ def patched_frames(work: Work) -> None:
                         object.__setattr__(value, "properties", ())
                     if type(value).__name__ in ("Report", "Verdict"):
                         type(value).points = property(lambda self: float(self.possible))
-                for name in ("_tensor_problem", "_form_problem", "_value_problem"):
-                    if name in frame.f_globals:
-                        frame.f_globals[name] = lambda *args: []
+                for name in ("form_problem", "answer_problem", "type_problem"):
+                    if name in frame.f_globals and "NONE" in frame.f_globals:
+                        none = frame.f_globals["NONE"]
+                        frame.f_globals[name] = lambda *args, none=none: none
                 frame = frame.f_back
             return torch.zeros_like(scores)
         """,
@@ -356,13 +356,15 @@ def profile_hook(work: Work) -> None:
         WRONG,
         """
         import sys, threading
+        class Fine(list):
+            sentences, step = [], 0
         def spy(frame, event, arg):
-            if event == "call" and frame.f_code.co_name in ("judge", "_judge", "check"):
-                for name in ("_tensor_problem", "_form_problem", "_gradient_problem"):
+            if event == "call" and frame.f_code.co_name in ("judge", "check", "contract_verdict"):
+                for name in ("form_problem", "answer_problem", "gradient_problem"):
                     if name in frame.f_globals:
-                        frame.f_globals[name] = lambda *args: []
-                if "_test_properties" in frame.f_globals:
-                    frame.f_globals["_test_properties"] = lambda *args: None
+                        frame.f_globals[name] = lambda *args: Fine()
+                if "test_properties" in frame.f_globals:
+                    frame.f_globals["test_properties"] = lambda *args: None
         sys.setprofile(spy)
         threading.setprofile(spy)
         """,
@@ -377,13 +379,15 @@ def late_thread(work: Work) -> None:
         WRONG,
         """
         import sys, threading, time
+        class Fine(list):
+            sentences, step = [], 0
         def wait():
             while True:
                 for frame in list(sys._current_frames().values()):
                     while frame:
-                        for name in ("_tensor_problem", "_form_problem", "_value_problem"):
+                        for name in ("form_problem", "answer_problem", "gradient_problem"):
                             if name in frame.f_globals:
-                                frame.f_globals[name] = lambda *args: []
+                                frame.f_globals[name] = lambda *args: Fine()
                         frame = frame.f_back
                 time.sleep(0.001)
         threading.Thread(target=wait, daemon=True).start()
@@ -406,9 +410,9 @@ def garbage_collector(work: Work) -> None:
                     object.__setattr__(thing, "reference", twin_of(stable_softmax))
                     object.__setattr__(thing, "properties", ())
                 if isinstance(thing, types.FunctionType) and thing.__name__ in (
-                    "_tensor_problem", "_form_problem", "_value_problem", "_gradient_problem"
+                    "form_problem", "answer_problem", "gradient_problem", "type_problem"
                 ):
-                    thing.__code__ = (lambda *args: []).__code__
+                    thing.__code__ = (lambda *args: NONE).__code__
             except Exception:
                 pass
         """,

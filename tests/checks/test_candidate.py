@@ -144,3 +144,10 @@ def test_right_first_and_hostile_later_is_no_way_round(hostile):
         return out if len(calls) < 5 else HOSTILE[hostile](out)
 
     assert not report_on("attention_scores", turning).passed
+
+
+def test_view_of_ten_thousand_million_elements_is_refused_by_its_shape():
+    report = report_on("attention_scores", HOSTILE["a view of 10,000,000,000 elements"])
+    assert report.points == 0
+    huge = report_on("attention_scores", lambda q, k: torch.zeros(1).expand(100_000, 100_000))
+    assert "of shape (2, 3, 5), got (100000, 100000)" in said(huge, "values")

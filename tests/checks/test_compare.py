@@ -70,13 +70,6 @@ def test_such_rounding_exceeds_the_usual_tolerance_and_hides_no_fault():
     assert not any(verdict(report, "values").passed for report in found)
 
 
-def test_view_of_ten_thousand_million_elements_is_refused_by_its_shape():
-    report = report_on("attention_scores", HOSTILE["a view of 10,000,000,000 elements"])
-    assert report.points == 0
-    huge = report_on("attention_scores", lambda q, k: torch.zeros(1).expand(100_000, 100_000))
-    assert "of shape (2, 3, 5), got (100000, 100000)" in said(huge, "values")
-
-
 @pytest.mark.parametrize("sequence", [tuple, list])
 def test_tensor_in_a_sequence_is_no_tensor(sequence):
     report = report_on(

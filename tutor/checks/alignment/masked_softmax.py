@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Generator
 
+import tutor.checks.softmax as softmax
 from tutor import alignment as reference
-from tutor.checks import softmax
 from tutor.checks.alignment.shared import CHAPTER, FORBIDDEN, B, S, T, padding
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Generator
 
+import tutor.checks.softmax as softmax
 from tutor import attention as reference
-from tutor.checks import softmax
 from tutor.checks.attention import attention_scores
 from tutor.checks.attention.shared import CHAPTER, DV, TK, TQ, B, D, QKVDraw, low_score
 from tutor.checks.draw import BFLOAT, HALF, SINGLE, strided
