@@ -34,9 +34,11 @@ course: $(BOOK) $(CLASS) ## installs everything, makes the exercises, builds the
 	@echo; printf '%-14s%s\n' 'The book' _build/html/index.html 'Exercises' exercises/ \
 	  'Grades' _build/class/grades.csv 'Class report' $(CLASS) 'Feedback' _build/class/feedback/
 
-# On all cores, and not on more than four: each process holds a torch and a sandbox. The tests of a
-# file share what they need, so they stay together, in the order of tests/conftest.py.
-PYTEST := python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One process more than there are cores, since some wait for a browser or for a limit of time; and no
+# more than five: each holds a torch and a sandbox. The tests of a file share what they need, so they
+# stay together, in the order of tests/conftest.py.
+PROCESSES := $(shell expr 1 + $$(nproc 2>/dev/null || echo 1))
+PYTEST := python -m pytest -n $(PROCESSES) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
 
 # The book and the sample class are made by the first test that wants them, beside the others; those
 # of one chapter want neither.

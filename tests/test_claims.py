@@ -10,6 +10,8 @@ import pytest
 from benchmarks import claims
 from tutor import ROOT
 
+pytestmark = pytest.mark.long
+
 PAGES = claims.pages()
 
 

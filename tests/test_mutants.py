@@ -13,6 +13,8 @@ from tests.mutants.operators import mutants
 from tutor import ROOT
 from tutor.checks import EXERCISES
 
+pytestmark = pytest.mark.long
+
 ATTENTION = run.chapters()["attention"]
 
 

@@ -141,6 +141,6 @@ def test_check_in_ipython_returns_the_points_and_shows_the_report():
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=120,
+        timeout=1200,
     )
     assert run.stdout.strip().endswith("well"), run.stderr

@@ -38,6 +38,8 @@ from tutor.grading.class_folder import ClassFolder
 from tutor.grading.gradebook import tell
 from tutor.grading.reports import class_report, exports
 
+pytestmark = pytest.mark.long
+
 # A class with everything in it, graded by the command
 
 

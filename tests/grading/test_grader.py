@@ -26,6 +26,8 @@ from tutor.sandbox.candidate import RemoteCandidate
 from tutor.sandbox.limits import Limits
 from tutor.sandbox.session import Session, Waited
 
+pytestmark = pytest.mark.long
+
 LIMITS = Limits(
     cell_seconds=2,
     call_seconds=1,
