@@ -125,12 +125,16 @@ def digest(page: str) -> str:
 
 
 def _meaning(code: str) -> bytes:
-    """The code without what no run can tell: comments, layout, documentation."""
+    """The code without what no run can tell: comments, layout, documentation, shapes."""
     tree = ast.parse(code)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [s for s in body if not _is_string(s)]
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.FunctionDef):
+            node.returns = None
     return ast.dump(tree).encode()
 
 

@@ -426,7 +426,7 @@ def counter_patched(work: Work) -> None:
         for module in list(sys.modules.values()):
             if not getattr(module, "__name__", "").startswith("tutor"):
                 continue
-            for name in ("_Operations", "_Names"):
+            for name in ("Operations", "Names"):
                 if hasattr(module, name):
                     setattr(getattr(module, name), "count", lambda *args: None)
             if hasattr(module, "Cost"):

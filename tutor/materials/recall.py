@@ -4,7 +4,7 @@ A row of random symbols, and at its end the question which came first. torch's l
 have the same parameters, and tell the Jacobian of each step.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import torch
 from jaxtyping import Float, Int
@@ -43,7 +43,7 @@ class Recall(nn.Module):
         states, _ = self.layer(F.one_hot(symbols, KINDS).float())
         return self.readout(last_hidden(states, lengths))
 
-    def norms(self, lags: int = 50) -> Float[Tensor, " lags+1"]:
+    def norms(self, lags: int = 50) -> Float[Tensor, " lag"]:
         """log10 of the gradient's norm by lag, lag 0 being 0; the mean over eight rows."""
         own = self._ours(KINDS, WIDTH)
         own.load_state_dict(self.layer.state_dict())
@@ -77,7 +77,7 @@ def learn(
 
 
 @torch.no_grad()
-def share_recalled(model: Recall, lag: int, seed: int = 7) -> float:
+def share_recalled(model: Callable[..., Tensor], lag: int, seed: int = 7) -> float:
     """Of 300 new rows with this lag, those of which it says the first symbol."""
     symbols = torch.randint(KINDS, (300, lag + 1), generator=Generator().manual_seed(seed))
     answers = model(symbols, torch.full((300,), lag + 1)).argmax(-1)
