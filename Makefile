@@ -109,8 +109,9 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
 	  echo 'On Debian and Ubuntu: apt-get install python3-venv, then run this again.' >&2; exit 1; }
 	@echo 'Installing what requirements.txt lists into .venv: it takes minutes the first time.'
-	@.venv/bin/python -m pip install --disable-pip-version-check -qq --log .venv/pip.log -r requirements.txt || { \
-	  echo 'pip could not install the requirements: .venv/pip.log says more. Is there a network? Then run this again.' >&2; exit 1; }
+	@.venv/bin/python -m pip install --disable-pip-version-check -r requirements.txt >.venv/pip.log 2>&1 || { \
+	  { grep '^ERROR' .venv/pip.log; echo 'pip could not install the requirements: .venv/pip.log says more. Is there' \
+	  'a network? Then run this again.'; } >&2; exit 1; }
 	@touch $@
 
 # Runs every time, in two seconds, and writes only what has changed: so whatever is made from an
