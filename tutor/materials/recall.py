@@ -4,7 +4,7 @@ A row of random symbols, and at its end the question which came first. torch's l
 have the same parameters, and tell the Jacobian of each step.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import torch
 from jaxtyping import Float, Int
@@ -77,8 +77,11 @@ def learn(
 
 
 @torch.no_grad()
-def share_recalled(model: Callable[..., Tensor], lag: int, seed: int = 7) -> float:
-    """Of 300 new rows with this lag, those of which it says the first symbol."""
+def share_recalled(model, lag: int, seed: int = 7) -> float:
+    """Of 300 new rows with this lag, those of which it says the first symbol.
+
+    model: a ``Recall``, or what answers as one does.
+    """
     symbols = torch.randint(KINDS, (300, lag + 1), generator=Generator().manual_seed(seed))
     answers = model(symbols, torch.full((300,), lag + 1)).argmax(-1)
     return (answers == symbols[:, 0]).double().mean().item()
