@@ -72,8 +72,15 @@ class Trial:
 
 
 def copied(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    # `clone` keeps strides, so a non-contiguous input stays one.
-    return tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
+    return tuple(same_layout(a.detach()) if isinstance(a, Tensor) else a for a in args)
+
+
+def same_layout(x: Tensor) -> Tensor:
+    """A copy that lies in memory as ``x`` does, also where it is a part of another tensor."""
+    if torch.ops.aten.is_non_overlapping_and_dense(x):
+        return x.clone()
+    copy = torch.empty(0, dtype=x.dtype, device=x.device)
+    return copy.set_(x.untyped_storage().clone(), x.storage_offset(), x.shape, x.stride())
 
 
 def upcast(args: tuple[Any, ...]) -> tuple[Any, ...]:
