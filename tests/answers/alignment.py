@@ -340,3 +340,9 @@ LIBRARY = {
     "general_scores": [library_bilinear],
 }
 """Answers in which the library does the work that the exercise is to do."""
+
+WRONG = {}
+"""None earns full marks."""
+
+DEAR = {}
+"""The right values, by more work than the contract allows."""

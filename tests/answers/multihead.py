@@ -375,3 +375,9 @@ LIBRARY = {
     "cross_attention": [cross_library, cross_library_forward],
 }
 """Answers in which the library does the work that the exercise is to do."""
+
+WRONG = {}
+"""None earns full marks."""
+
+DEAR = {}
+"""The right values, by more work than the contract allows."""

@@ -395,3 +395,9 @@ NUMPY = {
 
 LIBRARY: dict[str, list] = {}
 """Answers in which the library does the work that the exercise is to do."""
+
+WRONG = {}
+"""None earns full marks."""
+
+DEAR = {}
+"""The right values, by more work than the contract allows."""

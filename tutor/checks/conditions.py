@@ -89,7 +89,7 @@ class Family:
 
     factors: tuple[Factor, ...]
     together: tuple[tuple[str, ...], ...] = ()
-    """More than two conditions that must meet in one case."""
+    """More than two conditions that must meet in one case, beside ordinary ones."""
     apart: Mapping[Pair, str] = field(default_factory=dict)
     """Two that cannot, or that say nothing where they do, and why."""
     without: Mapping[str, str] = field(default_factory=dict)
@@ -145,15 +145,13 @@ class Family:
         chosen += [
             Row({**ordinary, f.name: c}) for f in self.factors for c in f.conditions if c.alone
         ]
-        alone = len(chosen)
+        chosen += [Row({**ordinary, **self._named(names)}) for names in self.together]
         missing = set(self.pairs).difference(*(row.pairs for row in chosen))
-        starts = [self._named(names) for names in self.together]
-        while missing or starts:
-            row = self._completed(starts.pop(0) if starts else self._start(missing), missing)
+        while missing:
+            row = self._completed(self._start(missing), missing)
             missing -= row.pairs
             chosen.append(row)
-        crossed = sorted(chosen[alone:], key=lambda row: len(row.special))
-        return (*chosen[:alone], *crossed)
+        return tuple(sorted(chosen, key=lambda row: len(row.special)))
 
     def _named(self, names: tuple[str, ...]) -> dict[str, Condition]:
         found = {f.name: c for f in self.factors for c in f.conditions if c.name in names}

@@ -25,7 +25,7 @@ SCORES = Factor(
     (
         Condition("ordinary", value=1.0),
         Condition("small", "small numbers", 0.01),
-        Condition("extreme", "scores near 3,000, -100 and -20,000", None, edge=True),
+        Condition("extreme", "scores near 3,000, -100 and -20,000", edge=True, alone=True),
     ),
 )
 """The scale of q, k and v; None for the scores of ``extreme``."""
@@ -58,7 +58,7 @@ BATCH = Factor(
         Condition("one", value=(2,)),
         Condition("none", "no batch dimension", (), alone=True),
         Condition("two", "a batch of several heads", (2, 4), alone=True),
-        Condition("three", "three batch dimensions, one of size 1", (2, 1, 4)),
+        Condition("three", "batch dimensions 2, 1 and 4", (2, 1, 4)),
     ),
 )
 
@@ -124,7 +124,7 @@ DEVICE = Factor(
 
 ATTENTION = Family(
     (DTYPE, MASK, SCORES, LAYOUT, BATCH, LENGTHS),
-    together=(("half", "nothing", "extreme"),),
+    together=(("random", "extreme"), ("half", "nothing", "extreme")),
     apart={
         pair("behind", "none"): "without a batch dimension there are no heads to lie elsewhere",
         **{
@@ -230,8 +230,9 @@ def where(draw: Draw, row: Row) -> tuple[torch.device | str, ...]:
 
 
 def sentences(draw: Draw, row: Row, longest: int) -> Tensor:
-    """Lengths of sentences, one of them the longest."""
-    lengths = draw.integers(*row["number"], low=1, high=longest)
+    """Lengths of sentences: the first of several short, the last of all the longest."""
+    lengths = draw.integers(*row["number"], low=1, high=longest + 1)
+    lengths.view(-1)[0] = 2
     lengths.view(-1)[-1] = longest
     if row["sentences"] == "full":
         lengths.fill_(longest)

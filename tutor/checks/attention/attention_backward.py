@@ -12,6 +12,7 @@ from tutor.checks.draw import BFLOAT, HALF, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import ATTENTION, attention_inputs, numbers
 from tutor.checks.forbidden import LIBRARY_ATTENTION
+from tutor.checks.limits import UNLIMITED, between
 from tutor.checks.softmax import hide, shares
 
 
@@ -47,14 +48,15 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     draw = QKVDraw(generator, device)
     q, k, v = draw.qkv(b, tq=tq, tk=tk, d=d, dv=dv)
     grad_out = draw.normal(b, tq, dv)
-    inputs = q.numel() + k.numel() + 2 * v.numel()
+    pairs = b * tq * tk
     # Scores, dv, dw, dq and dk are five products; a sixth, the answer itself, is one way to the
     # row sums (Σ_j w_j dw_j = grad_out · out).
     return Contract(
         calls=((grad_out, q, k, v, draw.keep(b, tq, tk)), (grad_out, q, k, v, None)),
-        max_flops=2 * b * tq * tk * (3 * d + 3 * dv),
-        max_written=24 * b * tq * tk + 8 * inputs,
-        max_intermediate=max(q.numel(), k.numel(), b * tq * tk),
+        max_flops=between(2 * pairs * (3 * d + 3 * dv), 2 * pairs * (4 * d + 2 * dv)),
+        max_written=UNLIMITED,
+        # The softmax's Jacobian, written out for all queries at once, has tk numbers a score.
+        max_intermediate=between(2 * k.numel(), pairs * tk),
         forbidden={
             **LIBRARY_ATTENTION,
             "autograd": "it lets autograd do the work; this exercise is to do it by hand",

@@ -11,6 +11,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import INTEGERS, LAYOUT, NUMBER, SENTENCES, sentences
+from tutor.checks.limits import UNLIMITED, between
 
 _KEYS = Factor(
     "keys",
@@ -48,7 +49,10 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     draw = Draw(generator, device)
     lengths = torch.tensor([draw.integer(1, 64) for _ in range(16)], device=device)
     return Contract(
-        calls=((lengths, 64),), max_flops=0, max_written=8 * 16 * 64, max_intermediate=16 * 64
+        calls=((lengths, 64),),
+        max_flops=UNLIMITED,
+        max_written=UNLIMITED,
+        max_intermediate=between(65 * 64, 16 * 64 * 64),  # a row for each query
     )
 
 

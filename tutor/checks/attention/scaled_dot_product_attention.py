@@ -13,6 +13,7 @@ from tutor.checks.conditions import Crossed
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import ATTENTION, attention_inputs
 from tutor.checks.forbidden import LIBRARY_ATTENTION
+from tutor.checks.limits import UNLIMITED, between
 from tutor.checks.softmax import hide, shares
 
 
@@ -54,12 +55,13 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     b, tq, tk, d, dv = 2, 16, 24, 32, 8
     draw = QKVDraw(generator, device)
     q, k, v = draw.qkv(b, tq=tq, tk=tk, d=d, dv=dv)
-    inputs = q.numel() + k.numel() + v.numel()
+    pairs = b * tq * tk
     return Contract(
         calls=((q, k, v, draw.keep(b, tq, tk)), (q, k, v, None)),
-        max_flops=2 * b * tq * tk * (d + dv),
-        max_written=16 * b * tq * tk + 4 * inputs,
-        max_intermediate=max(q.numel(), k.numel(), b * tq * tk),
+        max_flops=between(2 * pairs * (d + dv), 2 * pairs * (d + 2 * dv)),
+        max_written=UNLIMITED,
+        # All products of features at once, to be summed later, need d or dv times as much.
+        max_intermediate=between(2 * k.numel(), pairs * dv),
         forbidden=LIBRARY_ATTENTION,
     )
 
