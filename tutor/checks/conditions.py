@@ -43,6 +43,11 @@ class Factor:
     def ordinary(self) -> Condition:
         return self.conditions[0]
 
+    def told(self, words: Mapping[str, str]) -> "Factor":
+        """The same conditions in a chapter's own words, by their names."""
+        told = (replace(c, words=words.get(c.name, c.words)) for c in self.conditions)
+        return replace(self, conditions=tuple(told))
+
 
 Pair = frozenset[str]
 """The names of two conditions."""

@@ -30,6 +30,11 @@ SCORES = Factor(
 )
 """The scale of q, k and v; None for the scores of ``extreme``."""
 
+SCALE = Factor(
+    "scale", (Condition("around 1", value=1.0), Condition("tiny", "small numbers", 0.01))
+)
+"""Of numbers that no exponential sees: large ones are ordinary ones times a constant."""
+
 MASK = Factor(
     "mask",
     (
@@ -229,10 +234,10 @@ def where(draw: Draw, row: Row) -> tuple[torch.device | str, ...]:
     return row["device"](draw.device)
 
 
-def sentences(draw: Draw, row: Row, longest: int) -> Tensor:
+def sentences(draw: Draw, row: Row, number: tuple[int, ...], longest: int) -> Tensor:
     """Lengths of sentences: the first of several short, the last of all the longest."""
-    lengths = draw.integers(*row["number"], low=1, high=longest + 1)
-    lengths.view(-1)[0] = 2
+    lengths = draw.integers(*number, low=1, high=longest + 1)
+    lengths.view(-1)[0] = min(2, longest)
     lengths.view(-1)[-1] = longest
     if row["sentences"] == "full":
         lengths.fill_(longest)

@@ -31,7 +31,8 @@ FAMILY = Family(
 
 
 def _arguments(draw: Draw, row: Row) -> tuple[Tensor, int]:
-    return laid(sentences(draw, row, 5).to(row["integers"]), row["layout"]), row["keys"]
+    lengths = sentences(draw, row, row["number"], 5).to(row["integers"])
+    return laid(lengths, row["layout"]), row["keys"]
 
 
 def _by_hand(draw: Draw) -> Iterator[Case]:
