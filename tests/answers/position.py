@@ -676,4 +676,4 @@ WRONG = {
 """None earns full marks."""
 
 DEAR: dict[str, list] = {}
-"""The right values, by more work than the contract allows: this chapter's contracts ask for none."""
+"""The right values, by more work than a contract allows: none of these has a limit."""
