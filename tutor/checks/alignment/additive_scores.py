@@ -11,7 +11,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import DTYPE, LAYOUT
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 
 
 class _Draw(Draw):
@@ -91,7 +91,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
         calls=(args,),
         # Each state is projected once; the product with v is one for each pair.
         max_flops=between(2 * (states + pairs), 2 * (states + 2 * pairs)),
-        max_written=UNLIMITED,
         # Each pair of states side by side, to be projected together.
         max_intermediate=between(2 * pairs, b * t * s * (cx + cm)),
     )

@@ -22,7 +22,7 @@ from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import masked, numbers
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 from tutor.checks.softmax import hide, shares, zeroed
 
 
@@ -60,7 +60,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((scores, memory, draw.keep(b, t, s)), (scores, memory, None)),
         max_flops=between(product, 2 * product),
-        max_written=UNLIMITED,
         # All products of shares and states at once, to be summed later.
         max_intermediate=between(2 * memory.numel(), b * t * s * c),
         forbidden=FORBIDDEN,

@@ -11,7 +11,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import DTYPE, LAYOUT, SCALE
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 
 
 class _Draw(Draw):
@@ -70,7 +70,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=(args,),
         max_flops=between(2 * b * (t * t * s + t * s * s), 2 * b * (2 * t * t * s + t * s * s)),
-        max_written=UNLIMITED,
         # All products of features at once, to be summed later.
         max_intermediate=between(2 * max(arg.numel() for arg in args), b * t * s * s),
         forbidden={"bilinear": "it calls torch's own bilinear form; this exercise is to write it"},

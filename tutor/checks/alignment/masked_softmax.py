@@ -21,7 +21,6 @@ from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import masked
-from tutor.checks.limits import UNLIMITED
 
 
 def _arguments(draw: Draw, row: Row) -> tuple[Tensor | None, ...]:
@@ -65,9 +64,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     scores, keep = draw.normal(8, 16, 32), draw.keep(8, 16, 32)
     return Contract(
         calls=((scores, keep), (scores, None)),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
-        max_intermediate=UNLIMITED,
         forbidden=FORBIDDEN,
     )
 

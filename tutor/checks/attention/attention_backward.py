@@ -12,7 +12,7 @@ from tutor.checks.draw import BFLOAT, HALF, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import ATTENTION, attention_inputs, numbers
 from tutor.checks.forbidden import LIBRARY_ATTENTION
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 from tutor.checks.softmax import hide, shares
 
 
@@ -54,7 +54,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((grad_out, q, k, v, draw.keep(b, tq, tk)), (grad_out, q, k, v, None)),
         max_flops=between(2 * pairs * (3 * d + 3 * dv), 2 * pairs * (4 * d + 2 * dv)),
-        max_written=UNLIMITED,
         # The softmax's Jacobian, written out for all queries at once, has tk numbers a score.
         max_intermediate=between(2 * k.numel(), pairs * tk),
         forbidden={

@@ -10,7 +10,7 @@ from tutor.checks.attention.shared import CHAPTER, DV, B, D, QKVDraw
 from tutor.checks.conditions import Crossed
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import ATTENTION, attention_inputs
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 
 
 def _by_hand(draw: QKVDraw) -> Iterator[Case]:
@@ -34,7 +34,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((q, k),),
         max_flops=between(product, 2 * product),
-        max_written=UNLIMITED,
         # All products of features at once, to be summed later, need d times as much.
         max_intermediate=between(2 * k.numel(), b * tq * tk * d),
     )

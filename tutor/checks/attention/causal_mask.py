@@ -11,7 +11,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import DEVICE, where
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 
 _SIZES = Factor(
     "sizes",
@@ -47,8 +47,6 @@ CASES = Crossed(
 def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((24, 32, device),),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
         max_intermediate=between(56**2, 1024**2),  # a table for the longest text, cut to size
     )
 

@@ -11,7 +11,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import INTEGERS, LAYOUT, NUMBER, SENTENCES, sentences
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 
 _KEYS = Factor(
     "keys",
@@ -51,8 +51,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     lengths = torch.tensor([draw.integer(1, 64) for _ in range(16)], device=device)
     return Contract(
         calls=((lengths, 64),),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
         max_intermediate=between(65 * 64, 16 * 64 * 64),  # a row for each query
     )
 

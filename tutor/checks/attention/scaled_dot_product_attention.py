@@ -13,7 +13,7 @@ from tutor.checks.conditions import Crossed
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import ATTENTION, attention_inputs
 from tutor.checks.forbidden import LIBRARY_ATTENTION
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 from tutor.checks.softmax import hide, shares
 
 
@@ -59,7 +59,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((q, k, v, draw.keep(b, tq, tk)), (q, k, v, None)),
         max_flops=between(2 * pairs * (d + dv), 2 * pairs * (d + 2 * dv)),
-        max_written=UNLIMITED,
         # All products of features at once, to be summed later, need d or dv times as much.
         max_intermediate=between(2 * k.numel(), pairs * dv),
         forbidden=LIBRARY_ATTENTION,

@@ -12,7 +12,7 @@ from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import OF_ITSELF, masked, projected
 from tutor.checks.forbidden import LIBRARY_ATTENTION
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 from tutor.checks.softmax import shares
 
 
@@ -55,7 +55,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((x, *w, reference.causal_mask(n, n, device)), (x, *w, None)),
         max_flops=between(5 * product, 6 * product),
-        max_written=UNLIMITED,
         # The projections may be one product; all products of features at once need n times as much.
         max_intermediate=between(3 * x.numel(), n * x.numel()),
         forbidden=LIBRARY_ATTENTION,

@@ -11,7 +11,6 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import DOUBLE, HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import DTYPE, LAYOUT, SCORES, extreme_rows
-from tutor.checks.limits import UNLIMITED
 
 _DIM = Factor(
     "dim",
@@ -94,9 +93,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     scores = Draw(generator, device).normal(8, 16, 32)
     return Contract(
         calls=((scores, -1),),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
-        max_intermediate=UNLIMITED,
         forbidden={"softmax": "it calls torch's own softmax; this exercise is to write it"},
     )
 

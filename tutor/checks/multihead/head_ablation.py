@@ -10,7 +10,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Row, pair
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import SCALE
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 from tutor.checks.multihead.shared import (
     CHAPTER,
     SPLIT,
@@ -78,7 +78,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((heads, w_out, flags),),
         max_flops=between(product, 2 * product),
-        max_written=UNLIMITED,
         # Each head's answer by itself, and all products of features at once.
         max_intermediate=between(b * h * t * c, b * t * h * d * c),
     )

@@ -9,7 +9,6 @@ from tutor import multihead as reference
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.limits import UNLIMITED
 from tutor.checks.multihead.shared import (
     CHAPTER,
     SPLIT,
@@ -45,9 +44,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     heads = Draw(generator, device).normal(2, 4, 8, 6)
     return Contract(
         calls=((heads,),),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
-        max_intermediate=UNLIMITED,
     )
 
 

@@ -10,7 +10,7 @@ from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Contract
 from tutor.checks.families import DTYPE, LAYOUT, LENGTHS, masked, projected
 from tutor.checks.forbidden import LIBRARY_ATTENTION
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 
 CHAPTER = "04_multihead"
 
@@ -124,7 +124,6 @@ def layer_contract(draw: LayerDraw, call: Callable[..., tuple], keep: Tensor) ->
     return Contract(
         calls=(call(x, weights, h, keep), call(x, weights, h, None)),
         max_flops=between(6 * product, 7 * product),
-        max_written=UNLIMITED,
         # All products of features at once, to be summed later.
         max_intermediate=between(2 * scores, scores * (n // h)),
         forbidden=LIBRARY_ATTENTION,

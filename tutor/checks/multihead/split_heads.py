@@ -9,7 +9,6 @@ from tutor import multihead as reference
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.limits import UNLIMITED
 from tutor.checks.multihead.shared import CHAPTER, SPLIT, TK, B, split_by_view, split_interleaved
 
 
@@ -32,9 +31,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     x = Draw(generator, device).normal(2, 8, 24)
     return Contract(
         calls=((x, 4),),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
-        max_intermediate=UNLIMITED,
     )
 
 

@@ -10,7 +10,6 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import DEVICE, where
-from tutor.checks.limits import UNLIMITED
 from tutor.checks.position.alibi_slopes import formula_for_all, published
 from tutor.checks.position.shared import CHAPTER
 
@@ -57,9 +56,6 @@ CASES = Crossed(
 def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((6, 16, 24, device),),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
-        max_intermediate=UNLIMITED,
     )
 
 

@@ -11,7 +11,6 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family
 from tutor.checks.draw import SINGLE, Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import DEVICE, where
-from tutor.checks.limits import UNLIMITED
 from tutor.checks.position.shared import CHAPTER
 
 _HEADS = Factor(
@@ -51,9 +50,6 @@ CASES = Crossed(
 def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((24, device), (16, device)),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
-        max_intermediate=UNLIMITED,
     )
 
 

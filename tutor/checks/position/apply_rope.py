@@ -10,11 +10,12 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import DTYPE, LAYOUT
-from tutor.checks.limits import UNLIMITED
 from tutor.checks.position.shared import (
     CHAPTER,
+    LAYOUT_OF_PAIRS,
     LAYOUTS,
     PLACES,
+    POSITIONS_FOR,
     THETA,
     TOKENS,
     WIDTH,
@@ -27,32 +28,6 @@ from tutor.checks.position.shared import (
     places,
 )
 
-_PAIRS = Factor(
-    "pairs",
-    (
-        # Not the same object as the literal: a comparison by identity fails.
-        Condition("halves", value="".join(("ha", "lf"))),
-        Condition("neighbours", "interleaved", "interleaved", alone=True),
-        Condition("layout left out", "the layout left out", alone=True),
-    ),
-)
-_FOR = Factor(
-    "for",
-    (
-        Condition("all", value=lambda batch: ()),
-        # A 1 where the heads stand: the same positions for all of them.
-        Condition(
-            "each sentence",
-            "positions of each sentence",
-            lambda batch: (*batch[:1], *(1 for _ in batch[1:])),
-            edge=True,
-            alone=True,
-        ),
-        Condition(
-            "each head", "positions of each head", lambda batch: batch, edge=True, alone=True
-        ),
-    ),
-)
 _BATCH = Factor(
     "batch",
     (
@@ -64,7 +39,7 @@ _BATCH = Factor(
 )
 
 FAMILY = Family(
-    (DTYPE, PLACES, _PAIRS, LAYOUT, _BATCH, TOKENS, WIDTH, THETA, _FOR),
+    (DTYPE, PLACES, LAYOUT_OF_PAIRS, LAYOUT, _BATCH, TOKENS, WIDTH, THETA, POSITIONS_FOR),
     apart={
         pair("behind", "none"): "without a batch dimension there is nothing to swap",
         pair("behind", "one token"): "one token lies nowhere else",
@@ -101,9 +76,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     x, positions = draw.normal(4, H, 16, D), draw.integers(16, low=0, high=99)
     return Contract(
         calls=tuple((x, positions, 10000.0, layout) for layout in LAYOUTS),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
-        max_intermediate=UNLIMITED,
     )
 
 

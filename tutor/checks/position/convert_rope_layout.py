@@ -10,7 +10,6 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import DTYPE, LAYOUT
-from tutor.checks.limits import UNLIMITED
 from tutor.checks.position.shared import CHAPTER, LAYOUTS, D, H, T
 
 _TO = Factor(
@@ -61,9 +60,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     w = Draw(generator, device).normal(4 * 16, 32)
     return Contract(
         calls=tuple((w, 4, to) for to in LAYOUTS),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
-        max_intermediate=UNLIMITED,
     )
 
 

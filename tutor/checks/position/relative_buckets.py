@@ -11,7 +11,6 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import LAYOUT
-from tutor.checks.limits import UNLIMITED
 from tutor.checks.position.shared import CHAPTER, B
 
 
@@ -106,9 +105,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     distances = Draw(generator, device).integers(24, 32, low=-200, high=200)
     return Contract(
         calls=((distances, True, 32, 128), (distances, False, 32, 128)),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
-        max_intermediate=UNLIMITED,
     )
 
 

@@ -99,5 +99,33 @@ THETA = Factor(
 )
 
 
+LAYOUT_OF_PAIRS = Factor(
+    "pairs",
+    (
+        # Not the same object as the literal: a comparison by identity fails.
+        Condition("halves", value="".join(("ha", "lf"))),
+        Condition("neighbours", "interleaved", "interleaved", alone=True),
+        Condition("layout left out", "the layout left out", alone=True),
+    ),
+)
+POSITIONS_FOR = Factor(
+    "for",
+    (
+        Condition("all", value=lambda batch: ()),
+        # A 1 where the heads stand: the same positions for all of them.
+        Condition(
+            "each sentence",
+            "positions of each sentence",
+            lambda batch: (*batch[:1], *(1 for _ in batch[1:])),
+            edge=True,
+            alone=True,
+        ),
+        Condition(
+            "each head", "positions of each head", lambda batch: batch, edge=True, alone=True
+        ),
+    ),
+)
+
+
 def places(draw: Draw, row: Row, *shape: int) -> Tensor:
     return row["places"](draw, *shape)

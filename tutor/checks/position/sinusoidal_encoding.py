@@ -11,7 +11,6 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import LAYOUT
-from tutor.checks.limits import UNLIMITED
 from tutor.checks.position.shared import (
     BATCH,
     CHAPTER,
@@ -88,9 +87,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     positions = Draw(generator, device).integers(B, 24, low=0, high=99).double()
     return Contract(
         calls=((positions, width),),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
-        max_intermediate=UNLIMITED,
     )
 
 

@@ -10,7 +10,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import DOUBLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import DTYPE, LAYOUT
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 from tutor.checks.recurrence.shared import BATCH, CHAPTER, C, T
 
 
@@ -88,8 +88,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((_Draw(generator, device).jacobians(b, t=t, c=c),),),
         max_flops=between(product * t, 2 * product * t),
-        max_written=UNLIMITED,
-        max_intermediate=UNLIMITED,
     )
 
 

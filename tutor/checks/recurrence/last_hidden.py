@@ -10,7 +10,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import DTYPE, INTEGERS, LAYOUT, SENTENCES, sentences
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 from tutor.checks.recurrence.shared import CHAPTER, B, C, T
 
 _SIZES = Factor(
@@ -81,8 +81,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     states = draw.normal(b, t, c)
     return Contract(
         calls=((states, draw.integers(b, low=0, high=t + 1)),),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
         # One way puts a step of zeros in front; all states of all sentences, for each of them.
         max_intermediate=between(b * (t + 1) * c, b * b * t * c),
     )

@@ -9,7 +9,6 @@ from tutor import recurrence as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.limits import UNLIMITED
 from tutor.checks.recurrence.shared import CHAPTER
 
 # Not the same from either end, or a second call with reversed numbers would be the first again.
@@ -92,9 +91,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     strides = draw.integers(n, low=1, high=3)
     return Contract(
         calls=((kernel_sizes, dilations, strides),),
-        max_flops=UNLIMITED,
-        max_written=UNLIMITED,
-        max_intermediate=UNLIMITED,
     )
 
 

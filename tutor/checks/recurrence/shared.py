@@ -9,7 +9,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import DOUBLE, Draw, laid
 from tutor.checks.exercise import Case, Contract
 from tutor.checks.families import DTYPE, LAYOUT
-from tutor.checks.limits import UNLIMITED, between
+from tutor.checks.limits import between
 
 CHAPTER = "01_recurrence"
 
@@ -125,7 +125,6 @@ def cell_contract(gates: int, states: int = 1) -> Callable[[Generator, torch.dev
         return Contract(
             calls=(args,),
             max_flops=between(2 * b * rows * (e + c), 2 * b * rows * (2 * e + c)),
-            max_written=UNLIMITED,
             # Both weights as one, and all products of an input and a weight at once.
             max_intermediate=between(rows * (e + c), b * rows * e),
             forbidden=_LIBRARY_CELLS,
