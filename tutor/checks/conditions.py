@@ -100,6 +100,11 @@ class Family:
     without: Mapping[str, str] = field(default_factory=dict)
     """A factor's or a condition's name that does not apply to the exercise -> why."""
 
+    def __post_init__(self) -> None:
+        names = [c.name for f in self.factors for c in f.conditions]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"two conditions are named {', '.join(sorted(twice))}")
+
     def but(
         self,
         *factors: Factor,

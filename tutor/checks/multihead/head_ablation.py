@@ -28,7 +28,9 @@ _KEPT = Factor(
     "kept",
     (
         Condition("all but one", value=lambda h: [n != 1 for n in range(h)]),
-        Condition("one", "one head kept", lambda h: [n == h - 1 for n in range(h)], alone=True),
+        Condition(
+            "one kept", "one head kept", lambda h: [n == h - 1 for n in range(h)], alone=True
+        ),
         Condition("all", "every head kept", lambda h: [True] * h, edge=True, alone=True),
         Condition("nothing", "every head silent", lambda h: [False] * h, edge=True, alone=True),
     ),
@@ -37,7 +39,7 @@ _KEPT = Factor(
 FAMILY = SPLIT.but(
     _KEPT,
     SCALE,
-    apart={pair("one head", "one"): "one head that is kept is every head"},
+    apart={pair("one head", "one kept"): "one head that is kept is every head"},
 )
 
 
