@@ -478,9 +478,14 @@ WRONG = {
         _additive_of_a_batch,
         _additive_squeezed,
     ],
-    "masked_softmax": [*weights.WRONG, _softmax_viewed, _softmax_without_gradient],
+    "masked_softmax": [
+        *weights.WRONG,
+        *weights.OF_FEW_DIMENSIONS,
+        _softmax_viewed,
+        _softmax_without_gradient,
+    ],
     "attend": [
-        *(_reading(w) for w in weights.WRONG),
+        *(_reading(w) for w in weights.WRONG + weights.OF_FEW_DIMENSIONS),
         _attend_first_rows,
         _attend_twice_masked,
         _attend_viewed,

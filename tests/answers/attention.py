@@ -807,7 +807,7 @@ WRONG = {
         _padding_one_of_all,
     ],
     "scaled_dot_product_attention": [
-        *(_attention(w) for w in weights.WRONG),
+        *(_attention(w) for w in weights.WRONG + weights.OF_FEW_DIMENSIONS),
         _VIEWED["scaled_dot_product_attention"],
         _nan_to_num,
         _three_dimensions,
@@ -819,7 +819,7 @@ WRONG = {
         _of_self(_three_dimensions),
     ],
     "attention_backward": [
-        *(_backward(w) for w in weights.WRONG),
+        *(_backward(w) for w in weights.WRONG + weights.OF_FEW_DIMENSIONS),
         _VIEWED["attention_backward"],
     ],
 }

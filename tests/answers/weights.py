@@ -126,6 +126,8 @@ WRONG = [
         lowest_of_single,
         per_sentence,
         first_sentence,
-        row_by_row,
     )
 ]
+
+OF_FEW_DIMENSIONS = [_of_bool(row_by_row)]
+"""Wrong where a mask has fewer dimensions than the scores."""

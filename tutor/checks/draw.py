@@ -37,12 +37,12 @@ class Draw:
     def keep(self, *shape: int) -> Tensor:
         """A random mask in which every row may read something and not everything.
 
-        The first of several rows may read the first key and not the last.
+        The first two of several rows may read the first key and not the last.
         """
         last = shape[-1]
         order = torch.rand(shape, generator=self.generator)
         if len(shape) > 1:  # what is hidden somewhere does not hang on the draw
-            order[..., 0, 0], order[..., 0, -1] = -1.0, 2.0
+            order[..., :2, 0], order[..., :2, -1] = -1.0, 2.0
         count = torch.randint(1, last, (*shape[:-1], 1), generator=self.generator)
         return (order.argsort(-1).argsort(-1) < count).to(self.device)
 
@@ -64,7 +64,9 @@ class Draw:
             lengths = self.ragged(*batch, longest=tk)
             return torch.arange(tk, device=self.device) < lengths[..., None, None]
         if kind == "shared":
-            return self.keep(*batch[:-1], 1, tq, tk) if batch else self.keep(1, tk)
+            if len(batch) > 1:
+                return self.keep(*batch[:-1], 1, tq, tk)
+            return self.keep(tq, tk) if batch else self.keep(1, tk)
         keep = self.keep(*batch, tq, tk) if tk > 1 else self.keep(*batch, tq, 2)[..., :1]
         if kind == "nothing":  # the first sentence's last query, and all of the last of several
             keep[(*(0 for _ in batch), -1)] = False
@@ -74,14 +76,15 @@ class Draw:
 
 
 def laid(x: Tensor | None, layout: str | None) -> Tensor | None:
-    """The same numbers, stored as one of the layouts of ``families.LAYOUT``: with its last two
-    dimensions turned round, with heads behind time, or as a part of a larger tensor."""
+    """The same numbers, stored as one of the layouts of ``families.LAYOUT``: the last two
+    dimensions turned round, all but the last in the reverse order, or part of a larger tensor."""
     if x is None or layout is None or x.ndim < 2:
         return x
     if layout == "turned":
         return x.mT.contiguous().mT
     if layout == "behind":
-        return x.transpose(-3, -2).contiguous().transpose(-3, -2) if x.ndim > 2 else x
+        order = [*reversed(range(x.ndim - 1)), x.ndim - 1]
+        return x.permute(order).contiguous().permute(order)
     if layout == "views":
         if 0 in x.stride():  # a view as it is
             return x

@@ -43,7 +43,7 @@ MASK = Factor(
         Condition("causal", "a causal mask", "causal", edge=True, alone=True),
         Condition("ragged", "a padding mask", "ragged", edge=True, alone=True),
         Condition("nothing", "some queries may read nothing", "nothing", edge=True, alone=True),
-        Condition("one for all", "one mask for all", "shared", edge=True),
+        Condition("one for all", "one mask for all", "shared", edge=True, alone=True),
     ),
 )
 
@@ -52,7 +52,7 @@ LAYOUT = Factor(
     (
         Condition("contiguous"),
         Condition("turned", "not contiguous", "turned", alone=True),
-        Condition("behind", "batch and time swapped in memory", "behind"),
+        Condition("behind", "time before the batch in memory", "behind"),
         Condition("views", "views of other tensors", "views"),
     ),
 )

