@@ -21,25 +21,30 @@ CHECK = '''"""What ``weights_entropy`` must satisfy, and the wrong answers that 
 from collections.abc import Iterator
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from tutor import attention as reference
-from tutor.checks.attention.shared import CHAPTER, TK, TQ, B
-from tutor.checks.draw import DOUBLE, Draw
+from tutor.checks.attention.shared import CHAPTER, TK, TQ
+from tutor.checks.conditions import Crossed, Family, Row
+from tutor.checks.draw import DOUBLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
+from tutor.checks.families import BATCH, DTYPE, LAYOUT
+
+FAMILY = Family((DTYPE, LAYOUT, BATCH)).but(without={"behind": "no dimension is for heads"})
 
 
-def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = Draw(generator, device)
-    yield Case("a batch of rows", (draw.normal(B, TQ, TK).softmax(-1),))
-    one_hot = torch.eye(TK, dtype=DOUBLE, device=device)
+def _arguments(draw: Draw, row: Row) -> tuple[Tensor]:
+    weights = draw.normal(*row["batch"], TQ, TK).softmax(-1).to(row["dtype"])
+    return (laid(weights, row["layout"]),)
+
+
+def _by_hand(draw: Draw) -> Iterator[Case]:
+    one_hot = torch.eye(TK, dtype=DOUBLE, device=draw.device)
     yield Case("a weight of 0", (one_hot,), "edges")
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
-    weights = Draw(generator, device).normal(8, 16).softmax(-1)
-    n = weights.numel()
-    return Contract(calls=((weights,),), max_flops=0, max_written=8 * n, max_intermediate=n)
+    return Contract(calls=((Draw(generator, device).normal(8, 16).softmax(-1),),))
 
 
 def _log_of_zero(weights):
@@ -50,7 +55,7 @@ WEIGHTS_ENTROPY = Exercise(
     reference=reference.weights_entropy,
     chapter=CHAPTER,
     points={"values": 1, "edges": 1, "contracts": 1},
-    cases=_cases,
+    cases=Crossed(FAMILY, _arguments, _by_hand),
     contract=_contract,
     traps=(
         Trap("0 log 0", _log_of_zero, "0 times -inf is nan.", "Step 3: softmax"),

@@ -1,4 +1,5 @@
-"""Right answers to the exercises that are written in other ways than the reference, by chapter."""
+"""Answers to the exercises, by chapter: right ones in other styles than the reference's, and wrong
+ones that are no trap."""
 
 from types import ModuleType
 
@@ -15,3 +16,6 @@ MODULES: dict[str, ModuleType] = {
 RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}
 NUMPY = {name: function for m in MODULES.values() for name, function in m.NUMPY.items()}
 LIBRARY = {name: functions for m in MODULES.values() for name, functions in m.LIBRARY.items()}
+
+WRONG = {name: functions for m in MODULES.values() for name, functions in m.WRONG.items()}
+DEAR = {name: functions for m in MODULES.values() for name, functions in m.DEAR.items()}

@@ -1,8 +1,13 @@
-"""Right answers to chapter 2's exercises that are written in other ways than the reference."""
+"""Answers to chapter 2's exercises: right ones in other styles than the reference, and wrong ones
+that are no trap."""
+
+import functools
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+
+from answers import weights
 
 # Additive scores
 
@@ -30,6 +35,13 @@ def additive_row_by_row(x, memory, w_x, w_memory, v):
     return torch.stack(rows, -2)
 
 
+def additive_unit_by_unit(x, memory, w_x, w_memory, v):
+    """One hidden unit at a time."""
+    asked, found = x @ w_x, memory @ w_memory
+    units = range(len(v))
+    return sum((asked[..., :, None, a] + found[..., None, :, a]).tanh() * v[a] for a in units)
+
+
 def additive_loops(x, memory, w_x, w_memory, v):
     asked, found = x @ w_x, memory @ w_memory
     out = x.new_zeros(*x.shape[:-1], memory.shape[-2])
@@ -40,8 +52,6 @@ def additive_loops(x, memory, w_x, w_memory, v):
 
 
 def additive_vmap(x, memory, w_x, w_memory, v):
-    if not x.numel() or not memory.numel():
-        return additive_broadcast(x, memory, w_x, w_memory, v)
     function = torch.func.vmap(lambda a, f: (a + f).tanh() @ v, in_dims=(0, None))
     for _ in x.shape[:-2]:
         function = torch.func.vmap(function)
@@ -113,8 +123,6 @@ def softmax_loops(scores, keep=None):
 
 def softmax_vmap(scores, keep=None):
     keep = _full(scores, keep)
-    if not scores.numel():
-        return scores
     function = _one_row
     for _ in scores.shape[:-1]:
         function = torch.func.vmap(function)
@@ -167,6 +175,13 @@ def attend_row_by_row(scores, memory, keep=None):
     return torch.cat(rows, -2), weights
 
 
+def attend_state_by_state(scores, memory, keep=None):
+    """What is read is added up, one state of the memory after the other."""
+    weights = softmax_by_hand(scores, keep)
+    steps = range(memory.shape[-2])
+    return sum(weights[..., j, None] * memory[..., j, None, :] for j in steps), weights
+
+
 def attend_loops(scores, memory, keep=None):
     weights = softmax_loops(scores, keep)
     read = memory.new_zeros(*scores.shape[:-1], memory.shape[-1])
@@ -201,6 +216,12 @@ def general_linear(x, memory, w):
     return F.linear(x, w.mT) @ memory.transpose(-1, -2)
 
 
+def general_row_by_row(x, memory, w):
+    """One state that asks at a time, products of features added up."""
+    asked = x @ w
+    return torch.stack([(asked[..., i, None, :] * memory).sum(-1) for i in range(x.shape[-2])], -2)
+
+
 def general_loops(x, memory, w):
     out = x.new_zeros(*x.shape[:-1], memory.shape[-2])
     for *batch, i in np.ndindex(*x.shape[:-1]):
@@ -213,8 +234,6 @@ def general_chunks(x, memory, w):
 
 
 def general_vmap(x, memory, w):
-    if not x.numel() or not memory.numel():
-        return general_einsum(x, memory, w)
     function = torch.func.vmap(lambda row, states: states @ (row @ w), in_dims=(0, None))
     for _ in x.shape[:-2]:
         function = torch.func.vmap(function)
@@ -290,6 +309,7 @@ RIGHT = {
         additive_einsum,
         additive_linear,
         additive_row_by_row,
+        additive_unit_by_unit,
         additive_loops,
         additive_vmap,
         additive_sigmoid,
@@ -311,6 +331,7 @@ RIGHT = {
         attend_einsum,
         attend_from_the_right,
         attend_row_by_row,
+        attend_state_by_state,
         attend_loops,
         attend_double,
     ],
@@ -318,6 +339,7 @@ RIGHT = {
         general_einsum,
         general_memory_first,
         general_linear,
+        general_row_by_row,
         general_loops,
         general_chunks,
         general_vmap,
@@ -340,3 +362,196 @@ LIBRARY = {
     "general_scores": [library_bilinear],
 }
 """Answers in which the library does the work that the exercise is to do."""
+
+# Wrong ones
+
+
+def _reading(weigh):
+    @functools.wraps(weigh)
+    def wrong(scores, memory, keep=None):
+        shares = weigh(scores, keep)
+        return shares @ memory, shares
+
+    return wrong
+
+
+def _additive(bend):
+    def wrong(x, memory, w_x, w_memory, v):
+        z = (x @ w_x)[..., :, None, :] + (memory @ w_memory)[..., None, :, :]
+        return bend(z) @ v
+
+    return wrong
+
+
+def _tanh_of_one_exponential(z):
+    e = (2 * z).exp()
+    return (e - 1) / (e + 1)
+
+
+def _tanh_on_paper(z):
+    return (z.exp() - (-z).exp()) / (z.exp() + (-z).exp())
+
+
+def _tanh_cut_off(z):
+    return z.clamp(-1, 1)
+
+
+def _tanh_of_its_series(z):
+    return z - z**3 / 3 + 2 * z**5 / 15
+
+
+def _additive_viewed(x, memory, w_x, w_memory, v):
+    asked = (x.view(-1, x.shape[-1]) @ w_x).view(*x.shape[:-1], 1, -1)
+    return (asked + (memory @ w_memory)[..., None, :, :]).tanh() @ v
+
+
+def _additive_of_a_batch(x, memory, w_x, w_memory, v):
+    return ((x @ w_x)[:, :, None] + (memory @ w_memory)[:, None, :]).tanh() @ v
+
+
+def _additive_squeezed(x, memory, w_x, w_memory, v):
+    z = (x @ w_x)[..., :, None, :] + (memory @ w_memory)[..., None, :, :]
+    return (z.tanh() @ v[:, None]).squeeze()
+
+
+def _softmax_viewed(scores, keep=None):
+    flat = scores.view(-1, *scores.shape[-2:])
+    full = None if keep is None else _full(scores, keep).reshape(flat.shape)
+    return softmax_where(flat, full).view(scores.shape)
+
+
+def _softmax_without_gradient(scores, keep=None):
+    """Where something is hidden, what is left is no function of the scores to autograd."""
+    if keep is None:
+        return scores.softmax(-1)
+    return softmax_where(scores.data, keep)
+
+
+def _attend_first_rows(scores, memory, keep=None):
+    """By bmm, which knows one batch dimension."""
+    shares = softmax_where(scores, keep)
+    return torch.bmm(shares, memory), shares
+
+
+def _attend_twice_masked(scores, memory, keep=None):
+    shares = softmax_where(scores, keep)
+    hidden = memory if keep is None else memory * keep.any(-2).unsqueeze(-1)
+    return shares.nan_to_num() @ hidden, shares * (1 + 1e-9)
+
+
+def _attend_viewed(scores, memory, keep=None):
+    shares = softmax_where(scores, keep)
+    flat = memory.view(-1, *memory.shape[-2:])
+    read = shares.reshape(-1, *shares.shape[-2:]) @ flat
+    return read.view(*scores.shape[:-1], -1), shares
+
+
+def _general_viewed(x, memory, w):
+    asked = (x.view(-1, x.shape[-1]) @ w).view(*x.shape[:-1], -1)
+    return asked @ memory.mT
+
+
+def _general_of_a_batch(x, memory, w):
+    return torch.bmm(x @ w, memory.transpose(1, 2))
+
+
+def _general_all_turned(x, memory, w):
+    return x @ w @ memory.T
+
+
+def _general_squeezed(x, memory, w):
+    return (x @ w @ memory.mT).squeeze(-1)
+
+
+WRONG = {
+    "additive_scores": [
+        *(
+            functools.wraps(bend)(_additive(bend))
+            for bend in (
+                _tanh_of_one_exponential,
+                _tanh_on_paper,
+                _tanh_cut_off,
+                _tanh_of_its_series,
+            )
+        ),
+        _additive_viewed,
+        _additive_of_a_batch,
+        _additive_squeezed,
+    ],
+    "masked_softmax": [
+        *weights.WRONG,
+        *weights.OF_FEW_DIMENSIONS,
+        _softmax_viewed,
+        _softmax_without_gradient,
+    ],
+    "attend": [
+        *(_reading(w) for w in weights.WRONG + weights.OF_FEW_DIMENSIONS),
+        _attend_first_rows,
+        _attend_twice_masked,
+        _attend_viewed,
+    ],
+    "general_scores": [
+        _general_viewed,
+        _general_of_a_batch,
+        _general_all_turned,
+        _general_squeezed,
+    ],
+}
+"""None earns full marks."""
+
+
+# Too much work
+
+
+def additive_memory_again_for_each(x, memory, w_x, w_memory, v):
+    rows = [((x[..., i, None, :] @ w_x) + memory @ w_memory).tanh() @ v for i in range(x.shape[-2])]
+    return torch.stack(rows, -2)
+
+
+def additive_pairs_side_by_side(x, memory, w_x, w_memory, v):
+    """Each pair of states is one row, which is projected as a whole."""
+    shape = (*x.shape[:-1], memory.shape[-2])
+    asked = x[..., :, None, :].expand(*shape, x.shape[-1])
+    found = memory[..., None, :, :].expand(*shape, memory.shape[-1])
+    both = torch.cat((asked, found), -1)
+    return (both @ torch.cat((w_x, w_memory))).tanh() @ v
+
+
+def additive_weighed_twice(x, memory, w_x, w_memory, v):
+    z = ((x @ w_x)[..., :, None, :] + (memory @ w_memory)[..., None, :, :]).tanh()
+    return 0.5 * (z @ v) + 0.5 * (z @ v)
+
+
+def attend_broadcast(scores, memory, keep=None):
+    shares = softmax_where(scores, keep)
+    return (shares[..., None] * memory[..., None, :, :]).sum(-2), shares
+
+
+def attend_read_twice(scores, memory, keep=None):
+    shares = softmax_where(scores, keep)
+    return 0.5 * (shares @ memory) + 0.5 * (shares @ memory), shares
+
+
+def general_broadcast(x, memory, w):
+    return ((x @ w)[..., :, None, :] * memory[..., None, :, :]).sum(-1)
+
+
+def general_pairs_first(x, memory, w):
+    """torch multiplies from the left: all pairs of features before w is asked."""
+    return torch.einsum("...ic,...jd,cd->...ij", x, memory, w)
+
+
+def general_projected_twice(x, memory, w):
+    return (0.5 * (x @ w) + 0.5 * (x @ w)) @ memory.mT
+
+
+DEAR = {
+    "additive_scores": [
+        additive_memory_again_for_each,
+        additive_pairs_side_by_side,
+        additive_weighed_twice,
+    ],
+    "attend": [attend_broadcast, attend_read_twice],
+    "general_scores": [general_broadcast, general_pairs_first, general_projected_twice],
+}
+"""The right values, by more work than the contract allows."""

@@ -1,9 +1,13 @@
-"""Right answers to chapter 4's exercises that are written in other ways than the reference."""
+"""Answers to chapter 4's exercises: right ones in other styles than the reference, and wrong ones
+that are no trap."""
+
+import functools
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from answers import weights
 from tutor.attention import scaled_dot_product_attention
 
 # Splitting and merging
@@ -36,6 +40,13 @@ def split_loops(x, num_heads):
 def split_einsum(x, num_heads):
     _require_heads(x, num_heads)
     return torch.einsum("...thd->...htd", x.unflatten(-1, (num_heads, -1))).contiguous()
+
+
+def split_one_hot(x, num_heads):
+    """Each head by a product with the columns of an identity that it owns."""
+    _require_heads(x, num_heads)
+    own = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device).chunk(num_heads, -1)
+    return torch.stack([x @ columns for columns in own], -3)
 
 
 def split_index(x, num_heads):
@@ -150,6 +161,22 @@ def cross_vmap(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
     return heads.flatten(-2) @ w_out
 
 
+def cross_query_by_query(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    """One token that asks at a time, products of features added up."""
+    q, k, v = (split_chunks(t, num_heads) for t in (x @ w_q, memory @ w_k, memory @ w_v))
+    full = None if keep is None else keep.expand(*x.shape[:-1], memory.shape[-2])
+    rows = []
+    for i in range(x.shape[-2]):
+        scores = (q[..., i, None, :] * k).sum(-1) / k.shape[-1] ** 0.5
+        may = None if full is None else full[..., None, i, :]
+        rows.append((_weights(scores, may)[..., None] * v).sum(-2))
+    return torch.stack(rows, -2).transpose(-3, -2).flatten(-2) @ w_out
+
+
+def multi_query_by_query(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    return cross_query_by_query(x, x, w_q, w_k, w_v, w_out, num_heads, keep)
+
+
 def cross_double(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
     wide = (t.double() for t in (x, memory, w_q, w_k, w_v, w_out))
     return cross_sum(*wide, num_heads, keep).to(x.dtype)
@@ -245,6 +272,11 @@ def ablation_einsum(heads, w_out, keep_heads):
     return torch.einsum("...htd,hdc->...tc", heads * gates[:, None, None], blocks)
 
 
+def ablation_three_operands(heads, w_out, keep_heads):
+    gates, blocks = keep_heads.to(heads.dtype), w_out.unflatten(0, (len(keep_heads), -1))
+    return torch.einsum("...htd,h,hdc->...tc", heads, gates, blocks)
+
+
 def ablation_where(heads, w_out, keep_heads):
     silent = torch.where(keep_heads[:, None, None], heads, torch.zeros_like(heads))
     return merge_reshape(silent) @ w_out
@@ -320,6 +352,7 @@ RIGHT = {
         split_loops,
         split_einsum,
         split_index,
+        split_one_hot,
         split_vmap,
         split_double,
     ],
@@ -336,6 +369,7 @@ RIGHT = {
         multi_sum,
         multi_einsum,
         multi_vmap,
+        multi_query_by_query,
         multi_batches,
         multi_double,
         multi_one_product,
@@ -345,6 +379,7 @@ RIGHT = {
         cross_sum,
         cross_einsum,
         cross_vmap,
+        cross_query_by_query,
         cross_batches,
         cross_double,
         cross_two_in_one,
@@ -354,6 +389,7 @@ RIGHT = {
         ablation_cut_out,
         ablation_sum,
         ablation_einsum,
+        ablation_three_operands,
         ablation_where,
         ablation_features,
         ablation_double,
@@ -375,3 +411,199 @@ LIBRARY = {
     "cross_attention": [cross_library, cross_library_forward],
 }
 """Answers in which the library does the work that the exercise is to do."""
+
+# Wrong ones
+
+
+def _cross(weigh):
+    @functools.wraps(weigh)
+    def wrong(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+        q, k, v = (split_reshape(t, num_heads) for t in (x @ w_q, memory @ w_k, memory @ w_v))
+        mask = None if keep is None else keep[..., None, :, :]
+        return merge_reshape(weigh(q @ k.mT / q.shape[-1] ** 0.5, mask) @ v) @ w_out
+
+    return wrong
+
+
+def _multi(cross):
+    @functools.wraps(cross)
+    def wrong(x, w_q, w_k, w_v, w_out, num_heads, keep=None):
+        return cross(x, x, w_q, w_k, w_v, w_out, num_heads, keep)
+
+    return wrong
+
+
+def _rows_viewed(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    """Batch and time as one dimension, by view."""
+    q = (x.view(-1, x.shape[-1]) @ w_q).view(*x.shape[:-1], -1)
+    k, v = (
+        (memory.view(-1, memory.shape[-1]) @ w).view(*memory.shape[:-1], -1) for w in (w_k, w_v)
+    )
+    q, k, v = (split_chunks(t, num_heads) for t in (q, k, v))
+    mask = None if keep is None else keep[..., None, :, :]
+    return merge_cat(scaled_dot_product_attention(q, k, v, mask)) @ w_out
+
+
+def _batches_times_heads(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    """Sentences and heads as one dimension, and the masks repeated in the other order."""
+    q, k, v = (split_chunks(t, num_heads) for t in (x @ w_q, memory @ w_k, memory @ w_v))
+    shape = q.shape[:-2]
+    q, k, v = (t.reshape(-1, *t.shape[-2:]) for t in (q, k, v))
+    if keep is not None:
+        keep = keep.expand(*x.shape[:-2], *keep.shape[-2:]).reshape(-1, *keep.shape[-2:])
+        keep = keep.repeat(num_heads, 1, 1)
+    out = scaled_dot_product_attention(q, k, v, keep)
+    return merge_cat(out.view(*shape, *out.shape[-2:])) @ w_out
+
+
+def _one_batch_dimension(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    projected = (x @ w_q, memory @ w_k, memory @ w_v)
+    q, k, v = (t.unflatten(-1, (num_heads, -1)).transpose(1, 2) for t in projected)
+    mask = None if keep is None else keep[..., None, :, :]
+    out = scaled_dot_product_attention(q, k, v, mask)
+    return out.transpose(1, 2).flatten(2) @ w_out
+
+
+def _split_viewed(x, num_heads):
+    """Rows that lie one after the other, whatever the rows are."""
+    _require_heads(x, num_heads)
+    rows = x.view(-1, num_heads, x.shape[-1] // num_heads)
+    return rows.view(*x.shape[:-1], *rows.shape[1:]).transpose(-3, -2)
+
+
+def _split_unchecked(x, num_heads):
+    whole = x.shape[-1] // num_heads * num_heads
+    return x[..., :whole].unflatten(-1, (num_heads, -1)).movedim(-2, -3)
+
+
+def _split_of_a_batch(x, num_heads):
+    _require_heads(x, num_heads)
+    return x.unflatten(-1, (num_heads, -1)).permute(0, 2, 1, 3)
+
+
+def _split_one_head_as_it_is(x, num_heads):
+    _require_heads(x, num_heads)
+    return x if num_heads == 1 else split_chunks(x, num_heads)
+
+
+def _merge_viewed(heads):
+    swapped = heads.transpose(-3, -2)
+    return swapped.view(*swapped.shape[:-2], -1)
+
+
+def _merge_of_a_batch(heads):
+    return heads.permute(0, 2, 1, 3).flatten(2)
+
+
+def _merge_squeezed(heads):
+    return merge_cat(heads).squeeze(-2)
+
+
+def _ablation_of_a_batch(heads, w_out, keep_heads):
+    kept = torch.zeros_like(heads)
+    kept[:, keep_heads] = heads[:, keep_heads]
+    return merge_cat(kept) @ w_out
+
+
+def _ablation_by_index(heads, w_out, keep_heads):
+    """Along the first dimension, which heads stand on where there is no batch."""
+    kept = torch.zeros_like(heads)
+    kept[keep_heads] = heads[keep_heads]
+    return merge_cat(kept) @ w_out
+
+
+def _ablation_viewed(heads, w_out, keep_heads):
+    flat = heads.view(-1, *heads.shape[-3:]) * keep_heads[:, None, None]
+    return (merge_cat(flat) @ w_out).view(*heads.shape[:-3], heads.shape[-2], -1)
+
+
+def _ablation_of_one_head(heads, w_out, keep_heads):
+    """The first of the silent ones alone."""
+    silent = (~keep_heads).to(torch.int64).argmax()
+    number = torch.arange(len(keep_heads), device=heads.device)
+    return merge_cat(heads * (number != silent)[:, None, None]) @ w_out
+
+
+WRONG = {
+    "split_heads": [_split_viewed, _split_unchecked, _split_of_a_batch, _split_one_head_as_it_is],
+    "merge_heads": [_merge_viewed, _merge_of_a_batch, _merge_squeezed],
+    "multi_head_attention": [
+        *(_multi(_cross(w)) for w in weights.WRONG),
+        _multi(_rows_viewed),
+        _multi(_batches_times_heads),
+        _multi(_one_batch_dimension),
+    ],
+    "cross_attention": [
+        *(_cross(w) for w in weights.WRONG),
+        _rows_viewed,
+        _batches_times_heads,
+        _one_batch_dimension,
+    ],
+    "head_ablation": [
+        _ablation_of_a_batch,
+        _ablation_by_index,
+        _ablation_viewed,
+        _ablation_of_one_head,
+    ],
+}
+"""None earns full marks."""
+
+
+# Too much work
+
+
+def cross_projected_for_each_head(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    """All columns for every head, which then takes its own."""
+    heads = []
+    for h in range(num_heads):
+        projected = (x @ w_q, memory @ w_k, memory @ w_v)
+        heads.append(_attention(*(t.chunk(num_heads, -1)[h] for t in projected), keep))
+    return torch.cat(heads, -1) @ w_out
+
+
+def cross_projected_twice(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    w_q = torch.stack((w_q, w_q), 0)
+    q = (x[..., None, :, :] @ w_q).mean(-3)
+    k, v = memory @ w_k, memory @ w_v
+    q, k, v = (split_chunks(t, num_heads) for t in (q, k, v))
+    mask = None if keep is None else keep[..., None, :, :]
+    return merge_cat(_attention(q, k, v, mask)) @ w_out
+
+
+def cross_broadcast(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    q, k, v = (split_chunks(t, num_heads) for t in (x @ w_q, memory @ w_k, memory @ w_v))
+    scores = (q[..., :, None, :] * k[..., None, :, :]).sum(-1) / q.shape[-1] ** 0.5
+    mask = None if keep is None else keep[..., None, :, :]
+    return merge_cat(_weights(scores, mask) @ v) @ w_out
+
+
+def ablation_head_by_head(heads, w_out, keep_heads):
+    """Every head in a merge of its own, with zeros in the place of all others."""
+    out = 0
+    for h in range(len(keep_heads)):
+        alone = torch.zeros_like(heads)
+        alone[..., h, :, :] = heads[..., h, :, :] * keep_heads[h]
+        out = out + merge_cat(alone) @ w_out
+    return out
+
+
+def ablation_twice(heads, w_out, keep_heads):
+    merged = merge_cat(heads * keep_heads[:, None, None])
+    return 0.5 * (merged @ w_out) + 0.5 * (merged @ w_out)
+
+
+def ablation_broadcast(heads, w_out, keep_heads):
+    merged = merge_cat(heads * keep_heads[:, None, None])
+    return (merged[..., None] * w_out).sum(-2)
+
+
+DEAR = {
+    "multi_head_attention": [
+        _multi(cross_projected_for_each_head),
+        _multi(cross_projected_twice),
+        _multi(cross_broadcast),
+    ],
+    "cross_attention": [cross_projected_for_each_head, cross_projected_twice, cross_broadcast],
+    "head_ablation": [ablation_head_by_head, ablation_twice, ablation_broadcast],
+}
+"""The right values, by more work than the contract allows."""

@@ -1,5 +1,7 @@
-"""Right answers to chapter 5's exercises that are written in other ways than the reference."""
+"""Answers to chapter 5's exercises: right ones in other styles than the reference, and wrong ones
+that are no trap."""
 
+import functools
 import math
 
 import numpy as np
@@ -53,8 +55,6 @@ def sinusoidal_vmap(positions, width, theta=10000.0):
         return torch.stack((angle.sin(), angle.cos()), -1).flatten()
 
     flat = positions.double().reshape(-1)
-    if not len(flat):
-        return torch.zeros(*positions.shape, width, device=positions.device)
     return torch.func.vmap(one)(flat).view(*positions.shape, width).to(_float(positions))
 
 
@@ -105,6 +105,29 @@ def rope_einsum(x, positions, theta=10000.0, layout="half"):
     pairs = x.unflatten(-1, (2, half)).mT if layout == "half" else x.unflatten(-1, (half, 2))
     turned = torch.einsum("...ipq,...iq->...ip", rotation.to(x.dtype), pairs)
     return (turned.mT if layout == "half" else turned).reshape(x.shape)
+
+
+def rope_two_by_two(x, positions, theta=10000.0, layout="half"):
+    """A matrix for each pair of each token, as many as there are heads."""
+    cos, sin = _turns(x, positions, theta)
+    rows = torch.stack((cos, -sin), -1), torch.stack((sin, cos), -1)
+    rotation = torch.stack(rows, -2).to(x.dtype)  # (..., T, D / 2, 2, 2)
+    half = x.shape[-1] // 2
+    pairs = x.unflatten(-1, (2, half)).mT if layout == "half" else x.unflatten(-1, (half, 2))
+    turned = (rotation.expand(*pairs.shape, 2).contiguous() @ pairs[..., None])[..., 0]
+    return (turned.mT if layout == "half" else turned).flatten(-2)
+
+
+def rope_one_matrix(x, positions, theta=10000.0, layout="half"):
+    """A whole matrix for each token, as the paper draws it."""
+    cos, sin = (t.to(x.dtype) for t in _turns(x, positions, theta))
+    width, n = x.shape[-1], x.shape[-1] // 2
+    i = torch.arange(n, device=x.device)
+    one, two = (i, i + n) if layout == "half" else (2 * i, 2 * i + 1)
+    matrix = torch.zeros(*cos.shape[:-1], width, width, dtype=x.dtype, device=x.device)
+    matrix[..., one, one], matrix[..., one, two] = cos, -sin
+    matrix[..., two, one], matrix[..., two, two] = sin, cos
+    return (matrix @ x[..., None])[..., 0]
 
 
 def rope_filled(x, positions, theta=10000.0, layout="half"):
@@ -168,6 +191,16 @@ def convert_indexed(w, num_heads, to):
     apart = 2 * (place % half) + (place >= half)
     beside = half * (place % 2) + place.div(2, rounding_mode="floor")
     return w[rows - place + (apart if to == "half" else beside)]
+
+
+def convert_one_hot(w, num_heads, to):
+    """By a product with a matrix of zeros and ones."""
+    width = w.shape[0] // num_heads
+    order = torch.arange(width, device=w.device).view(-1, 2).mT.flatten()
+    matrix = torch.eye(width, dtype=w.dtype, device=w.device)[order]
+    matrix = matrix if to == "half" else matrix.mT
+    heads = w.reshape(num_heads, width, -1)
+    return (matrix @ heads).reshape(w.shape)
 
 
 def convert_loops(w, num_heads, to):
@@ -367,11 +400,19 @@ RIGHT = {
         rope_rotate_half,
         rope_complex,
         rope_einsum,
+        rope_two_by_two,
+        rope_one_matrix,
         rope_filled,
         rope_loops,
         rope_double,
     ],
-    "convert_rope_layout": [convert_sliced, convert_indexed, convert_loops, convert_chunks],
+    "convert_rope_layout": [
+        convert_sliced,
+        convert_indexed,
+        convert_one_hot,
+        convert_loops,
+        convert_chunks,
+    ],
     "relative_buckets": [
         buckets_as_published,
         buckets_counted,
@@ -395,3 +436,244 @@ NUMPY = {
 
 LIBRARY: dict[str, list] = {}
 """Answers in which the library does the work that the exercise is to do."""
+
+# Wrong ones
+
+
+def _sinusoidal_of(angles_of):
+    def wrong(positions, width, theta=10000.0):
+        i = torch.arange(0, width, 2, device=positions.device)
+        angles = angles_of(positions, i, width, theta)
+        return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2).to(_float(positions))
+
+    return wrong
+
+
+def _of_their_own_dtype(p, i, width, theta):
+    return p[..., None].to(_float(p)) * (theta ** (-i.double() / width)).to(_float(p))
+
+
+def _exponent_doubled(p, i, width, theta):
+    return p.double()[..., None] * theta ** (-2 * i.double() / width)
+
+
+def _frequencies_of_single(p, i, width, theta):
+    return p.double()[..., None] * (theta ** (-i.float() / width)).double()
+
+
+def _positions_of_32_bits(p, i, width, theta):
+    return p.int().double()[..., None] * theta ** (-i.double() / width)
+
+
+def _positions_within_a_table(p, i, width, theta):
+    return (p.double() % 4096)[..., None] * theta ** (-i.double() / width)
+
+
+def _magnitudes(p, i, width, theta):
+    """No encoding of what stands before the beginning."""
+    return p.abs().double()[..., None] * theta ** (-i.double() / width)
+
+
+def _sinusoidal_of_a_batch(positions, width, theta=10000.0):
+    i = torch.arange(0, width, 2, device=positions.device).double()
+    angles = positions.double()[:, :, None] * theta ** (-i / width)
+    return torch.stack((angles.sin(), angles.cos()), 3).flatten(2).to(_float(positions))
+
+
+def _sinusoidal_viewed(positions, width, theta=10000.0):
+    return sinusoidal_filled(positions.view(-1), width, theta).view(*positions.shape, width)
+
+
+def _rope_as_published(x, positions, theta=10000.0, layout="half"):
+    """Pairs as complex numbers, which have to lie side by side in memory."""
+    if layout == "half":
+        return rope_rotate_half(x, positions, theta, layout)
+    cos, sin = _turns(x, positions, theta)
+    pairs = torch.view_as_complex(x.double().reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * torch.complex(cos, sin)).flatten(-2).to(x.dtype)
+
+
+def _rope_of_single(x, positions, theta=10000.0, layout="half"):
+    i = torch.arange(0, x.shape[-1], 2, device=x.device).float()
+    angles = positions.float()[..., None] / theta ** (i / x.shape[-1])
+    return _rope_turned(x, angles.cos().to(x.dtype), angles.sin().to(x.dtype), layout)
+
+
+def _rope_turned(x, cos, sin, layout):
+    a, b = x.chunk(2, -1) if layout == "half" else (x[..., ::2], x[..., 1::2])
+    pairs = a * cos - b * sin, a * sin + b * cos
+    return torch.cat(pairs, -1) if layout == "half" else torch.stack(pairs, -1).flatten(-2)
+
+
+def _rope_one_row_of_positions(x, positions, theta=10000.0, layout="half"):
+    """The first sentence's, for all."""
+    first = positions.reshape(-1, positions.shape[-1])[0]
+    return rope_rotate_half(x, first, theta, layout)
+
+
+def _rope_positions_for_heads(x, positions, theta=10000.0, layout="half"):
+    """A dimension for the heads is put in, which is there already."""
+    if positions.ndim > 1:
+        positions = positions[:, None]
+    return rope_rotate_half(x, positions, theta, layout)
+
+
+def _rope_of_heads(x, positions, theta=10000.0, layout="half"):
+    cos, sin = (t.to(x.dtype) for t in _turns(x, positions, theta))
+    batch, heads, time, width = x.shape
+    return _rope_turned(x, cos, sin, layout).view(batch, heads, time, width)
+
+
+def _rope_whole_positions(x, positions, theta=10000.0, layout="half"):
+    return rope_rotate_half(x, positions.round(), theta, layout)
+
+
+def _convert_viewed(w, num_heads, to):
+    half = w.shape[0] // num_heads // 2
+    sizes = (num_heads, half, 2) if to == "half" else (num_heads, 2, half)
+    return w.view(*sizes, -1).transpose(1, 2).reshape(w.shape)
+
+
+def _convert_of_a_matrix(w, num_heads, to):
+    rows, columns = w.shape
+    sizes = (half, 2) if (half := rows // num_heads // 2) and to == "half" else (2, half)
+    return w.reshape(num_heads, *sizes, columns).transpose(1, 2).reshape(rows, columns)
+
+
+def _convert_twice_the_same(w, num_heads, to):
+    """The way back is not the way there."""
+    return convert_sliced(w, num_heads, "half")
+
+
+def _convert_compared_by_identity(w, num_heads, to):
+    return convert_sliced(w, num_heads, "half" if to is "half" else "interleaved")  # noqa: F632
+
+
+def _buckets_of_a_table(relative_position, bidirectional=True, num_buckets=32, max_distance=128):
+    """A table of the far distances, up to the furthest."""
+    reach = 1000
+    line = torch.arange(-reach, reach + 1, device=relative_position.device)
+    table = buckets_counted(line, bidirectional, num_buckets, max_distance)
+    return table[(relative_position.long() + reach).clamp(0, 2 * reach)]
+
+
+def _buckets_by_bytes(relative_position, bidirectional=True, num_buckets=32, max_distance=128):
+    buckets = buckets_counted(relative_position, bidirectional, num_buckets, max_distance)
+    return buckets.to(torch.int8).long()
+
+
+def _buckets_of_few_distances(
+    relative_position, bidirectional=True, num_buckets=32, max_distance=128
+):
+    clamped = relative_position.clamp(-128, 128)
+    return buckets_counted(clamped, bidirectional, num_buckets, max_distance)
+
+
+def _buckets_viewed(relative_position, bidirectional=True, num_buckets=32, max_distance=128):
+    flat = relative_position.view(-1)
+    found = buckets_counted(flat, bidirectional, num_buckets, max_distance)
+    return found.view(relative_position.shape)
+
+
+def _buckets_of_their_dtype(
+    relative_position, bidirectional=True, num_buckets=32, max_distance=128
+):
+    found = buckets_counted(relative_position, bidirectional, num_buckets, max_distance)
+    return found.to(relative_position.dtype)
+
+
+def _slopes_nearest_power(num_heads, device=None):
+    power = 2 ** round(math.log2(num_heads))
+    own = 2.0 ** (-8 * torch.arange(1, power + 1, device=device) / power)
+    twice = 2.0 ** (-4 * torch.arange(1, 2 * power + 1, device=device) / power)
+    return torch.cat((own, twice[::2]))[:num_heads]
+
+
+def _slopes_of_half(num_heads, device=None):
+    return slopes_two_series(num_heads, device).half().float()
+
+
+def _slopes_of_bytes(num_heads, device=None):
+    h = torch.arange(1, num_heads + 1).to(torch.int8)
+    power = 2 ** math.floor(math.log2(num_heads))
+    own = 2.0 ** (-8 * h[:power] / power)
+    return torch.cat((own, 2.0 ** (-4 * (2 * h[: num_heads - power] - 1) / power))).to(device)
+
+
+def _slopes_of_a_device(num_heads, device):
+    return slopes_two_series(num_heads, device)
+
+
+def _bias_of_half(num_heads, num_queries, num_keys, device=None):
+    last = torch.arange(num_queries, device=device).half() + num_keys - num_queries
+    distance = (last[:, None] - torch.arange(num_keys, device=device).half()).abs()
+    return -slopes_two_series(num_heads, device)[:, None, None] * distance.float()
+
+
+def _bias_of_a_square(num_heads, num_queries, num_keys, device=None):
+    position = torch.arange(num_keys, device=device)
+    distance = (position[:, None] - position).abs()[:num_queries]
+    return -slopes_two_series(num_heads, device)[:, None, None] * distance
+
+
+def _bias_on_the_cpu(num_heads, num_queries, num_keys, device=None):
+    last = torch.arange(num_queries) + num_keys - num_queries
+    distance = (last[:, None] - torch.arange(num_keys)).abs()
+    return -slopes_two_series(num_heads)[:, None, None] * distance
+
+
+def _bias_squeezed(num_heads, num_queries, num_keys, device=None):
+    last = torch.arange(num_queries, device=device) + num_keys - num_queries
+    distance = (last[:, None] - torch.arange(num_keys, device=device)).abs()
+    return (-slopes_two_series(num_heads, device)[:, None, None] * distance).squeeze(0)
+
+
+WRONG = {
+    "sinusoidal_encoding": [
+        *(
+            functools.wraps(angles)(_sinusoidal_of(angles))
+            for angles in (
+                _of_their_own_dtype,
+                _exponent_doubled,
+                _frequencies_of_single,
+                _positions_of_32_bits,
+                _positions_within_a_table,
+                _magnitudes,
+            )
+        ),
+        _sinusoidal_of_a_batch,
+        _sinusoidal_viewed,
+    ],
+    "apply_rope": [
+        _rope_as_published,
+        _rope_of_single,
+        _rope_one_row_of_positions,
+        _rope_positions_for_heads,
+        _rope_of_heads,
+        _rope_whole_positions,
+    ],
+    "convert_rope_layout": [
+        _convert_viewed,
+        _convert_of_a_matrix,
+        _convert_twice_the_same,
+        _convert_compared_by_identity,
+    ],
+    "relative_buckets": [
+        _buckets_of_a_table,
+        _buckets_by_bytes,
+        _buckets_of_few_distances,
+        _buckets_viewed,
+        _buckets_of_their_dtype,
+    ],
+    "alibi_slopes": [
+        _slopes_nearest_power,
+        _slopes_of_half,
+        _slopes_of_bytes,
+        _slopes_of_a_device,
+    ],
+    "alibi_bias": [_bias_of_half, _bias_of_a_square, _bias_on_the_cpu, _bias_squeezed],
+}
+"""None earns full marks."""
+
+DEAR: dict[str, list] = {}
+"""The right values, by more work than a contract allows: none of these has a limit."""

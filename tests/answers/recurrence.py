@@ -1,4 +1,5 @@
-"""Right answers to chapter 1's exercises that are written in other ways than the reference."""
+"""Answers to chapter 1's exercises: right ones in other styles than the reference, and wrong ones
+that are no trap."""
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ def rnn_vmap(x, h, w_ih, w_hh, b_ih, b_hh):
     function = one
     for _ in x.shape[:-1]:
         function = torch.func.vmap(function)
-    return function(x, h) if h.numel() else torch.zeros_like(h)
+    return function(x, h)
 
 
 def rnn_double(x, h, w_ih, w_hh, b_ih, b_hh):
@@ -129,7 +130,7 @@ def lstm_vmap(x, h, c, w_ih, w_hh, b_ih, b_hh):
     function = one
     for _ in x.shape[:-1]:
         function = torch.func.vmap(function)
-    return function(x, h, c) if h.numel() else (torch.zeros_like(h), torch.zeros_like(c))
+    return function(x, h, c)
 
 
 def lstm_double(x, h, c, w_ih, w_hh, b_ih, b_hh):
@@ -197,7 +198,7 @@ def gru_vmap(x, h, w_ih, w_hh, b_ih, b_hh):
     function = one
     for _ in x.shape[:-1]:
         function = torch.func.vmap(function)
-    return function(x, h) if h.numel() else torch.zeros_like(h)
+    return function(x, h)
 
 
 def gru_double(x, h, w_ih, w_hh, b_ih, b_hh):
@@ -217,8 +218,6 @@ def gru_numpy(x, h, w_ih, w_hh, b_ih, b_hh):
 
 
 def last_indexed(states, lengths):
-    if not states.shape[0]:
-        return states[:, 0]
     rows = torch.arange(states.shape[0], device=states.device)
     last = states[rows, (lengths - 1).clamp(min=0)]
     return torch.where((lengths > 0)[:, None], last, torch.zeros_like(last))
@@ -250,9 +249,6 @@ def last_loops(states, lengths):
 
 
 def last_vmap(states, lengths):
-    if not states.shape[0]:
-        return states[:, 0]
-
     def one(rows, length):
         position = torch.arange(rows.shape[0], device=rows.device)
         chosen = torch.where((position == length - 1)[:, None], rows, torch.zeros_like(rows))
@@ -307,8 +303,6 @@ def norms_transposed(jacobians):
 def norms_vmap(jacobians):
     if jacobians.ndim == 3:
         return norms_all_at_once(jacobians)
-    if not jacobians.shape[0]:
-        return jacobians.new_zeros(*jacobians.shape[:-3], jacobians.shape[-3] + 1)
     return torch.func.vmap(norms_vmap)(jacobians)
 
 
@@ -454,3 +448,299 @@ LIBRARY = {
     ],
 }
 """Answers in which the library does the work that the exercise is to do."""
+
+# Wrong ones
+
+
+def _rnn_of_a_batch(x, h, w_ih, w_hh, b_ih, b_hh):
+    return torch.tanh(torch.addmm(b_ih, x, w_ih.mT) + torch.addmm(b_hh, h, w_hh.mT))
+
+
+def _rnn_viewed(x, h, w_ih, w_hh, b_ih, b_hh):
+    rows = x.view(-1, x.shape[-1]), h.view(-1, h.shape[-1])
+    return rnn_products(*rows, w_ih, w_hh, b_ih, b_hh).view(h.shape)
+
+
+def _rnn_squeezed(x, h, w_ih, w_hh, b_ih, b_hh):
+    """A batch of one is no batch any more."""
+    return rnn_products(x, h, w_ih, w_hh, b_ih, b_hh).squeeze(0)
+
+
+def _rnn_soft(x, h, w_ih, w_hh, b_ih, b_hh):
+    s = F.linear(x, w_ih, b_ih) + F.linear(h, w_hh, b_hh)
+    return s / (1 + s.abs())
+
+
+def _rnn_by_exponentials(x, h, w_ih, w_hh, b_ih, b_hh):
+    e = (-2 * (F.linear(x, w_ih, b_ih) + F.linear(h, w_hh, b_hh))).exp()
+    return (1 - e) / (1 + e)
+
+
+def _rnn_first_step(x, h, w_ih, w_hh, b_ih, b_hh):
+    """A state of zeros is taken for none."""
+    if not h.any():
+        return torch.tanh(F.linear(x, w_ih, b_ih))
+    return rnn_products(x, h, w_ih, w_hh, b_ih, b_hh)
+
+
+def _sigmoid_of_exponentials(x):
+    return x.exp() / (1 + x.exp())
+
+
+def _lstm_by_exponentials(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    s = F.linear(x, w_ih, b_ih) + F.linear(h, w_hh, b_hh)
+    i, f, g, o = s.chunk(4, -1)
+    i, f, o = (_sigmoid_of_exponentials(t) for t in (i, f, o))
+    new = f * c + i * g.tanh()
+    return o * new.tanh(), new
+
+
+def _lstm_of_a_batch(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    s = torch.addmm(b_ih, x, w_ih.mT) + torch.addmm(b_hh, h, w_hh.mT)
+    return _lstm_of(*s.chunk(4, 1), c)
+
+
+def _lstm_bounded(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    """The cell's contents are cut off where nobody would look."""
+    new_h, new = lstm_sliced(x, h, c, w_ih, w_hh, b_ih, b_hh)
+    return new_h, new.clamp(-10, 10)
+
+
+def _lstm_viewed(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    flat = (t.view(-1, t.shape[-1]) for t in (x, h, c))
+    return tuple(t.view(h.shape) for t in lstm_sliced(*flat, w_ih, w_hh, b_ih, b_hh))
+
+
+def _gru_by_exponentials(x, h, w_ih, w_hh, b_ih, b_hh):
+    a, b = F.linear(x, w_ih, b_ih).chunk(3, -1), F.linear(h, w_hh, b_hh).chunk(3, -1)
+    r, z = (_sigmoid_of_exponentials(a[k] + b[k]) for k in (0, 1))
+    n = (a[2] + r * b[2]).tanh()
+    return (1 - z) * n + z * h
+
+
+def _gru_of_a_batch(x, h, w_ih, w_hh, b_ih, b_hh):
+    a, b = torch.addmm(b_ih, x, w_ih.mT), torch.addmm(b_hh, h, w_hh.mT)
+    (x_r, x_z, x_n), (h_r, h_z, h_n) = a.chunk(3, 1), b.chunk(3, 1)
+    z = (x_z + h_z).sigmoid()
+    return (1 - z) * (x_n + (x_r + h_r).sigmoid() * h_n).tanh() + z * h
+
+
+def _gru_viewed(x, h, w_ih, w_hh, b_ih, b_hh):
+    rows = x.view(-1, x.shape[-1]), h.view(-1, h.shape[-1])
+    return gru_lerp(*rows, w_ih, w_hh, b_ih, b_hh).view(h.shape)
+
+
+def _gru_state_bounded(x, h, w_ih, w_hh, b_ih, b_hh):
+    return gru_lerp(x, h, w_ih, w_hh, b_ih, b_hh).clamp(-1, 1)
+
+
+def _last_without_nan(states, lengths):
+    """Nor what is nan where it was asked for."""
+    last = torch.arange(states.shape[1], device=states.device) == lengths[:, None] - 1
+    return (states.nan_to_num(0.0) * last[..., None]).sum(1)
+
+
+def _last_zeroed(states, lengths):
+    """0 · nan is nan."""
+    position = torch.arange(states.shape[1], device=states.device)
+    real = position < lengths[:, None]
+    last = position == lengths[:, None] - 1
+    return (states * real[..., None] * last[..., None]).sum(1)
+
+
+def _last_from_the_end(states, lengths):
+    flipped = states.flip(1)
+    padding = states.shape[1] - lengths.long()
+    rows = torch.arange(len(states), device=states.device)
+    last = flipped[rows, padding.clamp(max=states.shape[1] - 1)]
+    return last * (lengths > 0)[:, None]
+
+
+def _last_viewed(states, lengths):
+    flat = states.view(-1, states.shape[-1])
+    rows = torch.arange(len(states), device=states.device) * states.shape[1]
+    last = flat[rows + (lengths.long() - 1).clamp(min=0)]
+    return torch.where((lengths > 0)[:, None], last, torch.zeros_like(last))
+
+
+def _last_by_bytes(states, lengths):
+    position = torch.arange(1, states.shape[1] + 1, device=states.device).to(torch.uint8)
+    is_last = (position == lengths[:, None].to(torch.uint8))[..., None]
+    return torch.where(is_last, states, torch.zeros_like(states)).sum(-2)
+
+
+def _norms_of_a_batch(jacobians):
+    c = jacobians.shape[-1]
+    product = torch.eye(c, dtype=jacobians.dtype, device=jacobians.device).repeat(
+        len(jacobians), 1, 1
+    )
+    out = [torch.linalg.matrix_norm(product)]
+    for t in range(jacobians.shape[1]):
+        product = product @ jacobians[:, -1 - t]
+        out.append(torch.linalg.matrix_norm(product))
+    return torch.stack(out, 1)
+
+
+def _norms_viewed(jacobians):
+    flat = jacobians.view(-1, *jacobians.shape[-3:])
+    return norms_all_at_once(flat).view(*jacobians.shape[:-3], -1)
+
+
+def _norms_bounded(jacobians):
+    """Each product is kept from exploding, and so is what is asked for."""
+    return norms_all_at_once(jacobians).clamp(max=1e4)
+
+
+def _norms_with_epsilon(jacobians):
+    return (norms_all_at_once(jacobians).square() + 1e-8).sqrt()
+
+
+def _norms_of_one_step_at_least(jacobians):
+    first = jacobians.select(-3, -1)
+    return torch.cat((norms_all_at_once(jacobians), 0 * first[..., :1, 0]), -1)[..., :-1]
+
+
+def _field_of_32_bits(kernel_sizes, dilations, strides):
+    k, d, s = (t.int() for t in (kernel_sizes, dilations, strides))
+    apart = s.cumprod(0, dtype=torch.int32).div(s, rounding_mode="floor")
+    return (1 + ((k - 1) * d * apart).cumsum(0, dtype=torch.int32)).long()
+
+
+def _field_of_floats(kernel_sizes, dilations, strides):
+    apart = strides.float().cumprod(0) / strides
+    return (1 + ((kernel_sizes - 1) * dilations * apart).cumsum(0)).long()
+
+
+def _field_by_logarithms(kernel_sizes, dilations, strides):
+    apart = (strides.float().log().cumsum(0) - strides.float().log()).exp()
+    return (1 + ((kernel_sizes - 1) * dilations * apart).cumsum(0)).round().long()
+
+
+def _field_of_some_layers(kernel_sizes, dilations, strides):
+    seen, apart, fields = 1, 1, [1]
+    for k, d, s in zip(kernel_sizes, dilations, strides, strict=True):
+        seen, apart = seen + (k - 1) * d * apart, apart * s
+        fields.append(seen)
+    return torch.stack(fields[1:])
+
+
+WRONG = {
+    "rnn_step": [
+        _rnn_of_a_batch,
+        _rnn_viewed,
+        _rnn_squeezed,
+        _rnn_soft,
+        _rnn_by_exponentials,
+        _rnn_first_step,
+    ],
+    "lstm_step": [_lstm_by_exponentials, _lstm_of_a_batch, _lstm_bounded, _lstm_viewed],
+    "gru_step": [_gru_by_exponentials, _gru_of_a_batch, _gru_viewed, _gru_state_bounded],
+    "last_hidden": [
+        _last_without_nan,
+        _last_zeroed,
+        _last_from_the_end,
+        _last_viewed,
+        _last_by_bytes,
+    ],
+    "gradient_norm_by_lag": [
+        _norms_of_a_batch,
+        _norms_viewed,
+        _norms_bounded,
+        _norms_with_epsilon,
+        _norms_of_one_step_at_least,
+    ],
+    "receptive_field": [
+        _field_of_32_bits,
+        _field_of_floats,
+        _field_by_logarithms,
+        _field_of_some_layers,
+    ],
+}
+"""None earns full marks."""
+
+
+# Too much work
+
+
+def _cell_by_pairs(weight, x):
+    """All products of an input and a weight at once."""
+    return (x[..., None, :] * weight).sum(-1)
+
+
+def rnn_broadcast(x, h, w_ih, w_hh, b_ih, b_hh):
+    return torch.tanh(_cell_by_pairs(w_ih, x) + b_ih + _cell_by_pairs(w_hh, h) + b_hh)
+
+
+def rnn_input_twice(x, h, w_ih, w_hh, b_ih, b_hh):
+    from_x = 0.5 * F.linear(x, w_ih) + 0.5 * F.linear(x, w_ih)
+    return torch.tanh(from_x + b_ih + F.linear(h, w_hh, b_hh))
+
+
+def lstm_broadcast(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    s = _cell_by_pairs(w_ih, x) + b_ih + _cell_by_pairs(w_hh, h) + b_hh
+    return _lstm_of(*s.chunk(4, -1), c)
+
+
+def lstm_all_for_each_gate(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    sums = (F.linear(x, w_ih, b_ih) + F.linear(h, w_hh, b_hh) for _ in range(4))
+    return _lstm_of(*(s.chunk(4, -1)[n] for n, s in enumerate(sums)), c)
+
+
+def lstm_input_twice(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    from_x = 0.5 * F.linear(x, w_ih) + 0.5 * F.linear(x, w_ih)
+    return _lstm_of(*(from_x + b_ih + F.linear(h, w_hh, b_hh)).chunk(4, -1), c)
+
+
+def gru_broadcast(x, h, w_ih, w_hh, b_ih, b_hh):
+    x_r, x_z, x_n = (_cell_by_pairs(w_ih, x) + b_ih).chunk(3, -1)
+    h_r, h_z, h_n = (_cell_by_pairs(w_hh, h) + b_hh).chunk(3, -1)
+    return torch.lerp(((x_r + h_r).sigmoid() * h_n + x_n).tanh(), h, (x_z + h_z).sigmoid())
+
+
+def gru_input_twice(x, h, w_ih, w_hh, b_ih, b_hh):
+    from_x = 0.5 * F.linear(x, w_ih) + 0.5 * F.linear(x, w_ih) + b_ih
+    x_r, x_z, x_n = from_x.chunk(3, -1)
+    h_r, h_z, h_n = F.linear(h, w_hh, b_hh).chunk(3, -1)
+    return torch.lerp(((x_r + h_r).sigmoid() * h_n + x_n).tanh(), h, (x_z + h_z).sigmoid())
+
+
+def last_of_all_pairs(states, lengths):
+    """Every sentence picks its place in every other one."""
+    index = (lengths.long() - 1).clamp(min=0)
+    every = states[None].expand(len(states), *states.shape).contiguous()
+    rows = torch.arange(len(states), device=states.device)
+    return torch.where((lengths > 0)[:, None], every[rows, rows, index], 0)
+
+
+def norms_from_the_beginning(jacobians):
+    """Every lag multiplies all its Jacobians again."""
+    width, steps = jacobians.shape[-1], jacobians.shape[-3]
+    eye = torch.eye(width, dtype=jacobians.dtype, device=jacobians.device)
+    out = []
+    for lag in range(steps + 1):
+        product = eye.expand(*jacobians.shape[:-3], width, width)
+        for n in range(lag):
+            product = product @ jacobians[..., steps - 1 - n, :, :]
+        out.append(torch.linalg.matrix_norm(product))
+    return torch.stack(out, -1)
+
+
+def norms_each_product_twice(jacobians):
+    width = jacobians.shape[-1]
+    product = torch.eye(width, dtype=jacobians.dtype, device=jacobians.device)
+    product = product.expand(*jacobians.shape[:-3], width, width)
+    out = [torch.linalg.matrix_norm(product)]
+    for jacobian in jacobians.flip(-3).unbind(-3):
+        product = 0.5 * (product @ jacobian) + 0.5 * (product @ jacobian)
+        out.append(torch.linalg.matrix_norm(product))
+    return torch.stack(out, -1)
+
+
+DEAR = {
+    "rnn_step": [rnn_broadcast, rnn_input_twice],
+    "lstm_step": [lstm_broadcast, lstm_all_for_each_gate, lstm_input_twice],
+    "gru_step": [gru_broadcast, gru_input_twice],
+    "last_hidden": [last_of_all_pairs],
+    "gradient_norm_by_lag": [norms_from_the_beginning, norms_each_product_twice],
+}
+"""The right values, by more work than the contract allows."""

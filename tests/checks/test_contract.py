@@ -3,7 +3,7 @@
 import pytest
 import torch
 from answers import LIBRARY, NUMPY
-from answers.attention import backward_jacobian
+from answers.attention import attention_broadcast
 from reporting import report_on, said, verdict
 from torch.nn import functional as F
 
@@ -29,9 +29,9 @@ def test_numpy_is_told_what_it_costs(name):
 
 
 def test_right_answer_that_does_too_much_work_loses_the_contract_alone():
-    report = report_on("attention_backward", backward_jacobian)
+    report = report_on("scaled_dot_product_attention", attention_broadcast)
     assert [v.group for v in report.verdicts if not v.passed] == ["contracts"]
-    assert "elements written by all operations together" in said(report, "contracts")
+    assert "an intermediate tensor of shape (2, 16, 24, 32)" in said(report, "contracts")
 
 
 @pytest.mark.parametrize(

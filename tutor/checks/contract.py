@@ -1,6 +1,5 @@
 """The verdict on the work of a call, and on the points of who hides work."""
 
-import sys
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,11 +7,11 @@ import torch
 from tutor.checks.compare import answer_problem, crash_problem, tolerance_of
 from tutor.checks.cost import Cost
 from tutor.checks.exercise import Case, Contract
+from tutor.checks.limits import UNLIMITED
 from tutor.checks.observation import Trial
 from tutor.checks.report import Failure, Verdict
 from tutor.checks.trace import Trace, copied, dtype_of, expected_of, play, shapes
 
-_ANY = sys.maxsize
 _NOT_ALLOWED = "not allowed here"
 _UNLIKE = "not the same work when it is counted"
 _HIDDEN = "work that nobody can count"
@@ -60,7 +59,9 @@ def contract_verdict(
     unlike = [c.unlike for c in counts]
     other_work = all(unlike) or (whole and any(unlike))
     if contract.forbidden and not whole:
-        free = replace(contract, max_flops=_ANY, max_written=_ANY, max_intermediate=_ANY)
+        free = replace(
+            contract, max_flops=UNLIMITED, max_written=UNLIMITED, max_intermediate=UNLIMITED
+        )
         twins = _twins(trial, cases, verdicts)
         again = [_count(trial, free, *twin, True, True) for twin in twins]
         other_work = other_work or any(c.unlike for c in again)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tutor.checks.limits import UNLIMITED
+
 GROUPS = {
     "values": "values",
     "edges": "masks and edge cases",
@@ -89,11 +91,11 @@ class Contract:
     calls: tuple[tuple[Any, ...] | Case, ...]
     """Arguments of each call that is counted; each must keep within the limits. Of a class, a
     ``Case`` in the place of each, whose last call of ``method`` is the one that must."""
-    max_flops: int
+    max_flops: int = UNLIMITED
     """Of matrix products, as ``torch.utils.flop_counter`` counts them: 2 for a multiply-add."""
-    max_written: int
+    max_written: int = UNLIMITED
     """Elements that all operations write together."""
-    max_intermediate: int
+    max_intermediate: int = UNLIMITED
     """Elements of the largest tensor that an operation writes."""
     forbidden: Mapping[str, str] = field(default_factory=dict)
     """A part of an operation's name -> what the report says if such an operation is called."""

@@ -95,8 +95,15 @@ def copied(case: Case) -> Case:
 
 
 def copy(value: Any) -> Any:
-    # `clone` keeps strides, so a non-contiguous input stays one.
-    return value.detach().clone() if isinstance(value, Tensor) else value
+    return same_layout(value.detach()) if isinstance(value, Tensor) else value
+
+
+def same_layout(x: Tensor) -> Tensor:
+    """A copy that lies in memory as ``x`` does, also where it is a part of another tensor."""
+    if torch.ops.aten.is_non_overlapping_and_dense(x):
+        return x.clone()
+    copy = torch.empty(0, dtype=x.dtype, device=x.device)
+    return copy.set_(x.untyped_storage().clone(), x.storage_offset(), x.shape, x.stride())
 
 
 def upcast(case: Case) -> Case:

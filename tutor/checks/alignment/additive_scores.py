@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from tutor import alignment as reference
-from tutor.checks.alignment.shared import CHAPTER, CM, CX, A, B, S, T
-from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
+from tutor.checks.alignment.shared import BATCH, CHAPTER, CM, CX, LENGTHS, A, B, S, T
+from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.draw import BFLOAT, DOUBLE, HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
+from tutor.checks.families import DTYPE, LAYOUT
+from tutor.checks.limits import between
 
 
 class _Draw(Draw):
@@ -22,41 +25,74 @@ class _Draw(Draw):
             self.normal(a, dtype=dtype, scale=0.5 if dtype in (HALF, BFLOAT) else 1.0),
         )
 
+    def signs(self, *shape: int, dtype: torch.dtype, size: float = 1.0) -> Tensor:
+        """size or -size, in every entry."""
+        return (size * (2 * self.integers(*shape, low=0, high=2) - 1)).to(dtype)
 
-def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = _Draw(generator, device)
-    yield Case("a batch", draw.inputs(B))
-    yield Case("single precision", draw.inputs(B, dtype=SINGLE))
-    yield Case("half precision", draw.inputs(B, dtype=HALF))
-    yield Case("bfloat16", draw.inputs(B, dtype=BFLOAT))
-    yield Case("no batch dimension", draw.inputs())
-    yield Case("two batch dimensions", draw.inputs(B, 4))
-    # As in the translator: what is swapped raises nothing here.
-    yield Case("states of one width", draw.inputs(B, cx=CX, cm=CX))
-    x, memory, w_x, w_memory, v = draw.inputs(B)
-    yield Case("not contiguous", (strided(x), strided(memory), strided(w_x), strided(w_memory), v))
+
+_STATES = Factor(
+    "states",
+    (
+        Condition("around 1", value=1.0),
+        Condition("small", "small states", 0.01),
+        Condition("large", "large states", edge=True, alone=True),
+    ),
+)
+_WIDTHS = Factor(
+    "widths",
+    (
+        Condition("all differ", value=(CX, CM, A)),
+        # As in the translator: what is swapped raises nothing here.
+        Condition("one width", "states of one width", (CX, CX, A), alone=True),
+        Condition("one unit", "one hidden unit", (CX, CM, 1), edge=True),
+        Condition("width 1", "states of width 1", (1, 1, A), edge=True),
+    ),
+)
+
+FAMILY = Family(
+    (DTYPE, _STATES, LAYOUT, BATCH, LENGTHS, _WIDTHS),
+    apart={
+        pair("behind", "none"): "without a batch dimension there is nothing to swap",
+        pair("turned", "one key"): "one state lies nowhere else",
+        pair("turned", "width 1"): "states of width 1 lie one after the other",
+    },
+)
+
+
+def _arguments(draw: _Draw, row: Row) -> tuple[Tensor, ...]:
+    (t, s), (cx, cm, a), dtype = row["lengths"], row["widths"], row["dtype"]
+    scale = row["states"]
+    args = draw.inputs(*row["batch"], t=t, s=s, cx=cx, cm=cm, a=a, dtype=dtype, scale=scale or 1)
+    if scale is None:  # sums of 0 or of 800 and more, exact in every precision
+        x, memory, w_x, w_memory, v = args
+        x, memory = (draw.signs(*m.shape, dtype=dtype) for m in (x, memory))
+        w_x, w_memory = (draw.signs(*w.shape, dtype=dtype, size=400.0) for w in (w_x, w_memory))
+        for states in (x, memory):  # whatever is drawn, the largest sum of each sign
+            states[..., -1, :], states[..., 0, :] = -1.0, 1.0
+        w_x[:, 0], w_memory[:, 0] = 400.0, 400.0
+        args = (x, memory, w_x, w_memory, v)
+    return tuple(laid(m, row["layout"]) for m in args)
+
+
+def _by_hand(draw: _Draw) -> Iterator[Case]:
     sizes = {name: draw.integer(2, 9) for name in ("t", "s", "cx", "cm", "a")}
     yield Case("sizes drawn by lot", draw.inputs(draw.integer(1, 5), **sizes))
-    yield Case("one symbol asks, one is read", draw.inputs(B, t=1, s=1), "edges")
     yield Case("as many ask as are read", draw.inputs(B, t=S), "edges")
-    yield Case("one hidden unit", draw.inputs(B, a=1), "edges")
-    yield Case("states of width 1", draw.inputs(B, cx=1, cm=1), "edges")
-    yield Case("an empty batch", draw.inputs(0), "edges")
-    yield Case("nothing to read", draw.inputs(B, s=0), "edges")
-    yield Case("large states", draw.inputs(B, scale=30.0), "edges")
-    yield Case("small states", draw.inputs(B, scale=0.01), "edges")
+
+
+CASES = Crossed(FAMILY, _arguments, _by_hand, draw=_Draw)
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
     b, t, s, cx, cm, a = 2, 16, 24, 32, 20, 8
     args = _Draw(generator, device).inputs(b, t=t, s=s, cx=cx, cm=cm, a=a)
-    pairs = b * t * s * a
+    states, pairs = b * (t * cx + s * cm) * a, b * t * s * a
     return Contract(
         calls=(args,),
         # Each state is projected once; the product with v is one for each pair.
-        max_flops=2 * (b * t * cx * a + b * s * cm * a + pairs),
-        max_written=6 * pairs + 4 * sum(arg.numel() for arg in args),
-        max_intermediate=pairs,
+        max_flops=between(2 * (states + pairs), 2 * (states + 2 * pairs)),
+        # Each pair of states side by side, to be projected together.
+        max_intermediate=between(2 * pairs, b * t * s * (cx + cm)),
     )
 
 
@@ -145,7 +181,7 @@ ADDITIVE_SCORES = Exercise(
     reference=reference.additive_scores,
     chapter=CHAPTER,
     points={"values": 3, "edges": 1, "gradients": 1, "types": 1, "contracts": 2},
-    cases=_cases,
+    cases=CASES,
     contract=_contract,
     traps=(
         Trap(

@@ -3,79 +3,65 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 import tutor.checks.softmax as softmax
 from tutor import alignment as reference
-from tutor.checks.alignment.shared import CHAPTER, CM, FORBIDDEN, B, S, T, padding
-from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
+from tutor.checks.alignment.shared import (
+    CHAPTER,
+    CM,
+    FORBIDDEN,
+    SHARES,
+    B,
+    S,
+    T,
+    low_scores,
+    scores_of,
+)
+from tutor.checks.conditions import Crossed, Row
+from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
+from tutor.checks.families import masked, numbers
+from tutor.checks.limits import between
 from tutor.checks.softmax import hide, shares, zeroed
 
 
-class _Draw(Draw):
-    def inputs(self, *batch: int, t=T, s=S, c=CM, dtype=DOUBLE, scale=1.0):
-        """scores and memory."""
-        return (
-            self.normal(*batch, t, s, dtype=dtype, scale=scale),
-            self.normal(*batch, s, c, dtype=dtype),
-        )
+def _arguments(draw: Draw, row: Row) -> tuple[Tensor | None, ...]:
+    scores = scores_of(draw, row)
+    memory = numbers(draw, row, *row["batch"], scores.shape[-1], CM)
+    layout = row["layout"]
+    return laid(scores, layout), laid(memory, layout), masked(draw, row)
 
 
-def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = _Draw(generator, device)
-    yield Case("padding at the end", (*draw.inputs(B), padding(device, 3, S)))
-    yield Case("a mask for each state", (*draw.inputs(B), draw.keep(B, T, S)))
-    yield Case("no mask", (*draw.inputs(B), None))
-    yield Case("the mask left out", draw.inputs(B))
-    yield Case("single precision", (*draw.inputs(B, dtype=SINGLE), draw.keep(B, T, S)))
-    yield Case("half precision", (*draw.inputs(B, dtype=HALF), draw.keep(B, T, S)))
-    yield Case("bfloat16", (*draw.inputs(B, dtype=BFLOAT), draw.keep(B, T, S)))
-    yield Case("no batch dimension", (*draw.inputs(), draw.keep(T, S)))
-    yield Case("two batch dimensions", (*draw.inputs(B, 4), draw.keep(B, 1, T, S)))
-    scores, memory = draw.inputs(B)
-    strides = (strided(scores), strided(memory), strided(draw.keep(B, T, S)))
-    yield Case("not contiguous", strides)
-    sizes = {name: draw.integer(2, 9) for name in ("t", "s", "c")}
-    batch = draw.integer(2, 5)
-    lot = (*draw.inputs(batch, **sizes), draw.keep(batch, 1, sizes["s"]))
+def _by_hand(draw: Draw) -> Iterator[Case]:
+    yield Case("the mask left out", (draw.normal(B, T, S), draw.normal(B, S, CM)))
+    b, t, s, c = draw.integer(2, 5), *(draw.integer(2, 9) for _ in range(3))
+    lot = (draw.normal(b, t, s), draw.normal(b, s, c), draw.keep(b, 1, s))
     yield Case("sizes drawn by lot", lot)
-
-    lonely = draw.keep(B, T, S)
-    lonely[0, 1] = False
-    yield Case("one state may read nothing", (*draw.inputs(B), lonely), "edges")
-    empty = padding(device, 0, S)
-    half = draw.inputs(B, dtype=HALF)
-    yield Case("an empty sentence, half precision", (*half, empty), "edges")
-    hidden = draw.keep(B, T, S)
-    hidden[..., 0] = False
-    high, memory = draw.inputs(B)
-    high[..., 0] = 1e4
-    yield Case("the largest score is hidden", (high, memory, hidden), "edges")
-    low, memory = draw.inputs(B)
-    low[..., 2] = -3e5
-    only = (torch.arange(S, device=device) == 2).expand(T, S)
-    yield Case("only a very low score may be read", (low, memory, only), "edges")
-    yield Case("large scores", (*draw.inputs(B, scale=1e3), None), "edges")
+    low, only = low_scores(draw)
+    very_low = (low, draw.normal(B, S, CM), only)
+    yield Case("only a very low score may be read", very_low, "edges")
     # The padding holds what nobody may see: large numbers, not the zeros that a GRU leaves there.
-    scores, memory = draw.inputs(B)
-    memory[0, 3:] = 1e6
-    yield Case("the padding is not zero", (scores, memory, padding(device, 3, S)), "edges")
-    as_many = draw.inputs(B, t=S)
-    yield Case("as many ask as are read", (*as_many, draw.keep(B, 1, S)), "edges")
-    yield Case("one asks, one is read", (*draw.inputs(B, t=1, s=1), None), "edges")
-    yield Case("an empty batch", (*draw.inputs(0), None), "edges")
+    memory, keep = draw.normal(B, S, CM), torch.ones(B, 1, S, dtype=torch.bool, device=draw.device)
+    memory[0, 3:], keep[0, :, 3:] = 1e6, False
+    yield Case("the padding is not zero", (draw.normal(B, T, S), memory, keep), "edges")
+    as_many = (draw.normal(B, S, S), draw.normal(B, S, CM), draw.keep(B, 1, S))
+    yield Case("as many ask as are read", as_many, "edges")
+
+
+CASES = Crossed(SHARES, _arguments, _by_hand)
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
     b, t, s, c = 2, 16, 24, 32
-    draw = _Draw(generator, device)
-    scores, memory = draw.inputs(b, t=t, s=s, c=c)
+    draw = Draw(generator, device)
+    scores, memory = draw.normal(b, t, s), draw.normal(b, s, c)
+    product = 2 * b * t * s * c
     return Contract(
         calls=((scores, memory, draw.keep(b, t, s)), (scores, memory, None)),
-        max_flops=2 * b * t * s * c,
-        max_written=16 * b * t * s + 4 * memory.numel(),
-        max_intermediate=max(memory.numel(), b * t * s, b * t * c),
+        max_flops=between(product, 2 * product),
+        # All products of shares and states at once, to be summed later.
+        max_intermediate=between(2 * memory.numel(), b * t * s * c),
         forbidden=FORBIDDEN,
     )
 
@@ -156,7 +142,7 @@ ATTEND = Exercise(
     chapter=CHAPTER,
     outputs=("read", "weights"),
     points={"values": 3, "edges": 2, "gradients": 1, "types": 1, "contracts": 1},
-    cases=_cases,
+    cases=CASES,
     contract=_contract,
     traps=(
         Trap(

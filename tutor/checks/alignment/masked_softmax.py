@@ -3,69 +3,50 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 import tutor.checks.softmax as softmax
 from tutor import alignment as reference
-from tutor.checks.alignment.shared import CHAPTER, FORBIDDEN, B, S, T, padding
-from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
+from tutor.checks.alignment.shared import (
+    CHAPTER,
+    FORBIDDEN,
+    SHARES,
+    B,
+    S,
+    T,
+    low_scores,
+    scores_of,
+)
+from tutor.checks.conditions import Crossed, Row
+from tutor.checks.draw import HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
+from tutor.checks.families import masked
 
 
-def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = Draw(generator, device)
+def _arguments(draw: Draw, row: Row) -> tuple[Tensor | None, ...]:
+    return laid(scores_of(draw, row), row["layout"]), masked(draw, row)
 
-    def scores(*shape, dtype=DOUBLE, scale=1.0):
-        return draw.normal(*shape, dtype=dtype, scale=scale)
 
-    yield Case("padding at the end", (scores(B, T, S), padding(device, 3, S)))
-    yield Case("a mask for each state", (scores(B, T, S), draw.keep(B, T, S)))
-    yield Case("no mask", (scores(B, T, S), None))
-    yield Case("the mask left out", (scores(B, T, S),))
-    yield Case("single precision", (scores(B, T, S, dtype=SINGLE), draw.keep(B, T, S)))
-    yield Case("half precision", (scores(B, T, S, dtype=HALF), draw.keep(B, T, S)))
-    yield Case("bfloat16", (scores(B, T, S, dtype=BFLOAT), draw.keep(B, T, S)))
-    yield Case("no batch dimension", (scores(T, S), draw.keep(T, S)))
-    yield Case("two batch dimensions", (scores(B, 4, T, S), draw.keep(B, 4, T, S)))
-    yield Case("no mask, two batch dimensions", (scores(B, 4, T, S), None))
-    yield Case("no mask, half precision", (scores(B, T, S, dtype=HALF), None))
-    yield Case("no mask, not contiguous", (strided(scores(B, T, S)), None))
-    yield Case("one mask for all", (scores(B, T, S), draw.keep(T, S)))
-    yield Case("not contiguous", (strided(scores(B, T, S)), strided(draw.keep(B, T, S))))
+def _by_hand(draw: Draw) -> Iterator[Case]:
+    yield Case("the mask left out", (draw.normal(B, T, S),))
     sizes = [draw.integer(2, 9) for _ in range(3)]
-    yield Case("sizes drawn by lot", (scores(*sizes), draw.keep(*sizes)))
-
-    lonely = draw.keep(B, T, S)
-    lonely[0, 1] = False
-    yield Case("one state may read nothing", (scores(B, T, S), lonely), "edges")
-    empty = padding(device, 0, S)
-    yield Case("an empty sentence in the batch", (scores(B, T, S), empty), "edges")
-    half = scores(B, T, S, dtype=HALF)
-    yield Case("an empty sentence, half precision", (half, empty), "edges")
-    hidden = draw.keep(B, T, S)
-    hidden[..., 0] = False
-    hidden[..., 1] |= ~hidden.any(-1)
-    high = scores(B, T, S)
-    high[..., 0] = 1e4
-    yield Case("the largest score is hidden", (high, hidden), "edges")
-    low = scores(B, T, S)
-    low[..., 2] = -3e5
-    only = (torch.arange(S, device=device) == 2).expand(T, S)
-    yield Case("only a very low score may be read", (low, only), "edges")
-    rows = scores(T, S) + torch.tensor([1e4, -1e4, 0.0], device=device, dtype=DOUBLE)[:, None]
-    yield Case("scores near 10,000 and near -10,000", (rows, draw.keep(T, S)), "edges")
-    yield Case("large scores, no mask", (rows, None), "edges")
-    big = torch.tensor([[6e4, -6e4, 0.0], [12.0, 11.0, 10.0]], device=device, dtype=HALF)
-    seen = torch.tensor([[True, True, False], [True, False, True]], device=device)
+    yield Case("sizes drawn by lot", (draw.normal(*sizes), draw.keep(*sizes)))
+    everything = torch.ones(B, T, S, dtype=torch.bool, device=draw.device)
+    yield Case("everything may be read", (draw.normal(B, T, S), everything), "edges")
+    yield Case("only a very low score may be read", low_scores(draw), "edges")
+    big = torch.tensor([[6e4, -6e4, 0.0], [12.0, 11.0, 10.0]], device=draw.device, dtype=HALF)
+    seen = torch.tensor([[True, True, False], [True, False, True]], device=draw.device)
     yield Case("half precision near its largest number", (big, seen), "edges")
-    everything = torch.ones(B, T, S, dtype=torch.bool, device=device)
-    yield Case("everything may be read", (scores(B, T, S), everything), "edges")
-    yield Case("one score a row", (scores(B, T, 1), everything[..., :1]), "edges")
-    yield Case("an empty batch", (scores(0, T, S), everything[:0]), "edges")
     integers = draw.keep(B, T, S).to(torch.int64)
     yield Case(
-        "a mask of integers must raise TypeError", (scores(B, T, S), integers), "edges", TypeError
+        "a mask of integers must raise TypeError",
+        (draw.normal(B, T, S), integers),
+        "edges",
+        TypeError,
     )
+
+
+CASES = Crossed(SHARES, _arguments, _by_hand)
 
 
 def _hidden_scores_change_nothing(call, generator: Generator, device: torch.device) -> str | None:
@@ -81,12 +62,8 @@ def _hidden_scores_change_nothing(call, generator: Generator, device: torch.devi
 def _contract(generator: Generator, device: torch.device) -> Contract:
     draw = Draw(generator, device)
     scores, keep = draw.normal(8, 16, 32), draw.keep(8, 16, 32)
-    n = scores.numel()
     return Contract(
         calls=((scores, keep), (scores, None)),
-        max_flops=0,
-        max_written=12 * n,
-        max_intermediate=n,
         forbidden=FORBIDDEN,
     )
 
@@ -95,7 +72,7 @@ MASKED_SOFTMAX = Exercise(
     reference=reference.masked_softmax,
     chapter=CHAPTER,
     points={"values": 2, "edges": 3, "gradients": 1, "types": 1, "contracts": 1},
-    cases=_cases,
+    cases=CASES,
     contract=_contract,
     properties=(Property("what is hidden has no influence", _hidden_scores_change_nothing),),
     traps=(

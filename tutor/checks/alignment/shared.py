@@ -3,6 +3,10 @@
 import torch
 from torch import Tensor
 
+from tutor.checks import families
+from tutor.checks.conditions import Row
+from tutor.checks.draw import Draw
+from tutor.checks.families import extreme_rows
 from tutor.checks.forbidden import BY_HAND, LIBRARY_ATTENTION
 
 CHAPTER = "02_alignment"
@@ -13,6 +17,34 @@ B, T, S, CX, CM, A = 2, 3, 5, 7, 11, 13
 FORBIDDEN = {**LIBRARY_ATTENTION, "_masked_softmax": BY_HAND}
 
 
-def padding(device: torch.device, *lengths: int) -> Tensor:
-    """keep (B, 1, S) of sentences of these lengths; S is the chapter's."""
-    return torch.arange(S, device=device) < torch.tensor(lengths, device=device)[:, None, None]
+LENGTHS = families.LENGTHS.told(
+    {
+        "one key": "one asks, one is read",
+        "one query": "one asks, many are read",
+        "more queries": "more ask than are read",
+    }
+)
+BATCH = families.BATCH.told({"two": "two batch dimensions"})
+MASK = families.MASK.told(
+    {"random": "a mask for each state", "nothing": "some states may read nothing"}
+)
+
+SHARES = families.ATTENTION.but(
+    LENGTHS, BATCH, MASK, without={"causal": "no chapter has asked for the past alone yet"}
+)
+"""Functions of scores and keep."""
+
+
+def scores_of(draw: Draw, row: Row) -> Tensor:
+    """scores (*batch, T, S), as the row has them."""
+    shape, dtype = (*row["batch"], *row["lengths"]), row["dtype"]
+    if row["scores"] is None:
+        return extreme_rows(draw, *shape, dtype=dtype)
+    return draw.normal(*shape, dtype=dtype, scale=row["scores"])
+
+
+def low_scores(draw: Draw) -> tuple[Tensor, Tensor]:
+    """The one score that may be read is far below what people hide the others with."""
+    scores = draw.normal(B, T, S)
+    scores[..., 2] = -3e5
+    return scores, (torch.arange(S, device=draw.device) == 2).expand(T, S)

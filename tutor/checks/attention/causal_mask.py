@@ -7,31 +7,47 @@ from torch import Generator
 
 from tutor import attention as reference
 from tutor.checks.attention.shared import CHAPTER
+from tutor.checks.conditions import Condition, Crossed, Factor, Family
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
+from tutor.checks.families import DEVICE, where
+from tutor.checks.limits import between
+
+_SIZES = Factor(
+    "sizes",
+    (
+        Condition("square", value=(5, 5)),
+        Condition("newest", "three new queries, five keys", (3, 5), edge=True, alone=True),
+        Condition("one query", "one new query, all the past", (1, 7), edge=True, alone=True),
+        Condition("one token", "a single token", (1, 1), edge=True, alone=True),
+        # Small integers end at 127, and half precision counts to 2,048.
+        Condition("long", "two new queries, a past of 2,050", (2, 2050), edge=True, alone=True),
+    ),
+)
+
+FAMILY = Family((_SIZES, DEVICE))
 
 
-def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = Draw(generator, device)
-    yield Case("five queries, five keys", (5, 5, device))
+def _by_hand(draw: Draw) -> Iterator[Case]:
     n = draw.integer(6, 12)
-    yield Case("square, of a size drawn by lot", (n, n, device))
-    yield Case("two queries, two keys", (2, 2, device))
-    yield Case("the device left out", (4, 4))
-    yield Case("three new queries, five keys", (3, 5, device), "edges")
-    yield Case("one new query, all the past", (1, 7, device), "edges")
+    yield Case("square, of a size drawn by lot", (n, n, draw.device))
+    yield Case("two queries, two keys", (2, 2, draw.device))
     tq = draw.integer(2, 6)
-    yield Case("rectangular, by lot", (tq, tq + draw.integer(1, 6), device), "edges")
-    yield Case("more queries than keys", (5, 3, device), "edges")
-    yield Case("a single token", (1, 1, device), "edges")
-    yield Case("no queries", (0, 4, device), "edges")
-    # Small integers end at 127, and half precision counts to 2,048.
-    yield Case("two new queries, a past of 2,050", (2, 2050, device), "edges")
+    yield Case("rectangular, by lot", (tq, tq + draw.integer(1, 6), draw.device), "edges")
+
+
+CASES = Crossed(
+    FAMILY,
+    lambda draw, row: (*row["sizes"], *where(draw, row)),
+    _by_hand,
+    usual="five queries, five keys",
+)
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
-        calls=((24, 32, device),), max_flops=0, max_written=8 * 24 * 32, max_intermediate=32**2
+        calls=((24, 32, device),),
+        max_intermediate=between(56**2, 1024**2),  # a table for the longest text, cut to size
     )
 
 
@@ -81,7 +97,7 @@ CAUSAL_MASK = Exercise(
     reference=reference.causal_mask,
     chapter=CHAPTER,
     points={"values": 2, "edges": 1, "types": 1, "contracts": 1},
-    cases=_cases,
+    cases=CASES,
     contract=_contract,
     traps=(
         Trap(

@@ -8,7 +8,7 @@ from tutor.checks.draw import DOUBLE, Draw
 CHAPTER = "03_attention"
 
 # All sizes differ, so that a swapped axis cannot pass.
-B, TQ, TK, D, DV = 2, 3, 5, 7, 11
+B, TQ, TK, C, D, DV = 2, 3, 5, 13, 7, 11
 
 
 class QKVDraw(Draw):
@@ -21,10 +21,13 @@ class QKVDraw(Draw):
             self.normal(*batch, tk, dv, dtype=dtype),
         )
 
+    def qk(self, *batch: int, **kwargs) -> tuple[Tensor, Tensor]:
+        return self.qkv(*batch, **kwargs)[:2]
 
-def low_score(draw: QKVDraw, device: torch.device) -> tuple[Tensor, ...]:
+
+def low_score(draw: QKVDraw) -> tuple[Tensor, ...]:
     """The one key that may be read scores far below what people hide the others with."""
     q, k, v = draw.qkv(B)
     q = q.abs() + 1
     k[:, 2] = -3e4
-    return q, k, v, (torch.arange(TK, device=device) == 2).expand(TQ, TK)
+    return q, k, v, (torch.arange(TK, device=draw.device) == 2).expand(TQ, TK)

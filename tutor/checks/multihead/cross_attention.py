@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from tutor import multihead as reference
 from tutor.attention import scaled_dot_product_attention
-from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, strided
+from tutor.checks.conditions import Crossed, Row
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
+from tutor.checks.families import ATTENTION
 from tutor.checks.multihead.shared import (
+    AS_LONG,
+    BATCHES,
     CHAPTER,
     CM,
     TK,
@@ -22,6 +25,7 @@ from tutor.checks.multihead.shared import (
     for_heads,
     layer,
     layer_contract,
+    layer_inputs,
     mask_as_it_is,
     mask_behind,
     mask_inverted,
@@ -35,47 +39,28 @@ from tutor.checks.multihead.shared import (
 )
 
 
-def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = LayerDraw(generator, device)
+def _arguments(draw: LayerDraw, row: Row) -> tuple[Tensor | int | None, ...]:
+    x, memory, *weights, keep = layer_inputs(draw, row, C, CM)
+    return (x, memory, *weights, H, keep)
 
-    def inputs(*batch, tq=TQ, tk=TK, h=H, c=C, cm=CM, dtype=DOUBLE, **sizes):
-        x = draw.normal(*batch, tq, c, dtype=dtype)
-        memory = draw.normal(*batch, tk, cm, dtype=dtype)
-        return (x, memory, *draw.weights(h=h, c=c, cm=cm, dtype=dtype, **sizes), h)
 
-    yield Case("a batch", (*inputs(B), None))
-    yield Case("single precision", (*inputs(B, dtype=SINGLE), None))
-    yield Case("half precision", (*inputs(B, dtype=HALF), None))
-    yield Case("bfloat16", (*inputs(B, dtype=BFLOAT), None))
+def _by_hand(draw: LayerDraw) -> Iterator[Case]:
+    def inputs(*batch, tq=TQ, tk=TK, h=H, c=C, cm=CM, **sizes):
+        x, memory = draw.normal(*batch, tq, c), draw.normal(*batch, tk, cm)
+        return (x, memory, *draw.weights(h=h, c=c, cm=cm, **sizes), h)
+
+    yield Case("the mask left out", inputs(B), "edges")
     square = {"d": 3, "dv": 3, "c": 12, "cm": 12, "cout": 12}
     yield Case("all widths as in the paper", (*inputs(B, **square), None))
     yield Case("as long and as wide as x", (*inputs(B, tk=TQ, **square), None))
-    yield Case("longer than memory", (*inputs(B, tq=TK, tk=TQ, **square), None))
-    *tensors, h = inputs(B)
-    yield Case("not contiguous", (*(strided(a) for a in tensors), h, None))
     names = ("tq", "tk", "h", "d", "dv", "c", "cm", "cout")
     sizes = {name: draw.integer(2, 7) for name in names}
     yield Case("sizes drawn by lot", (*inputs(draw.integer(2, 5), **sizes), None))
-
-    yield Case("no batch dimension", (*inputs(), None), "edges")
-    yield Case("two batch dimensions", (*inputs(B, 3), None), "edges")
-    yield Case("the mask left out", inputs(B), "edges")
     yield Case("one head", (*inputs(B, h=1), None), "edges")
-    yield Case("a padding mask", (*inputs(B), draw.keep(B, 1, TK)), "edges")
-    yield Case("a padding mask, no batch dimension", (*inputs(), draw.keep(1, TK)), "edges")
-    yield Case("as many sentences as heads", (*inputs(H), draw.keep(H, 1, TK)), "edges")
     yield Case("as many queries as sentences", (*inputs(TQ), draw.keep(TQ, 1, TK)), "edges")
-    yield Case("a mask for each token", (*inputs(B, 3), draw.keep(B, 3, TQ, TK)), "edges")
-    long = inputs(B, tk=TQ, **square)
-    yield Case("a mask, as long as x", (*long, draw.keep(B, TQ, TQ)), "edges")
-    yield Case("a mask, not contiguous", (*inputs(B), strided(draw.keep(B, TQ, TK))), "edges")
-    lonely = draw.keep(B, TQ, TK)
-    lonely[0, 1] = False
-    yield Case("one token may read nothing", (*inputs(B), lonely), "edges")
-    half = inputs(B, dtype=HALF)
-    yield Case("an empty source, half precision", (*half, lonely & False), "edges")
-    yield Case("one token asks one", (*inputs(B, tq=1, tk=1), None), "edges")
-    yield Case("an empty batch", (*inputs(0), None), "edges")
+
+
+CASES = Crossed(ATTENTION.but(BATCHES, AS_LONG), _arguments, _by_hand, draw=LayerDraw)
 
 
 def _hidden_memory_has_no_influence(call, generator, device: torch.device) -> str | None:
@@ -91,17 +76,12 @@ def _hidden_memory_has_no_influence(call, generator, device: torch.device) -> st
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
-    draw, tq, tk, cm = LayerDraw(generator, device), 12, 20, 28
+    draw = LayerDraw(generator, device)
 
-    def arguments(sizes):
-        x, memory = draw.normal(2, tq, sizes["c"]), draw.normal(2, tk, cm)
-        weights = draw.weights(**sizes)
-        return (
-            (x, memory, *weights, sizes["h"], draw.keep(2, 1, tk)),
-            (x, memory, *weights, sizes["h"], None),
-        )
+    def call(x, weights, h, keep):
+        return (x, draw.normal(*x.shape), *weights, h, keep)
 
-    return layer_contract(tq, tk, cm, arguments)
+    return layer_contract(draw, call, draw.keep(2, 1, 24))
 
 
 def _with(**parts):
@@ -174,7 +154,7 @@ CROSS_ATTENTION = Exercise(
     reference=reference.cross_attention,
     chapter=CHAPTER,
     points={"values": 3, "edges": 2, "gradients": 1, "types": 1, "contracts": 1},
-    cases=_cases,
+    cases=CASES,
     contract=_contract,
     properties=(Property("hidden memory has no influence", _hidden_memory_has_no_influence),),
     traps=(

@@ -3,47 +3,63 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from tutor import multihead as reference
-from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, strided
+from tutor.checks.conditions import Condition, Crossed, Factor, Row, pair
+from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.multihead.shared import CHAPTER, TK, B, C, D, H, merge, merge_by_reshape
+from tutor.checks.families import SCALE
+from tutor.checks.limits import between
+from tutor.checks.multihead.shared import (
+    CHAPTER,
+    SPLIT,
+    TK,
+    B,
+    C,
+    D,
+    H,
+    merge,
+    merge_by_reshape,
+)
+
+# Chosen so that no turn or reversal of the flags is the same again.
+_KEPT = Factor(
+    "kept",
+    (
+        Condition("all but one", value=lambda h: [n != 1 for n in range(h)]),
+        Condition(
+            "one kept", "one head kept", lambda h: [n == h - 1 for n in range(h)], alone=True
+        ),
+        Condition("all", "every head kept", lambda h: [True] * h, edge=True, alone=True),
+        Condition("nothing", "every head silent", lambda h: [False] * h, edge=True, alone=True),
+    ),
+)
+
+FAMILY = SPLIT.but(
+    _KEPT,
+    SCALE,
+    apart={pair("one head", "one kept"): "one head that is kept is every head"},
+)
 
 
-def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = Draw(generator, device)
+def _arguments(draw: Draw, row: Row) -> tuple[Tensor, Tensor, Tensor]:
+    (h, t, d), dtype = row["heads"], row["dtype"]
+    heads = draw.normal(*row["batch"], h, t, d, dtype=dtype, scale=row["scale"])
+    w_out = draw.weight(h * d, C, dtype=dtype)
+    flags = torch.tensor(row["kept"](h), device=draw.device)
+    return laid(heads, row["layout"]), laid(w_out, row["layout"]), flags
 
-    def inputs(*batch, h=H, t=TK, d=D, c=C, flags=None, dtype=DOUBLE):
-        heads = draw.normal(*batch, h, t, d, dtype=dtype)
-        w_out = draw.normal(h * d, c, scale=(h * d) ** -0.5, dtype=dtype)
-        if flags is None:
-            flags = draw.keep(h)  # some, not all
-        return heads, w_out, torch.as_tensor(flags, device=device)
 
-    # Chosen so that no turn or reversal of the flags is the same again.
-    yield Case("one silent head of four", inputs(B, flags=[True, False, True, True]))
-    yield Case("one of four kept", inputs(B, flags=[False, False, False, True]))
-    yield Case("single precision", inputs(B, dtype=SINGLE))
-    yield Case("half precision", inputs(B, dtype=HALF))
-    yield Case("bfloat16", inputs(B, dtype=BFLOAT))
-    yield Case("as wide as the heads together", inputs(B, c=H * D))
-    yield Case("as many tokens as heads", inputs(B, t=H))
-    yield Case("as many features in a head as heads", inputs(B, d=H))
-    heads, w_out, flags = inputs(B)
-    yield Case("not contiguous", (strided(heads), strided(w_out), flags))
-    sizes = {name: draw.integer(2, 7) for name in ("h", "t", "d", "c")}
-    yield Case("sizes drawn by lot", inputs(draw.integer(2, 5), **sizes))
+def _by_hand(draw: Draw) -> Iterator[Case]:
+    flags = torch.tensor([False, True, True, False], device=draw.device)
+    wide = (draw.normal(B, H, TK, D), draw.weight(H * D, H * D), flags)
+    yield Case("as wide as the heads together", wide)
+    b, h, t, d, c = (draw.integer(2, 7) for _ in range(5))
+    yield Case("sizes drawn by lot", (draw.normal(b, h, t, d), draw.weight(h * d, c), draw.keep(h)))
 
-    yield Case("every head kept", inputs(B, flags=[True] * H), "edges")
-    yield Case("every head silent", inputs(B, flags=[False] * H), "edges")
-    yield Case("no batch dimension", inputs(), "edges")
-    yield Case("two batch dimensions", inputs(B, 3), "edges")
-    yield Case("as many sentences as heads", inputs(H), "edges")
-    yield Case("one head, kept", inputs(B, h=1, flags=[True]), "edges")
-    yield Case("one head, silent", inputs(B, h=1, flags=[False]), "edges")
-    yield Case("a single token", inputs(B, t=1), "edges")
-    yield Case("an empty batch", inputs(0), "edges")
+
+CASES = Crossed(FAMILY, _arguments, _by_hand)
 
 
 def _single_heads_add_up(call, generator: Generator, device: torch.device) -> str | None:
@@ -60,11 +76,12 @@ def _single_heads_add_up(call, generator: Generator, device: torch.device) -> st
 def _contract(generator: Generator, device: torch.device) -> Contract:
     draw, (b, h, t, d, c) = Draw(generator, device), (2, 4, 12, 8, 20)
     heads, w_out, flags = draw.normal(b, h, t, d), draw.normal(h * d, c), draw.keep(h)
+    product = 2 * b * t * h * d * c
     return Contract(
         calls=((heads, w_out, flags),),
-        max_flops=2 * b * t * h * d * c,
-        max_written=4 * heads.numel() + 4 * b * h * t * c + 2 * w_out.numel(),
-        max_intermediate=max(b * h * t * c, heads.numel(), w_out.numel()),
+        max_flops=between(product, 2 * product),
+        # Each head's answer by itself, and all products of features at once.
+        max_intermediate=between(b * h * t * c, b * t * h * d * c),
     )
 
 
@@ -120,7 +137,7 @@ HEAD_ABLATION = Exercise(
     reference=reference.head_ablation,
     chapter=CHAPTER,
     points={"values": 3, "edges": 1, "gradients": 1, "types": 1, "contracts": 1},
-    cases=_cases,
+    cases=CASES,
     contract=_contract,
     properties=(Property("single heads add up", _single_heads_add_up, "values"),),
     traps=(

@@ -3,72 +3,81 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from tutor import position as reference
-from tutor.checks.draw import BFLOAT, HALF, SINGLE, Draw, strided
+from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.draw import SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.position.shared import CHAPTER, LAYOUTS, B, D, H, T, angles_of, frequencies_of
+from tutor.checks.families import DTYPE, LAYOUT
+from tutor.checks.position.shared import (
+    CHAPTER,
+    LAYOUT_OF_PAIRS,
+    LAYOUTS,
+    PLACES,
+    POSITIONS_FOR,
+    THETA,
+    TOKENS,
+    WIDTH,
+    B,
+    D,
+    H,
+    T,
+    angles_of,
+    frequencies_of,
+    places,
+)
+
+_BATCH = Factor(
+    "batch",
+    (
+        Condition("two", value=(B, H)),
+        Condition("none", "no batch dimension", (), alone=True),
+        Condition("one", "one batch dimension", (B,), alone=True),
+        Condition("three", "batch dimensions 2, 1 and 4", (B, 1, 4)),
+    ),
+)
+
+FAMILY = Family(
+    (DTYPE, PLACES, LAYOUT_OF_PAIRS, LAYOUT, _BATCH, TOKENS, WIDTH, THETA, POSITIONS_FOR),
+    apart={
+        pair("behind", "none"): "without a batch dimension there is nothing to swap",
+        pair("behind", "one token"): "one token lies nowhere else",
+        pair("turned", "one token"): "one token lies nowhere else",
+        pair("each sentence", "none"): "there is one sentence",
+        pair("each head", "none"): "there is one head",
+    },
+)
 
 
-def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = Draw(generator, device)
+def _arguments(draw: Draw, row: Row) -> tuple[Tensor | float | str, ...]:
+    batch, t = row["batch"], row["tokens"]
+    x = draw.normal(*batch, t, row["width"], dtype=row["dtype"])
+    positions = places(draw, row, *row["for"](batch), t).contiguous()
+    named = () if row["pairs"] is None else (row["theta"] or 10000.0, row["pairs"])
+    if not named and row["theta"]:
+        named = (row["theta"],)
+    return (laid(x, row["layout"]), laid(positions, row["layout"]), *named)
 
-    def places(*shape, high=60):
-        return draw.integers(*shape, low=1, high=high)
 
-    for layout in LAYOUTS:
-        yield Case(f"heads, {layout}", (draw.normal(B, H, T, D), places(T), 10000.0, layout))
-        x = draw.normal(B, H, T, D, dtype=SINGLE)
-        yield Case(f"single precision, {layout}", (x, places(T), 10000.0, layout))
-    yield Case("half precision", (draw.normal(B, T, D, dtype=HALF), places(T)))
-    low = draw.normal(B, T, D, dtype=BFLOAT)
-    yield Case("bfloat16", (low, places(T), 10000.0, "interleaved"))
-    # Not the same object as the literal: a comparison by identity fails.
-    fresh = "".join(("ha", "lf"))
-    yield Case("single tokens", (draw.normal(B, H, 1, D), places(1), 10000.0, fresh))
-    yield Case("the layout left out", (draw.normal(B, H, T, D), places(T), 500.0))
-    yield Case("theta left out", (draw.normal(B, T, D), places(T)))
-    yield Case("a wide head", (draw.normal(T, 132), places(T)))  # small integers end at 127
-    for layout in LAYOUTS:
-        yield Case(f"another theta, {layout}", (draw.normal(B, T, D), places(T), 300.0, layout))
-        yield Case(f"no batch dimension, {layout}", (draw.normal(T, D), places(T), 10000.0, layout))
-        x = strided(draw.normal(B, H, T, D))
-        yield Case(f"not contiguous, {layout}", (x, places(T), 10000.0, layout))
+def _by_hand(draw: Draw) -> Iterator[Case]:
     sizes = tuple(draw.integer(2, 7) for _ in range(3))
-    x = draw.normal(*sizes, 2 * draw.integer(2, 9))
-    layout = LAYOUTS[draw.integer(0, 2)]
-    yield Case("sizes drawn by lot", (x, places(sizes[-1]), 700.0, layout))
-
+    lot, single = draw.normal(*sizes, 2 * draw.integer(2, 9)), draw.normal(B, T, D, dtype=SINGLE)
     for layout in LAYOUTS:
-        x = draw.normal(B, H, T, D)
-        several = (x, places(B, 1, T), 10000.0, layout)
-        yield Case(f"positions of each sentence, {layout}", several, "edges")
-        scattered = (x, strided(places(B, H, T)), 10000.0, layout)
-        yield Case(f"positions not contiguous, {layout}", scattered, "edges")
-        between = (x, draw.uniform(T, low=0, high=9), 10000.0, layout)
-        yield Case(f"positions between the integers, {layout}", between, "edges")
-        cached = (draw.normal(B, H, 1, D), places(1) + 700, 10000.0, layout)
-        yield Case(f"the newest token of a cache, {layout}", cached, "edges")
-        x, far = draw.normal(B, H, T, D, dtype=SINGLE), places(T) + 10_000_019
-        yield Case(f"positions of ten million, single, {layout}", (x, far, 1e4, layout), "edges")
-    zero = (draw.normal(B, T, D), torch.arange(T, device=device))
-    yield Case("from zero", zero, "edges")
-    x = draw.normal(B, H, T, D, dtype=BFLOAT)
-    yield Case("positions of 3,000, bfloat16", (x, places(T) + 3000), "edges")
-    yield Case("a single pair", (draw.normal(B, T, 2), places(T)), "edges")
-    yield Case("no tokens", (draw.normal(B, 0, D), places(0)), "edges")
+        positions = draw.integers(sizes[-1], low=1, high=60)
+        yield Case(f"sizes drawn by lot, {layout}", (lot, positions, 700.0, layout))
+        far = (single, draw.integers(T, low=10_000_019, high=10_000_079), 10000.0, layout)
+        yield Case(f"positions of ten million, single precision, {layout}", far, "edges")
+
+
+CASES = Crossed(FAMILY, _arguments, _by_hand, usual="heads")
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
     draw = Draw(generator, device)
     x, positions = draw.normal(4, H, 16, D), draw.integers(16, low=0, high=99)
-    n = x.numel()
     return Contract(
         calls=tuple((x, positions, 10000.0, layout) for layout in LAYOUTS),
-        max_flops=4 * n,
-        max_written=12 * n,
-        max_intermediate=n,
     )
 
 
@@ -214,7 +223,7 @@ APPLY_ROPE = Exercise(
     reference=reference.apply_rope,
     chapter=CHAPTER,
     points={"values": 3, "edges": 3, "gradients": 1, "types": 1, "contracts": 1},
-    cases=_cases,
+    cases=CASES,
     contract=_contract,
     properties=(Property("scores depend on the distance alone", _distance_alone, "values"),),
     traps=(

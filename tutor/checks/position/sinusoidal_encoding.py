@@ -7,55 +7,89 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import position as reference
-from tutor.checks.draw import DOUBLE, SINGLE, Draw, strided
+from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.position.shared import CHAPTER, B, D, H, T, angles_of, frequencies_of
+from tutor.checks.families import LAYOUT
+from tutor.checks.position.shared import (
+    BATCH,
+    CHAPTER,
+    PLACES,
+    THETA,
+    TOKENS,
+    WIDTH,
+    B,
+    D,
+    T,
+    angles_of,
+    frequencies_of,
+    places,
+)
+
+_NUMBERS = Factor(
+    "numbers",
+    (
+        Condition("double", value=DOUBLE),
+        Condition("single", "single precision", SINGLE, alone=True),
+        Condition("half", "half precision", HALF, alone=True),
+        Condition("bfloat16", "bfloat16", BFLOAT, alone=True),
+        Condition("int64", "integers", torch.int64, alone=True),
+        Condition("int32", "32-bit integers", torch.int32, alone=True),
+    ),
+)
+_NEGATIVE = Condition(
+    "before",
+    "positions before the beginning",
+    lambda draw, *shape: draw.integers(*shape, low=-69, high=-10),
+    edge=True,
+    alone=True,
+)
+
+FAMILY = Family(
+    (
+        _NUMBERS,
+        Factor("places", (*PLACES.conditions, _NEGATIVE)),
+        LAYOUT,
+        BATCH,
+        TOKENS,
+        WIDTH,
+        THETA,
+    ),
+    apart={
+        pair("int64", "between"): "no integer lies between the integers",
+        pair("int32", "between"): "no integer lies between the integers",
+        pair("half", "far"): "half precision ends at 65,504",
+        pair("turned", "none"): "a row of numbers lies one after the other",
+        pair("turned", "one token"): "one position lies nowhere else",
+        pair("views", "none"): "a row of numbers lies one after the other",
+    },
+).but(without={"behind": "positions have no heads"})
 
 
-def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = Draw(generator, device)
+def _arguments(draw: Draw, row: Row) -> tuple[Tensor | int | float, ...]:
+    positions = places(draw, row, *row["batch"], row["tokens"]).to(row["numbers"])
+    theta = () if row["theta"] is None else (row["theta"],)
+    return (laid(positions.contiguous(), row["layout"]), row["width"], *theta)
 
-    def whole(*shape, high=60):
-        return draw.integers(*shape, low=0, high=high)
 
-    yield Case("two sentences", (whole(B, T), D))
-    yield Case("double precision", (whole(B, T).double(), D))
-    yield Case("single precision", (whole(B, T).float(), D))
-    yield Case("half precision", (whole(B, T).half(), D))
-    yield Case("bfloat16", (whole(B, T).bfloat16(), D))
-    yield Case("32-bit integers", (whole(B, T).int(), D))
-    yield Case("one sentence", (whole(T), D))
-    yield Case("three dimensions", (whole(B, H, T).double(), D))
-    yield Case("another theta", (whole(B, T).double(), D, 500.0))
-    yield Case("theta of one", (whole(T).double(), D, 1.0))
-    yield Case("a single pair", (whole(B, T).double(), 2))
-    yield Case("many features", (whole(T).double(), 132))  # small integers end at 127
-    yield Case("not contiguous", (strided(whole(B, T).double()), D))
+def _by_hand(draw: Draw) -> Iterator[Case]:
     sizes = tuple(draw.integer(2, 9) for _ in range(2))
     width, theta = 2 * draw.integer(2, 9), float(draw.integer(20, 2000))
-    yield Case("sizes drawn by lot", (whole(*sizes).double(), width, theta))
+    lot = (draw.integers(*sizes, low=1, high=60).double(), width, theta)
+    yield Case("sizes drawn by lot", lot)
+    far = draw.integers(B, T, low=10_000_019, high=10_000_079)
+    yield Case("positions of ten million, integers", (far, D), "edges")
+    yield Case("positions of ten million, single precision", (far.float(), D), "edges")
 
-    yield Case(
-        "a cache of 1,000 tokens before", (torch.arange(T, device=device) + 1000, D), "edges"
-    )
-    yield Case("from zero", (torch.arange(T, device=device), D), "edges")
-    far = whole(B, T) + 10_000_019
-    yield Case("positions of ten million", (far, D), "edges")
-    yield Case("positions of ten million, single", (far.float(), D), "edges")
-    yield Case("positions of 20,000", (whole(B, T).double() + 20_011, D), "edges")
-    between = draw.uniform(B, T, low=0, high=9)
-    yield Case("positions between the integers", (between, D), "edges")
-    yield Case("before the beginning", (whole(B, T).double() - 70, D), "edges")
-    yield Case("a single token", (whole(1), D), "edges")
-    yield Case("no tokens", (whole(B, 0), D), "edges")
+
+CASES = Crossed(FAMILY, _arguments, _by_hand, usual="two sentences")
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
     width = 16
     positions = Draw(generator, device).integers(B, 24, low=0, high=99).double()
-    n = positions.numel() * width
     return Contract(
-        calls=((positions, width),), max_flops=2 * n, max_written=10 * n, max_intermediate=n
+        calls=((positions, width),),
     )
 
 
@@ -154,7 +188,7 @@ SINUSOIDAL_ENCODING = Exercise(
     reference=reference.sinusoidal_encoding,
     chapter=CHAPTER,
     points={"values": 3, "edges": 2, "types": 1, "contracts": 1},
-    cases=_cases,
+    cases=CASES,
     contract=_contract,
     properties=(Property("a shift is a rotation", _shift_is_a_rotation),),
     traps=(

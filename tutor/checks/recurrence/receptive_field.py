@@ -3,44 +3,84 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from tutor import recurrence as reference
+from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.recurrence.shared import CHAPTER
 
+# Not the same from either end, or a second call with reversed numbers would be the first again.
+_KERNELS = Factor(
+    "kernels",
+    (
+        Condition("all differ", value=(3, 5, 2, 4)),
+        Condition("threes", "kernels of three", (3, 3, 3, 3)),
+        Condition("ones", "kernels of one", (1, 1, 1, 1), edge=True),
+        Condition("wide", "wide kernels", (300, 200, 400, 500), edge=True),
+    ),
+)
+_DILATIONS = Factor(
+    "dilations",
+    (
+        Condition("dilated", value=(2, 1, 3, 5)),
+        Condition("not dilated", "no dilation", (1, 1, 1, 1)),
+        Condition("doubled", "dilations doubled", (1, 2, 4, 8)),
+    ),
+)
+_STRIDES = Factor(
+    "strides",
+    (
+        Condition("strided", value=(1, 3, 2, 5)),
+        Condition("not strided", "strides of one", (1, 1, 1, 1)),
+        Condition("from the first", "strided from the first layer on", (2, 2, 1, 3)),
+        Condition("large", "larger steps than kernels", (7, 200, 9, 30), edge=True),
+    ),
+)
+_LAYERS = Factor(
+    "layers",
+    (
+        Condition("four", value=4),
+        Condition("one", "one layer", 1, edge=True, alone=True),
+        Condition("none", "no layer", 0, edge=True, alone=True),
+    ),
+)
 
-def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = Draw(generator, device)
+_NOTHING = "without a layer there is nothing of it"
+FAMILY = Family(
+    (_KERNELS, _DILATIONS, _STRIDES, _LAYERS),
+    apart={
+        pair("none", c.name): _NOTHING
+        for factor in (_KERNELS, _DILATIONS, _STRIDES)
+        for c in factor.conditions[1:]
+    },
+)
 
-    def layers(kernel_sizes, dilations=None, strides=None):
-        ones = [1] * len(kernel_sizes)
-        rows = (kernel_sizes, dilations or ones, strides or ones)
-        return tuple(torch.tensor(r, device=device, dtype=torch.int64) for r in rows)
 
-    # Not the same from either end, or a second call with reversed numbers would be the first again.
-    yield Case("dilated and strided", layers([3, 5, 2, 4], [2, 1, 3, 2], [1, 3, 2, 5]))
-    yield Case("three layers of kernel 3", layers([3, 3, 3]))
-    yield Case("different kernels", layers([5, 2, 7, 3]))
-    yield Case("dilated", layers([2, 2, 2, 2], [1, 2, 4, 8]))
-    yield Case("dilated, different kernels", layers([3, 5, 2], [2, 3, 7]))
-    yield Case("strided", layers([3, 3, 4], None, [2, 2, 1]))
+def _arguments(draw: Draw, row: Row) -> tuple[Tensor, ...]:
+    n = row["layers"]
+    rows = (row[name][:n] for name in ("kernels", "dilations", "strides"))
+    return tuple(torch.tensor(r, device=draw.device, dtype=torch.int64) for r in rows)
+
+
+def _by_hand(draw: Draw) -> Iterator[Case]:
     n = draw.integer(5, 8)
     drawn = tuple(draw.integers(n, low=low, high=6) for low in (2, 1, 1))
     yield Case("drawn by lot", drawn)
 
-    yield Case("one layer", layers([5]), "edges")
-    yield Case("one layer, dilated and strided", layers([5], [3], [2]), "edges")
-    yield Case("kernels of one", layers([1, 1, 1], [4, 2, 9], [2, 1, 3]), "edges")
-    yield Case("no layer", layers([]), "edges")
-    yield Case("larger steps than kernels", layers([2, 2, 3], None, [5, 7, 2]), "edges")
-    yield Case("wide kernels, large steps", layers([300, 200, 400], None, [200, 300, 1]), "edges")
-    # Small integers end at 127, half precision counts to 2,048, and single to 16,777,216.
+    # Small integers end at 127, half precision counts to 2,048, single to 16,777,216, and integers
+    # of 32 bits end at 2,147,483,647.
+    ones, powers = torch.ones(41, dtype=torch.int64), 2 ** torch.arange(41)
+    doubled = (2 * ones, powers, ones)
     yield Case(
-        "kernel 2, dilation doubled 26 times", layers([2] * 27, [2**i for i in range(27)]), "edges"
+        "kernel 2, dilation doubled 40 times", tuple(t.to(draw.device) for t in doubled), "edges"
     )
-    yield Case("stride 2 in 26 layers", layers([3] * 26, None, [2] * 26), "edges")
+    strided = (3 * ones, ones, 2 * ones)
+    yield Case("stride 2 in 41 layers", tuple(t.to(draw.device) for t in strided), "edges")
+
+
+CASES = Crossed(FAMILY, _arguments, _by_hand, usual="dilated and strided")
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
@@ -51,9 +91,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     strides = draw.integers(n, low=1, high=3)
     return Contract(
         calls=((kernel_sizes, dilations, strides),),
-        max_flops=2 * n * n,
-        max_written=8 * n * n,
-        max_intermediate=n * n,
     )
 
 
@@ -178,7 +215,7 @@ RECEPTIVE_FIELD = Exercise(
     reference=reference.receptive_field,
     chapter=CHAPTER,
     points={"values": 3, "edges": 1, "types": 1},
-    cases=_cases,
+    cases=CASES,
     contract=_contract,
     traps=(
         Trap(

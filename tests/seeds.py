@@ -1,0 +1,174 @@
+"""Whether the draw decides: every known answer, right and wrong, with 200 seeds.
+
+    python -m tests.seeds [NAME ...]            write the table to benchmarks/results/seeds.md
+    python -m tests.seeds [NAME ...] --check    make only the rows that were made from what is
+                                                different now, and compare with the table there
+
+A student sees one seed and is graded with another, so an answer must get the same points, group by
+group, with all of them. NAME: of an exercise, or a chapter's word such as attention.
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import content
+from tests.mutants import table as mutants
+from tests.mutants.run import Chapter
+from tutor import ROOT
+from tutor.checks import CHAPTERS, EXERCISES, PUBLIC_SEED, judge
+
+sys.path.insert(0, str(ROOT / "tests"))
+import answers
+
+RESULT = ROOT / "benchmarks" / "results" / "seeds.md"
+SEEDS = (PUBLIC_SEED, *range(1, 200))
+
+PREFACE = f"""\
+# The same points with every seed
+
+Written by `python -m tests.seeds`. Each answer is judged with {len(SEEDS)} seeds, the one that
+students see first: right ones (the reference, and those of `tests/answers`), the traps of the
+exercise, and other wrong ones. Verdicts that differ between seeds would let the draw decide.
+"""
+HEAD = ("exercise", "right", "traps", "wrong", "verdicts", "that differ", "made from")
+
+
+def known(name: str) -> dict[str, tuple[str, Callable[..., Any]]]:
+    """Every answer to an exercise: its kind, and the function, by a name that is its own."""
+    exercise = EXERCISES[name]
+    found = {"reference": ("right", exercise.reference)}
+    kinds = {
+        "right": answers.RIGHT[name],
+        "traps": [f for trap in exercise.traps for f in trap.functions],
+        "wrong": [*answers.WRONG[name], *answers.DEAR.get(name, [])],
+    }
+    for kind, functions in kinds.items():
+        for n, function in enumerate(functions):
+            found[f"{kind} {n}: {function.__name__}"] = (kind, function)
+    return found
+
+
+def points(name: str, answer: str, seed: int) -> dict[str, int]:
+    """What an answer earns with a seed, group by group."""
+    exercise = replace(EXERCISES[name], traps=())  # they only name what was found
+    report = judge(exercise, known(name)[answer][1], seed)
+    return {v.group: v.earned for v in report.verdicts}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    counts: dict[str, int]
+    """Answers by kind."""
+    seeds: int
+    differ: list[str]
+    """Of an answer, what it earned with the first seed and with another; empty if all is well."""
+
+
+def through_all(task: tuple[str, str, tuple[int, ...]]) -> str | None:
+    """A sentence on the first seed with which an answer earns other points."""
+    name, answer, seeds = task
+    exercise, kind = EXERCISES[name], known(name)[answer][0]
+    first = points(name, answer, seeds[0])
+    if (first == dict(exercise.points)) != (kind == "right"):
+        return f"{name}, {answer}: {kind}, and it earns {first}"
+    for seed in seeds[1:]:
+        found = points(name, answer, seed)
+        if found != first:
+            return f"{name}, {answer}: {first}, and with seed {seed} {found}"
+    return None
+
+
+def outcome(name: str, seeds: tuple[int, ...], found: list[str | None]) -> Outcome:
+    kinds = [kind for kind, _ in known(name).values()]
+    counts = {kind: kinds.count(kind) for kind in ("right", "traps", "wrong")}
+    return Outcome(counts, len(seeds), [sentence for sentence in found if sentence])
+
+
+def put_through(name: str, seeds: tuple[int, ...] = SEEDS, each: Any = map) -> Outcome:
+    """``each``: ``map``, or that of a pool of processes."""
+    return outcome(name, seeds, list(each(through_all, [(name, a, seeds) for a in known(name)])))
+
+
+def digest(name: str) -> str:
+    """Of all that the row depends on: the check, what it judges, and the answers."""
+    chapter = Chapter(EXERCISES[name].chapter)
+    files = mutants.files(chapter, (name, name))
+    files |= {Path(__file__), *(ROOT / "tests" / "answers").glob("*.py")}
+    return content.digest(files, [content.PYTHON, name])
+
+
+def line(name: str, found: Outcome) -> str:
+    number = sum(found.counts.values()) * found.seeds
+    cells = [name, *map(str, found.counts.values()), f"{number:,}", str(len(found.differ))]
+    return f"| {' | '.join((*cells, digest(name)))} |"
+
+
+def committed() -> dict[str, list[str]]:
+    """Cells of the committed table by exercise."""
+    text = RESULT.read_text("utf-8") if RESULT.exists() else ""
+    rows = [row[2:-2].split(" | ") for row in text.splitlines() if row.startswith("| ")]
+    return {name: cells for name, *cells in rows[2:]}
+
+
+def stale() -> list[str]:
+    """Exercises whose row was made from something else."""
+    there = committed()
+    return [name for name in EXERCISES if there.get(name, [""])[-1] != digest(name)]
+
+
+def _written(found: dict[str, Outcome]) -> str:
+    there = committed()
+    lines = [PREFACE, f"| {' | '.join(HEAD)} |", "|---" + "|--:" * (len(HEAD) - 1) + "|"]
+    for name in EXERCISES:
+        if name in found:
+            lines.append(line(name, found[name]))
+        elif name in there:
+            lines.append(f"| {' | '.join((name, *there[name]))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _begin() -> None:
+    torch.set_num_threads(1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.seeds", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare with the table, do not write")
+    parser.add_argument("--processes", type=int, default=min(os.cpu_count() or 1, 8))
+    parser.add_argument("name", nargs="*", help="an exercise, or a chapter's word; default: all")
+    options = parser.parse_args(arguments)
+    words = {
+        chapter.partition("_")[2]: [e.name for e in part] for chapter, part in CHAPTERS.items()
+    }
+    unknown = [n for n in options.name if n not in EXERCISES and n not in words]
+    if unknown:
+        parser.error(f"no exercise and no chapter {', '.join(unknown)}")
+    wanted = [n for word in options.name for n in words.get(word, [word])] or list(EXERCISES)
+    wanted = [n for n in wanted if not options.check or n in stale()]
+
+    wrong = False
+    with multiprocessing.get_context("spawn").Pool(options.processes, _begin) as pool:
+        for name, found in _found(wanted, pool):
+            print(line(name, found), *found.differ, sep="\n", flush=True)
+            wrong = wrong or bool(found.differ)
+            if not options.check and not found.differ:
+                RESULT.write_text(_written({name: found}), encoding="utf-8")
+    return int(wrong)
+
+
+def _found(wanted: list[str], pool: Any) -> Iterator[tuple[str, Outcome]]:
+    for name in wanted:
+        each = lambda function, tasks: pool.imap(function, tasks, chunksize=1)  # noqa: E731
+        yield name, put_through(name, SEEDS, each)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
