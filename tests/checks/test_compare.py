@@ -33,13 +33,15 @@ ROUNDED = (torch.float16, torch.bfloat16)
 
 
 def badly_conditioned(factor: float) -> Exercise:
-    """self_attention with larger rounded inputs: what a score loses by rounding, exp shows."""
+    """self_attention with larger rounded inputs: what a score loses by rounding, exp shows. Scores
+    that are extreme already stay in half precision's range."""
     exercise = EXERCISES["self_attention"]
 
     def cases(generator, device):
         for case in exercise.cases(generator, device):
             x, *rest = case.args
-            yield replace(case, args=(x * factor if x.dtype in ROUNDED else x, *rest))
+            larger = x.dtype in ROUNDED and "scores near" not in case.label
+            yield replace(case, args=(x * factor if larger else x, *rest))
 
     return replace(exercise, cases=cases)
 

@@ -62,6 +62,25 @@ def test_layout_arrives(link):
             assert got.stride() == t.stride()
 
 
+def views():
+    larger = torch.randn(5, 7)
+    return larger[1:4, 2:6], larger[::2].mT, torch.randn(3, 1).expand(3, 4), larger[0, 3]
+
+
+@pytest.mark.parametrize("t", views(), ids=["part", "strided", "expanded", "number"])
+def test_view_arrives_as_a_view_where_the_sender_is_trusted(link, t):
+    tensors = []
+    spec = wire.pack(t, tensors, views=True)
+    wire.send(link[0], spec, tensors)
+    spec, tensors = wire.receive(link[1], soon())
+    got = wire.unpack(spec, list(tensors), views=True)
+    assert torch.equal(got, t) and got.stride() == t.stride()
+    if not torch.ops.aten.is_non_overlapping_and_dense(t):
+        assert got.storage_offset() == t.storage_offset()
+        with pytest.raises(wire.Malformed, match="a part of a tensor"):
+            wire.unpack(spec, tensors)
+
+
 def test_lazy_tensors_arrive_as_what_they_stand_for(link):
     z = torch.randn(3, dtype=torch.complex128)
     for t in (z.conj(), z.conj().imag, torch._efficientzerotensor(3), torch.ones(3).expand(2, 3)):

@@ -121,7 +121,7 @@ class RemoteCandidate:
         tensors: list[Tensor] = []
         if not again:
             self.before, self.sent = self.sent, {}
-        packed = wire.pack(value, tensors, self._number)
+        packed = wire.pack(value, tensors, self._number, views=True)
         if also:
             packed = {"tuple": [packed, *(wire.pack(v, tensors) for v in also)]}
         largest = self.session.largest // 8
@@ -169,7 +169,7 @@ class RemoteCandidate:
     ) -> tuple[Response, list[int | None]]:
         tensors: list[Tensor] = []
         inputs = [t for t in tree_leaves(value) if isinstance(t, Tensor)]
-        packed = [wire.pack(t, tensors) for t in inputs]
+        packed = [wire.pack(t, tensors, views=True) for t in inputs]
         begin = {"do": "count", "inputs": packed, "again": again}
         known, _ = self.session.ask_watcher(begin, tensors)
         if "error" in known:

@@ -159,22 +159,24 @@ def _exactly(link: socket.socket, size: int, patience: Patience | None) -> bytea
 # Values
 
 
-def pack(value: Any, tensors: list[Tensor], name: Any = None) -> Any:
+def pack(value: Any, tensors: list[Tensor], name: Any = None, views: bool = False) -> Any:
     """JSON for ``value``; its tensors are appended to ``tensors``.
 
-    ``name(tensor)`` may give a number under which the other side keeps that tensor.
+    ``name(tensor)`` may give a number under which the other side keeps that tensor. With
+    ``views``, a part of a larger tensor is sent with all that lies around it, and an expanded one
+    as the few numbers that it is: whoever receives it has a view as well.
     """
     if isinstance(value, Tensor):
-        return _pack_tensor(value, tensors, name)
+        return _pack_tensor(value, tensors, name, views)
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": str(value)}
     if isinstance(value, (tuple, list)):
         kind = "tuple" if isinstance(value, tuple) else "list"
-        return {kind: [pack(v, tensors, name) for v in value]}
+        return {kind: [pack(v, tensors, name, views) for v in value]}
     if isinstance(value, dict):
-        return {"dict": [[k, pack(v, tensors, name)] for k, v in value.items()]}
+        return {"dict": [[k, pack(v, tensors, name, views)] for k, v in value.items()]}
     if isinstance(value, torch.device):
         return {"device": str(value)}
     if isinstance(value, (torch.dtype, torch.layout, torch.memory_format)):
@@ -184,7 +186,7 @@ def pack(value: Any, tensors: list[Tensor], name: Any = None) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be sent")
 
 
-def _pack_tensor(t: Tensor, tensors: list[Tensor], name: Any) -> dict[str, Any]:
+def _pack_tensor(t: Tensor, tensors: list[Tensor], name: Any, views: bool) -> dict[str, Any]:
     about: dict[str, Any] = {"tensor": None if t.is_meta else len(tensors)}
     if name is not None:
         about["name"] = name(t)
@@ -195,6 +197,11 @@ def _pack_tensor(t: Tensor, tensors: list[Tensor], name: Any) -> dict[str, Any]:
     if t.is_meta:
         about["dtype"] = str(t.dtype).removeprefix("torch.")
         return about
+    if views and not dense and t.device.type == "cpu" and not (t.is_complex() or t.is_neg()):
+        about |= {"shape": list(t.shape), "strides": list(t.stride())}
+        about["offset"] = t.storage_offset()
+        tensors.append(_storage_of(t))
+        return about
     if t.is_complex():
         about["complex"] = str(t.dtype).removeprefix("torch.")
         t = torch.view_as_real(t.resolve_conj())
@@ -204,33 +211,40 @@ def _pack_tensor(t: Tensor, tensors: list[Tensor], name: Any) -> dict[str, Any]:
     return about
 
 
-def unpack(spec: Any, tensors: list[Tensor | None], keep: Any = None) -> Any:
+def _storage_of(t: Tensor) -> Tensor:
+    """All that its storage holds, in one dimension."""
+    storage = t.untyped_storage()
+    return torch.empty(0, dtype=t.dtype).set_(storage, 0, (storage.nbytes() // t.itemsize,))
+
+
+def unpack(spec: Any, tensors: list[Tensor | None], keep: Any = None, views: bool = False) -> Any:
     """The value of ``spec``; Malformed if it is none. Takes what it uses out of ``tensors``.
 
     ``keep(number, tensor)`` is given what the sender named, and returns what to use in its place.
+    With ``views`` the sender is trusted, and may send views: few numbers may become a large tensor.
     """
     try:
-        return _unpack(spec, tensors, keep)
+        return _unpack(spec, tensors, keep, views)
     except Malformed:
         raise
     except Exception as error:
         raise Malformed(f"a value that cannot be read ({type(error).__name__})") from None
 
 
-def _unpack(spec: Any, tensors: list[Tensor | None], keep: Any) -> Any:
+def _unpack(spec: Any, tensors: list[Tensor | None], keep: Any, views: bool) -> Any:
     if not isinstance(spec, dict):
         if spec is None or isinstance(spec, (bool, int, float, str)):
             return spec
         raise Malformed("a value of no known kind")
     if "tensor" in spec:
-        return _unpack_tensor(spec, tensors, keep)
+        return _unpack_tensor(spec, tensors, keep, views)
     (kind,) = spec
     value = spec[kind]
     if kind in ("tuple", "list"):
-        items = [_unpack(v, tensors, keep) for v in value]
+        items = [_unpack(v, tensors, keep, views) for v in value]
         return tuple(items) if kind == "tuple" else items
     if kind == "dict":
-        return {str(k): _unpack(v, tensors, keep) for k, v in value}
+        return {str(k): _unpack(v, tensors, keep, views) for k, v in value}
     if kind == "float":
         return float(value)
     if kind == "complex":
@@ -242,7 +256,9 @@ def _unpack(spec: Any, tensors: list[Tensor | None], keep: Any) -> Any:
     raise Malformed(f"a value of the kind {str(kind)[:40]!r}")
 
 
-def _unpack_tensor(spec: dict[str, Any], tensors: list[Tensor | None], keep: Any) -> Tensor:
+def _unpack_tensor(
+    spec: dict[str, Any], tensors: list[Tensor | None], keep: Any, views: bool
+) -> Tensor:
     if len(spec.get("shape", ())) > _MOST_DIMENSIONS:
         raise Malformed("a tensor of too many dimensions")
     if spec["tensor"] is None:
@@ -256,7 +272,11 @@ def _unpack_tensor(spec: dict[str, Any], tensors: list[Tensor | None], keep: Any
         tensors[index] = None  # a short message must not become many large tensors
         if "complex" in spec:
             t = torch.view_as_complex(t).to(_DTYPES[spec["complex"]])
-        if "strides" in spec:
+        if "offset" in spec:
+            if not views:
+                raise Malformed("a part of a tensor")
+            t = t.as_strided(spec["shape"], spec["strides"], spec["offset"])
+        elif "strides" in spec:
             shape, strides = spec["shape"], spec["strides"]
             span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
             if min(strides, default=0) < 0 or span != math.prod(t.shape):

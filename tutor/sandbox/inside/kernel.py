@@ -191,14 +191,14 @@ class Kernel:
             same = known.get(number)
             if same is not None and same.shape == t.shape and same.dtype == t.dtype:
                 with torch.no_grad():
-                    same.detach().copy_(t)
+                    _refill(same.detach(), t)
                 t = same
             else:
                 t = self._to_the_device(t)
             self.arguments[number] = t
             return t
 
-        found = wire.unpack(message["args"], tensors, keep)
+        found = wire.unpack(message["args"], tensors, keep, views=True)
         return found if self.device == "cpu" else tree_map(self._to_the_device, found)
 
     def _to_the_device(self, value: Any) -> Any:
@@ -227,6 +227,14 @@ class Kernel:
             for t in (outputs if isinstance(outputs, tuple) else (outputs,))
         ]
         return tuple(found) if isinstance(outputs, tuple) else found[0]
+
+
+def _refill(same: Tensor, t: Tensor) -> None:
+    """With the numbers of another tensor of its layout; of a view, with those around it, too."""
+    if torch.ops.aten.is_non_overlapping_and_dense(t) or same.device != t.device:
+        same.copy_(t)
+    else:
+        same.untyped_storage().copy_(t.untyped_storage())
 
 
 def _device(value: Any) -> str:

@@ -122,7 +122,7 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
             try:
                 if message["do"] == "count":
                     discard(student)
-                    inputs = [wire.unpack(s, tensors) for s in message["inputs"]]
+                    inputs = [wire.unpack(s, tensors, views=True) for s in message["inputs"]]
                     if message["again"]:
                         counting.begin(inputs)
                     else:
