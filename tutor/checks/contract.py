@@ -114,7 +114,7 @@ def _twins(
     right = {id(o.case) for o in gradients if o.right}
     plain = [
         (case, other)
-        for case, other in zip(cases, again, strict=True)
+        for case, other in zip(cases, again, strict=False)  # of forbidden work only one is tried
         if not (case.raises or case.finite_only)
         and dtype_of(case) in (None, torch.float64)
         and (case.group in earned or id(case) in right)
@@ -197,6 +197,16 @@ def _count(
     did = f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
     hidden = bool(cost.uncountable or cost.unseen)
     return _Count(case, step, sentences, did, hidden, bool(unlike), forbidden)
+
+
+def calls_forbidden(trial: Trial, contract: Contract, case: Case) -> bool:
+    """Whether the candidate answers a case with what the contract does not allow."""
+    if not contract.forbidden:
+        return False
+    autograd = "autograd" in contract.forbidden
+    trace = play(trial.candidate, trial.exercise, copied(case), None, True, autograd)
+    called = set().union(*(r.cost.called for r in trace.responses if r.cost))
+    return any(part in name for part in contract.forbidden for name in called)
 
 
 def _counted_step(case: Case, contract: Contract) -> int:
