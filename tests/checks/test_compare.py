@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from answers import RIGHT
-from reporting import every_exercise, of_the_reference, report_on, said, verdict
+from reporting import report_on, said, verdict
 
 from tutor import attention
 from tutor.checks import EXERCISES, judge
@@ -16,17 +16,6 @@ from tutor.checks.exercise import Exercise
 def test_tolerances_are_stated():
     summary = verdict(report_on("attention_scores", attention.attention_scores), "values").summary
     assert "double to 1e-10, single to 1e-5" in summary
-
-
-@every_exercise
-def test_right_answers_round_by_less_than_half_of_what_is_allowed(name, monkeypatch):
-    """Otherwise one draw in some thousands, somebody's hidden cases, refuses a right answer."""
-    for dtype in (torch.float16, torch.bfloat16):
-        monkeypatch.setitem(TOLERANCE, dtype, TOLERANCE[dtype] / 2)
-    for seed in range(100, 106):
-        for function in (of_the_reference(name), *RIGHT[name]):
-            report = report_on(name, function, seed=seed)
-            assert report.passed, report
 
 
 ROUNDED = (torch.float16, torch.bfloat16)
