@@ -143,6 +143,8 @@ def test_malformed_frames_are_refused(link, data, problem):
         {"tensor": "0"},
         {"tensor": 0, "shape": [10**6, 10**6], "strides": [0, 0]},
         {"tensor": 0, "shape": [2], "strides": [10**12]},
+        {"tensor": 0, "shape": [1, 1, 0], "strides": [1, 1, 1]},
+        {"tensor": 0, "shape": [1], "strides": [1], "offset": 0},
         {"tensor": 0, "shape": [2], "strides": [-1]},
         {"tensor": None, "shape": [1] * 30, "strides": [1] * 30, "dtype": "float32"},
         {"tuple": [{"tensor": 0}, {"tensor": 0}]},
@@ -165,6 +167,42 @@ def test_values_that_are_none_are_refused(spec):
     with pytest.raises(wire.Malformed):
         wire.unpack(spec, [torch.zeros(1)])
     assert wire.unpack({"tensor": 0}, [torch.zeros(1)]) == 0
+
+
+def test_span_of_all_that_was_sent_does_not_make_it_more():
+    """Read by its strides such a shape has A⁴ elements for A² that were sent."""
+    a = 50
+    sent = torch.zeros(a, a, dtype=torch.bool)
+    spec = {"tensor": 0, "shape": [a, a, (a - 1) ** 2 + 1], "strides": [1, 1, 1]}
+    with pytest.raises(wire.Malformed, match="side by side"):
+        wire.unpack(spec, [sent])
+
+
+def test_what_comes_out_is_no_larger_than_what_was_sent():
+    """Headers whose fields contradict one another, of every kind."""
+    draw = random.Random(2)
+    numbers = (0, 1, 2, 3, 5, 6, 7, 30, -1, 10**6, 2**40, "1", None, 1.5)
+    sent, arrived = torch.zeros(2, 3), 0
+    for _ in range(5000):
+        rank = draw.randrange(4)
+        fields = {
+            "tensor": draw.choice((0, 0, 0, 1, -1)),
+            "shape": draw.choice(([2, 3], [3, 2], draw.choices(numbers, k=rank))),
+            "strides": draw.choice(([1, 2], [3, 1], draw.choices(numbers, k=rank))),
+            "offset": draw.choice(numbers),
+            "complex": draw.choice(("complex64", "float32", "x")),
+            "dtype": draw.choice(("float32", "x", None)),
+            "name": draw.choice((None, 3)),
+        }
+        spec = {k: v for k, v in fields.items() if k == "tensor" or draw.random() < 0.5}
+        try:
+            got = wire.unpack(spec, [sent, None])
+        except wire.Malformed:
+            continue
+        assert got.numel() <= sent.numel()
+        assert got.untyped_storage().nbytes() <= 2 * sent.untyped_storage().nbytes()
+        arrived += 1
+    assert arrived > 50
 
 
 def test_random_bytes_are_refused_and_nothing_else_happens(link):
