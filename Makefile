@@ -87,6 +87,10 @@ check: $(INSTALLED) solutions-here ## format, lint, spelling, and whether exerci
 mutants: $(INSTALLED) ## mutation testing of the checks
 	python -m tests.mutants
 
+.PHONY: seeds
+seeds: $(INSTALLED) ## every known answer with 200 draws: whether one of them decides a verdict
+	python -m tests.seeds
+
 .PHONY: claims
 claims: $(INSTALLED) ## runs every page again and again, as other machines and other seeds would
 	python benchmarks/claims.py
