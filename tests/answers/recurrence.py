@@ -671,6 +671,10 @@ def rnn_broadcast(x, h, w_ih, w_hh, b_ih, b_hh):
     return torch.tanh(_cell_by_pairs(w_ih, x) + b_ih + _cell_by_pairs(w_hh, h) + b_hh)
 
 
+def rnn_input_broadcast(x, h, w_ih, w_hh, b_ih, b_hh):
+    return torch.tanh(_cell_by_pairs(w_ih, x) + b_ih + F.linear(h, w_hh, b_hh))
+
+
 def rnn_input_twice(x, h, w_ih, w_hh, b_ih, b_hh):
     from_x = 0.5 * F.linear(x, w_ih) + 0.5 * F.linear(x, w_ih)
     return torch.tanh(from_x + b_ih + F.linear(h, w_hh, b_hh))
@@ -678,6 +682,11 @@ def rnn_input_twice(x, h, w_ih, w_hh, b_ih, b_hh):
 
 def lstm_broadcast(x, h, c, w_ih, w_hh, b_ih, b_hh):
     s = _cell_by_pairs(w_ih, x) + b_ih + _cell_by_pairs(w_hh, h) + b_hh
+    return _lstm_of(*s.chunk(4, -1), c)
+
+
+def lstm_input_broadcast(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    s = _cell_by_pairs(w_ih, x) + b_ih + F.linear(h, w_hh, b_hh)
     return _lstm_of(*s.chunk(4, -1), c)
 
 
@@ -694,6 +703,12 @@ def lstm_input_twice(x, h, c, w_ih, w_hh, b_ih, b_hh):
 def gru_broadcast(x, h, w_ih, w_hh, b_ih, b_hh):
     x_r, x_z, x_n = (_cell_by_pairs(w_ih, x) + b_ih).chunk(3, -1)
     h_r, h_z, h_n = (_cell_by_pairs(w_hh, h) + b_hh).chunk(3, -1)
+    return torch.lerp(((x_r + h_r).sigmoid() * h_n + x_n).tanh(), h, (x_z + h_z).sigmoid())
+
+
+def gru_input_broadcast(x, h, w_ih, w_hh, b_ih, b_hh):
+    x_r, x_z, x_n = (_cell_by_pairs(w_ih, x) + b_ih).chunk(3, -1)
+    h_r, h_z, h_n = F.linear(h, w_hh, b_hh).chunk(3, -1)
     return torch.lerp(((x_r + h_r).sigmoid() * h_n + x_n).tanh(), h, (x_z + h_z).sigmoid())
 
 
@@ -737,9 +752,14 @@ def norms_each_product_twice(jacobians):
 
 
 DEAR = {
-    "rnn_step": [rnn_broadcast, rnn_input_twice],
-    "lstm_step": [lstm_broadcast, lstm_all_for_each_gate, lstm_input_twice],
-    "gru_step": [gru_broadcast, gru_input_twice],
+    "rnn_step": [rnn_broadcast, rnn_input_broadcast, rnn_input_twice],
+    "lstm_step": [
+        lstm_broadcast,
+        lstm_input_broadcast,
+        lstm_all_for_each_gate,
+        lstm_input_twice,
+    ],
+    "gru_step": [gru_broadcast, gru_input_broadcast, gru_input_twice],
     "last_hidden": [last_of_all_pairs],
     "gradient_norm_by_lag": [norms_from_the_beginning, norms_each_product_twice],
 }
