@@ -25,6 +25,7 @@ from tutor.checks.trace import (
     place,
     value_names,
 )
+from tutor.checks.widened import Place
 
 TOLERANCE = {
     torch.float64: 1e-10,
@@ -67,8 +68,8 @@ def crash_problem(exercise: Exercise, case: Case, got: Trace) -> Problem:
     return _placed(exercise, case, step, _crash_sentences(got.responses[step].crash))
 
 
-def where(crash: Crash) -> str:
-    return f"in your {crash.function}, line {crash.number}:  {crash.line}"
+def where(place: Crash | Place) -> str:
+    return f"in your {place.function}, line {place.number}:  {place.line}"
 
 
 def raises_problem(exercise: Exercise, case: Case, got: Trace) -> Problem:
@@ -240,6 +241,14 @@ def gradient_problem(
     return NONE
 
 
+def wrong_gradients(
+    exercise: Exercise, case: Case, expected: Trace, got: Trace, tolerance: float
+) -> Problem:
+    """Of gradients, or of an answer that has none."""
+    form = form_problem(exercise, case, expected, got)
+    return form or gradient_problem(exercise, case, expected, got, tolerance)
+
+
 def _leaf_names(exercise: Exercise, case: Case) -> list[tuple[str, str]]:
     named = zip(value_names(exercise, case), case.values(), strict=False)
     return [name for name, v in named if floats(v)] + [("", name) for name in exercise.state]
@@ -257,6 +266,11 @@ def allowed(case: Case, rounded: Trace, precise: Trace) -> float:
     """The tolerance, or more where the reference itself loses more: ``rounded``, computed in the
     inputs' dtype, and ``precise``, in double precision."""
     return max(tolerance_of(case, precise), _ROUNDINGS * _rounding(rounded, precise))
+
+
+def single(rounded: Trace, precise: Trace) -> float:
+    """The tolerance of single precision: ``rounded``, computed in it."""
+    return max(TOLERANCE[torch.float32], _ROUNDINGS * _rounding(rounded, precise))
 
 
 def _rounding(rounded: Trace, precise: Trace) -> float:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from tutor.checks.compare import answer_problem, crash_problem, tolerance_of
+from tutor.checks.compare import answer_problem, crash_problem
 from tutor.checks.cost import Cost
 from tutor.checks.exercise import Case, Contract
 from tutor.checks.limits import UNLIMITED
@@ -185,7 +185,7 @@ def _count(
     unlike = None
     if right:
         expected = expected_of(exercise, copied(case))
-        tolerance = tolerance_of(case, expected)
+        tolerance = trial.tolerance(case, expected)
         unlike = answer_problem(exercise, case, expected, trace, tolerance)
         if unlike and whole:
             said = "when its work is counted, the call answers otherwise:"

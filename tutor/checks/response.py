@@ -5,12 +5,14 @@ import sysconfig
 import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tutor.checks.cost import Cost
+from tutor.checks.widened import Place
 
 _NOT_THE_STUDENT = (
     str(Path(__file__).resolve().parents[1]),
@@ -70,6 +72,8 @@ class Response:
     args_after: tuple[Any, ...] = ()
     crash: Crash | None = None
     cost: Cost | None = None
+    narrowed: Place | None = None
+    """Of a widened call: the line from which on the usual one computes in single precision."""
 
 
 def plain(outputs: Any) -> Any:
@@ -96,6 +100,16 @@ def plain_tensor(x: Any) -> Tensor | Unreadable:
         return Unreadable(f"a tensor of {x.dtype}")
     # A method can be set on one tensor alone: t.detach = ...
     return torch.ops.aten.alias.default(x) if x.__dict__ else x
+
+
+def caller(frame: FrameType | None) -> Place | None:
+    """The innermost line that the student wrote, from a frame on."""
+    while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_STUDENT):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+    return Place(frame.f_code.co_name, line, frame.f_lineno)
 
 
 def crash(error: BaseException) -> Crash:
