@@ -273,12 +273,16 @@ def single(rounded: Trace, precise: Trace) -> float:
     return max(TOLERANCE[torch.float32], _ROUNDINGS * _rounding(rounded, precise))
 
 
+def _all_of(trace: Trace) -> list[Any]:
+    return [*trace.tensors(), *(trace.gradients or ())]
+
+
 def _rounding(rounded: Trace, precise: Trace) -> float:
     """Largest |rounded - precise| / (1 + |precise|), where both are finite."""
     largest = 0.0
-    for r, p in zip(rounded.tensors(), precise.tensors(), strict=True):
-        if r is not p and floats(r):
-            error = (r.double() - p).abs() / (1 + p.abs())
-            finite = error[error.isfinite()]
-            largest = max(largest, float(finite.max()) if finite.numel() else 0.0)
+    pairs = zip(_all_of(rounded), _all_of(precise), strict=True)
+    for r, p in ((r, p) for r, p in pairs if r is not p and floats(r) and floats(p)):
+        error = (r.detach().double() - p.detach()).abs() / (1 + p.detach().abs())
+        finite = error[error.isfinite()]
+        largest = max(largest, float(finite.max()) if finite.numel() else 0.0)
     return largest

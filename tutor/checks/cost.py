@@ -41,26 +41,28 @@ _SAME_FLOPS = {
 # trusts its arguments (sparse, quantized, *_backward, _reshape_alias).
 _COUNTABLE = """
 alias as_strided detach diagonal expand lift_fresh permute select slice split split_with_sizes
-squeeze t transpose unbind unfold unsqueeze view view_as_complex view_as_real _conj _neg_view _unsafe_view
+squeeze t transpose unbind unfold unsqueeze view view_as_complex view_as_real _conj _neg_view
+_unsafe_view
 
-_to_copy arange bernoulli cauchy clone copy empty empty_like empty_permuted empty_strided exponential
-eye fill full full_like geometric linspace log_normal logspace multinomial new_empty new_empty_strided new_full
-new_ones new_zeros normal ones ones_like rand rand_like randint randint_like randn randn_like
-randperm scalar_tensor tril_indices triu_indices uniform zero zeros zeros_like
+_to_copy arange bernoulli cauchy clone copy empty empty_like empty_permuted empty_strided
+exponential eye fill full full_like geometric linspace log_normal logspace multinomial new_empty
+new_empty_strided new_full new_ones new_zeros normal ones ones_like rand rand_like randint
+randint_like randn randn_like randperm scalar_tensor tril_indices triu_indices uniform zero zeros
+zeros_like
 
-_adaptive_avg_pool2d avg_pool2d all amax aminmax any amin argmax argmin count_nonzero cummax cummin cumprod cumsum
-linalg_vector_norm logcumsumexp logsumexp max mean median min mode nanmedian
-nansum norm prod std std_mean sum var var_mean
+_adaptive_avg_pool2d avg_pool2d all amax aminmax any amin argmax argmin count_nonzero cummax cummin
+cumprod cumsum linalg_vector_norm logcumsumexp logsumexp max mean median min mode nanmedian nansum
+norm prod std std_mean sum var var_mean
 
 _cdist_forward _pdist_forward addbmm addmm addmv baddbmm bmm convolution dot mm mv vdot
 
 __lshift__ __rshift__ complex floor_divide polar
 
-_prelu_kernel _unique2 argsort bincount bucketize cat constant_pad_nd diag_embed embedding flip gather histc index
-index_add index_copy index_fill index_put index_select isin kthvalue masked_fill masked_scatter
-masked_select native_dropout native_group_norm native_layer_norm nonzero repeat repeat_interleave
-roll scatter scatter_add scatter_reduce searchsorted select_scatter slice_scatter sort stack take
-topk tril triu trace unique_consecutive where _log_softmax _softmax
+_prelu_kernel _unique2 argsort bincount bucketize cat constant_pad_nd diag_embed embedding flip
+gather histc index index_add index_copy index_fill index_put index_select isin kthvalue masked_fill
+masked_scatter masked_select native_dropout native_group_norm native_layer_norm nonzero repeat
+repeat_interleave roll scatter scatter_add scatter_reduce searchsorted select_scatter slice_scatter
+sort stack take topk tril triu trace unique_consecutive where _log_softmax _softmax
 
 _local_scalar_dense allclose equal
 """
@@ -68,13 +70,12 @@ _COUNTABLE_NAMES = frozenset(_COUNTABLE.split())
 
 # How much work these do is not known; but it is no softmax, attention, recurrent step or backward
 # pass, and they check what they are given.
-_HARMLESS = frozenset(
-    """
+_HARMLESS = """
 _linalg_check_errors _linalg_det _linalg_eigh _linalg_slogdet _linalg_solve_ex _linalg_svd cholesky
 cholesky_inverse cholesky_solve linalg_cholesky_ex linalg_eig linalg_inv_ex linalg_matrix_exp
 linalg_pinv linalg_qr linalg_solve_triangular triangular_solve
-""".split()
-)
+"""
+_HARMLESS_NAMES = frozenset(_HARMLESS.split())
 
 # torch says how to take them apart, too; but where they are forbidden it matters what they are.
 _LAYERS = re.compile("attention|scaled_dot_product|softmax|_backward")
@@ -119,7 +120,7 @@ def countable(func) -> bool:
 
 def harmless(func) -> bool:
     """Whether it may be done, though its work is not known: what it is cannot be forbidden."""
-    return _name(func) in _HARMLESS
+    return _name(func) in _HARMLESS_NAMES
 
 
 def _name(func) -> str:

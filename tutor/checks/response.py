@@ -108,8 +108,11 @@ def caller(frame: FrameType | None) -> Place | None:
         frame = frame.f_back
     if frame is None:
         return None
-    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
-    return Place(frame.f_code.co_name, line, frame.f_lineno)
+    code = frame.f_code
+    # A comprehension in a function belongs to it.
+    name = next((n for n in reversed(code.co_qualname.split(".")) if n[0] != "<"), code.co_name)
+    line = linecache.getline(code.co_filename, frame.f_lineno).strip()
+    return Place(name, line, frame.f_lineno)
 
 
 def crash(error: BaseException) -> Crash:

@@ -7,10 +7,18 @@ with every float32 made a float64 (``widened``) it has none: so its precision is
 import torch
 
 from tutor.checks.candidate import LocalCandidate, Widened
-from tutor.checks.compare import NONE, Problem, answer_problem, single, where, wrong_gradients
+from tutor.checks.compare import (
+    NONE,
+    Problem,
+    answer_problem,
+    form_problem,
+    single,
+    where,
+    wrong_gradients,
+)
 from tutor.checks.exercise import Case
 from tutor.checks.observation import Broken, Observation, Trial
-from tutor.checks.trace import Trace, copied, expected_of, floats, play
+from tutor.checks.trace import Trace, copied, floats, play
 from tutor.checks.widened import Place
 
 _GROUPS = ("values", "edges", "gradients")
@@ -41,19 +49,21 @@ def _sentence(place: Place | None) -> str:
 def _only_single(trial: Trial, seen: Observation) -> Trace | None:
     """The widened answer, if it is right and the usual one is so to single precision."""
     case, exercise = seen.case, trial.exercise
-    if case.raises or case.finite_only or seen.got.crashed or not _in_double(case):
+    if case.raises or case.finite_only or not _in_double(case):
         return None
     expected = play(LocalCandidate(exercise.reference), exercise, copied(case), seen.cotangents)
+    if form_problem(exercise, case, expected, seen.got):
+        return None
 
     def problem(got: Trace, tolerance: float) -> Problem:
         if seen.cotangents is None:
             return answer_problem(exercise, case, expected, got, tolerance)
         return wrong_gradients(exercise, case, expected, got, tolerance)
 
-    narrow = expected_of(exercise, case.mapped(lambda v: v.float() if floats(v) else v))
-    tolerance = single(narrow, expected_of(exercise, copied(case)))
+    in_single = case.mapped(lambda v: v.float() if floats(v) else v)
+    narrow = play(LocalCandidate(exercise.reference), exercise, in_single, seen.cotangents)
     # What is beyond float32's range is no more than that, either.
-    if _finite(seen.got) and problem(seen.got, tolerance):
+    if _finite(seen.got) and problem(seen.got, single(narrow, expected)):
         return None
     wide = play(Widened(trial.candidate), exercise, copied(case), seen.cotangents)
     return None if problem(wide, seen.tolerance) else wide
