@@ -39,7 +39,9 @@ def badly_conditioned(factor: float) -> Exercise:
     def cases(generator, device):
         for case in exercise.cases(generator, device):
             x, *rest = case.args
-            yield replace(case, args=(x * factor if x.dtype in ROUNDED else x, *rest))
+            # Extreme scores, made larger, are beyond what half precision can hold.
+            larger = x.dtype in ROUNDED and "scores near" not in case.label
+            yield replace(case, args=(x * factor if larger else x, *rest))
 
     return replace(exercise, cases=cases)
 
