@@ -18,7 +18,7 @@ from tutor.checks.compare import (
 )
 from tutor.checks.exercise import Case
 from tutor.checks.observation import Broken, Observation, Trial
-from tutor.checks.trace import Trace, copied, floats, play
+from tutor.checks.trace import Trace, copied, floats, in_precision, play
 from tutor.checks.widened import Place
 
 _GROUPS = ("values", "edges", "gradients")
@@ -60,7 +60,7 @@ def _only_single(trial: Trial, seen: Observation) -> Trace | None:
             return answer_problem(exercise, case, expected, got, tolerance)
         return wrong_gradients(exercise, case, expected, got, tolerance)
 
-    in_single = case.mapped(lambda v: v.float() if floats(v) else v)
+    in_single = in_precision(copied(case), torch.float32)
     narrow = play(LocalCandidate(exercise.reference), exercise, in_single, seen.cotangents)
     # What is beyond float32's range is no more than that, either.
     if _finite(seen.got) and problem(seen.got, single(narrow, expected)):
