@@ -1,11 +1,11 @@
 """What comes back from a candidate: tensors, words and exceptions, and no code of its own."""
 
 import linecache
+import sys
 import sysconfig
 import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -102,8 +102,9 @@ def plain_tensor(x: Any) -> Tensor | Unreadable:
     return torch.ops.aten.alias.default(x) if x.__dict__ else x
 
 
-def caller(frame: FrameType | None) -> Place | None:
-    """The innermost line that the student wrote, from a frame on."""
+def caller() -> Place | None:
+    """The innermost line that the student wrote, of those that run."""
+    frame = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_STUDENT):
         frame = frame.f_back
     if frame is None:
@@ -120,6 +121,9 @@ def crash(error: BaseException) -> Crash:
     own = [f for f in frames if not f.filename.startswith(_NOT_THE_STUDENT)]
     frame = own[-1] if own else None
     line = linecache.getline(frame.filename, frame.lineno).strip() if frame else ""
+    place = Place(frame.name, line, frame.lineno) if frame else Place("", "", 0)
+    # The cause of an error of mixed devices stands in another line.
+    place = getattr(error, "made_at", None) or place
     try:
         message = str(error).strip()
     except Exception:  # an exception of the candidate's own
@@ -127,9 +131,9 @@ def crash(error: BaseException) -> Crash:
     return Crash(
         kind=type(error).__name__,
         message=message,
-        function=frame.name if frame else "",
-        line=line,
-        number=frame.lineno if frame else 0,
+        function=place.function,
+        line=place.line,
+        number=place.number,
         mro=tuple(c.__name__ for c in type(error).__mro__),
     )
 
