@@ -180,6 +180,35 @@ def test_place_of_a_tensor_on_the_cpu_is_where_it_was_made_and_not_where_it_meet
     assert "line" in said(report, "types") and "torch.eye(" in said(report, "types")
 
 
+def crashing_with(what):
+    """Right, but for an exception where ``what(its arguments)`` holds."""
+
+    def attention_scores(q, k):
+        if what(q, k):
+            raise IndexError("index 1 is out of bounds")
+        return attention.attention_scores(q, k)
+
+    return attention_scores
+
+
+def test_crash_in_an_edge_case_costs_the_edge_cases_alone():
+    report = report_on("attention_scores", crashing_with(lambda q, k: q.shape[-2] == 1))
+    assert [v.group for v in report.verdicts if not v.passed] == ["edges"]
+
+
+def test_crash_of_the_gradients_alone_costs_them_in_edge_cases_too():
+    def only_one(q, k):
+        return q.shape[-2] == 1 and q.requires_grad
+
+    report = report_on("attention_scores", crashing_with(only_one))
+    assert [v.group for v in report.verdicts if not v.passed] == ["gradients"]
+
+
+def test_crash_in_other_cases_costs_the_gradients_too():
+    report = report_on("attention_scores", crashing_with(lambda q, k: q.ndim == 2))
+    assert {"values", "gradients"} <= {v.group for v in report.verdicts if not v.passed}
+
+
 @every_exercise
 def test_unwritten_function_is_said_to_be_so(name):
     def unwritten(*args):

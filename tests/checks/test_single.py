@@ -40,7 +40,7 @@ def lost(report):
 def test_single_precision_alone_costs_the_dtypes_alone(name):
     report = report_on(name, of_single(of_the_reference(name)))
     assert lost(report) == ["types"], report
-    assert "float32 begins in your narrow, line" in said(report, "types")
+    assert "\nin your narrow, line" in said(report, "types")
     assert "a.float() if floats(a)" in said(report, "types")
 
 
@@ -99,7 +99,7 @@ def test_line_is_told_from_which_on_it_is_single_precision(name, function, line,
     report = report_on(name, function, seed=seed)
     assert lost(report) == ["types"], report
     told = said(report, "types")
-    assert f"float32 begins in your {function.__name__}, line" in told and line in told
+    assert f"\nin your {function.__name__}, line" in told and line in told
 
 
 def test_answer_of_another_dtype_is_told_so():

@@ -275,7 +275,7 @@ def _verdict(trial: Trial, name: str, named: set[str]) -> Verdict:
     else:
         broken = group.broken[0]
         trap = trap_that_breaks(trial, broken)
-        failure = Failure.of(broken.label, "", [broken.sentence], trap)
+        failure = Failure.of(broken.label, "", broken.sentence.splitlines(), trap)
     summary = f"{bad} of {group.size} cases fail; first: “{failure.label}”"
     return Verdict(name, 0, possible, summary, failure)
 

@@ -40,10 +40,11 @@ def forgive_single_precision(trial: Trial) -> None:
 
 
 def _sentence(place: Place | None) -> str:
-    said = "right to single precision only, though the inputs are double"
-    if place is None:
-        return f"{said}: something on the way is float32 (torch.tensor, torch.zeros, .float()?)"
-    return f"{said}: float32 begins {where(place)}"
+    said = (
+        "right to single precision only, though the inputs are double: something on the way is "
+        "float32 (torch.tensor, torch.zeros, .float()?)"
+    )
+    return f"{said}\n{where(place)}" if place else said
 
 
 def _only_single(trial: Trial, seen: Observation) -> Trace | None:

@@ -101,7 +101,7 @@ class Counting:
         # Also because others trust their arguments, and whoever gives them is not to be trusted.
         known = isinstance(function, torch._ops.OpOverload)
         if not known or not (countable(function) or harmless(function)):
-            self.cost.uncountable = self.cost.uncountable or operation[:80]
+            self.cost.uncountable = self.cost.uncountable or operation[:80].rpartition(".")[0]
             self.cost.unseen = True
             raise RuntimeError(f"{operation[:80]} cannot be counted")
         with self.mode:
