@@ -138,6 +138,13 @@ def lstm_double(x, h, c, w_ih, w_hh, b_ih, b_hh):
     return tuple(t.to(x.dtype) for t in lstm_sliced(*args))
 
 
+def lstm_glued(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    """glu is a gate: its first half times the sigmoid of its second."""
+    i, f, g, o = (x @ w_ih.mT + b_ih + h @ w_hh.mT + b_hh).chunk(4, -1)
+    new = F.glu(torch.cat((c, f), -1), -1) + F.glu(torch.cat((g.tanh(), i), -1), -1)
+    return F.glu(torch.cat((new.tanh(), o), -1), -1), new
+
+
 def lstm_numpy(x, h, c, w_ih, w_hh, b_ih, b_hh):
     a, b, old, w, u, p, q = (_array(t) for t in (x, h, c, w_ih, w_hh, b_ih, b_hh))
     i, f, g, o = np.split(a @ w.T + p + b @ u.T + q, 4, -1)
@@ -206,6 +213,13 @@ def gru_double(x, h, w_ih, w_hh, b_ih, b_hh):
     return gru_gate_by_gate(*args).to(x.dtype)
 
 
+def gru_by_logarithms(x, h, w_ih, w_hh, b_ih, b_hh):
+    a, b = (torch.unsafe_chunk(F.linear(*t), 3, -1) for t in ((x, w_ih, b_ih), (h, w_hh, b_hh)))
+    r, z = (F.logsigmoid(a[k] + b[k]).exp() for k in (0, 1))
+    n = (a[2] + r * b[2]).tanh()
+    return (1 - z) * n + z * h
+
+
 def gru_numpy(x, h, w_ih, w_hh, b_ih, b_hh):
     a, b, w, u, p, q = (_array(t) for t in (x, h, w_ih, w_hh, b_ih, b_hh))
     from_x, from_h = np.split(a @ w.T + p, 3, -1), np.split(b @ u.T + q, 3, -1)
@@ -239,6 +253,11 @@ def last_chosen(states, lengths):
     position = torch.arange(1, states.shape[1] + 1, device=states.device)
     is_last = (position == lengths[:, None])[..., None]
     return torch.where(is_last, states, torch.zeros_like(states)).sum(-2)
+
+
+def last_one_hot(states, lengths):
+    chosen = F.one_hot(lengths.long(), states.shape[1] + 1)[:, 1:, None].bool()
+    return torch.where(chosen, states, torch.zeros_like(states)).sum(1)
 
 
 def last_loops(states, lengths):
@@ -373,11 +392,13 @@ RIGHT = {
         lstm_gate_by_gate,
         lstm_einsum,
         lstm_one_product,
+        lstm_glued,
         lstm_loops,
         lstm_vmap,
         lstm_double,
     ],
     "gru_step": [
+        gru_by_logarithms,
         gru_lerp,
         gru_sliced,
         gru_gate_by_gate,
@@ -387,6 +408,7 @@ RIGHT = {
         gru_double,
     ],
     "last_hidden": [
+        last_one_hot,
         last_indexed,
         last_gathered,
         last_taken,
