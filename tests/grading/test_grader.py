@@ -4,6 +4,7 @@ import ast
 import os
 import resource
 import signal
+import textwrap
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -121,7 +122,16 @@ def report(exercise, candidate) -> dict:
 
 
 def answers_in(session, module) -> None:
-    """Run the file of answers there."""
+    """Run the file of answers there, and before it what it has from another."""
+    text = (Path(module.__file__).parent / "weights.py").read_text("utf-8")
+    shared = f"""
+    import sys, types
+    answers = types.ModuleType("answers")
+    answers.weights = types.ModuleType("answers.weights")
+    exec({text!r}, vars(answers.weights))
+    sys.modules |= {{"answers": answers, "answers.weights": answers.weights}}
+    """
+    assert not session.cell(textwrap.dedent(shared), "shared", 10_000)
     outputs = session.cell(Path(module.__file__).read_text("utf-8"), "answers", 10_000)
     assert not [o for o in outputs if o["output_type"] == "error"]
 

@@ -126,7 +126,7 @@ def _observe(trial: Trial, case: Case) -> None:
         group.dtypes.add(dtype)
     tolerance = allowed(case, rounded, precise)
     problem = answer_problem(exercise, case, precise, got, tolerance, case.finite_only)
-    group.observations.append(Observation(case, None, tolerance, got, problem))
+    group.observations.append(Observation(case, None, tolerance, got, problem, expected=precise))
 
     if "types" in groups:
         problem = type_problem(exercise, case, rounded, got)
@@ -153,7 +153,9 @@ def _observe_gradients(trial: Trial, case: Case, precise: Trace, tolerance: floa
     problem = wrong_gradients(exercise, case, expected, got, tolerance)
     right = not answer_problem(exercise, case, precise, got, tolerance)
     group.dtypes.add(torch.float64)
-    group.observations.append(Observation(case, cotangents, tolerance, got, problem, right))
+    group.observations.append(
+        Observation(case, cotangents, tolerance, got, problem, right, expected=expected)
+    )
 
 
 def _observe_device(trial: Trial, case: Case) -> None:

@@ -25,6 +25,8 @@ class Observation:
     """Of a case for gradients: its values are right."""
     told: bool = True
     """Whether it is the answers that tell of the problem, and not what became of earlier ones."""
+    expected: Trace | None = None
+    """What it was compared with, where that may be asked again."""
 
 
 @dataclass
