@@ -110,7 +110,7 @@ class Subject:
         self.response = response
         if response.crash is not None:
             raise _Stop(f"{what} raised {response.crash.kind}")
-        if response.cost is not None and response.cost.uncountable:
+        if response.cost is not None and response.cost.uncountable and response.cost.unseen:
             raise _Stop(f"{what} calls {response.cost.uncountable}, whose work is not known")
         return response
 
