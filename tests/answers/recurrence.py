@@ -452,31 +452,19 @@ def _of_the_library(kind, *args):
     return last[0] if isinstance(last, torch.Tensor) else tuple(s[0] for s in last)
 
 
-def _of_matrices(cell):
-    """torch's cells look at the second dimension alone: more of them, in bfloat16, end the
-    process."""
-
-    def step(x, *others):
-        if x.ndim != 2:
-            raise RuntimeError(f"expected a matrix, got {x.ndim} dimensions")
-        return cell(x, *others)
-
-    return step
-
-
 LIBRARY = {
     "rnn_step": [
-        _of_matrices(torch.rnn_tanh_cell),
+        torch.rnn_tanh_cell,
         lambda *args: _of_the_library(nn.RNNCell, *args),
         lambda *args: _of_the_library(nn.RNN, *args),
     ],
     "lstm_step": [
-        _of_matrices(lambda x, h, c, *parameters: torch.lstm_cell(x, (h, c), *parameters)),
+        lambda x, h, c, *parameters: torch.lstm_cell(x, (h, c), *parameters),
         lambda *args: _of_the_library(nn.LSTMCell, *args),
         lambda *args: _of_the_library(nn.LSTM, *args),
     ],
     "gru_step": [
-        _of_matrices(torch.gru_cell),
+        torch.gru_cell,
         lambda *args: _of_the_library(nn.GRUCell, *args),
         lambda *args: _of_the_library(nn.GRU, *args),
     ],
