@@ -24,7 +24,7 @@ from tutor.checks.compare import (
     where,
 )
 from tutor.checks.contract import contract_verdict, counted_cases, withheld
-from tutor.checks.diagnose import matching_relation, matching_trap, trap_that_breaks
+from tutor.checks.diagnose import Diagnosis, matching_relation
 from tutor.checks.exercise import GROUPS, Case, Exercise
 from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import test_properties
@@ -85,12 +85,8 @@ def _report(trial: Trial) -> Report:
             _observe_device(trial, case)
     test_properties(trial)
 
-    verdicts, named = {}, set()
-    for name in groups:
-        if name != "contracts":
-            verdicts[name] = _verdict(trial, name, named)
-            if (failure := verdicts[name].failure) and failure.trap:
-                named.add(failure.trap["name"])
+    diagnosis = Diagnosis(trial)
+    verdicts = {name: _verdict(trial, name, diagnosis) for name in groups if name != "contracts"}
     if "contracts" in groups:
         verdicts["contracts"] = contract_verdict(trial, contract, cases, verdicts)
     verdicts = withheld(verdicts)
@@ -252,28 +248,28 @@ def _kept_problem(
     return Problem(["the calls of a second object changed what the first had returned"])
 
 
-def _verdict(trial: Trial, name: str, named: set[str]) -> Verdict:
+def _verdict(trial: Trial, name: str, diagnosis: Diagnosis) -> Verdict:
     group, possible = trial.groups[name], trial.exercise.points[name]
     failing = group.failing
     bad = len(failing) + len(group.broken)
     if not bad:
         return Verdict(name, possible, possible, _all_well(name, group))
     if failing:
-        trap, shown = matching_trap(trial.exercise, name, group, named)
+        traps, shown = diagnosis.of(name)
         related = None
-        if trap is None and name in ("values", "edges"):
+        if not traps and name in ("values", "edges"):
             related, shown = matching_relation(trial.exercise, group)
         worst = shown or failing[0]
         failure = Failure.of(
             worst.case.label,
             shapes(trial.exercise, worst.case, worst.problem.step),
             [*worst.problem.sentences, *([related] if related else [])],
-            trap,
+            traps,
         )
     else:
         broken = group.broken[0]
-        trap = trap_that_breaks(trial, broken)
-        failure = Failure.of(broken.label, "", [broken.sentence], trap)
+        traps = diagnosis.of_broken(broken)
+        failure = Failure.of(broken.label, "", [broken.sentence], traps)
     summary = f"{bad} of {group.size} cases fail; first: “{failure.label}”"
     return Verdict(name, 0, possible, summary, failure)
 

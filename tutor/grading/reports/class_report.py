@@ -206,7 +206,7 @@ def _read_outputs(nb: nbformat.NotebookNode, row: Submission) -> None:
             report = output.get("data", {}).get(MIME)
             if report is not None and is_grade(cell) and not _blames_another(report):
                 failures = (v["failure"] for v in report["verdicts"])
-                traps = {f["trap"]["name"]: f["trap"] for f in failures if f and f["trap"]}
+                traps = {t["name"]: t for f in failures if f for t in f["traps"]}
                 row.traps += [(name, trap) for trap in traps.values()]
         if is_grade(cell) and not cell.outputs:
             row.problems.append(f"{name}: its check said nothing")
