@@ -11,17 +11,8 @@ from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import SCALE
 from tutor.checks.limits import between
-from tutor.checks.multihead.shared import (
-    CHAPTER,
-    SPLIT,
-    TK,
-    B,
-    C,
-    D,
-    H,
-    merge,
-    merge_by_reshape,
-)
+from tutor.checks.multihead.layer import merge, merge_by_reshape
+from tutor.checks.multihead.shared import CHAPTER, SPLIT, TK, B, C, D, H
 
 # Chosen so that no turn or reversal of the flags is the same again.
 _KEPT = Factor(

@@ -9,17 +9,8 @@ from tutor import multihead as reference
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.multihead.shared import (
-    CHAPTER,
-    SPLIT,
-    TK,
-    B,
-    D,
-    H,
-    merge_by_reshape,
-    merge_interleaved,
-    split,
-)
+from tutor.checks.multihead.layer import merge_by_reshape, merge_interleaved, split
+from tutor.checks.multihead.shared import CHAPTER, SPLIT, TK, B, D, H
 
 
 def _arguments(draw: Draw, row: Row) -> tuple[Tensor]:

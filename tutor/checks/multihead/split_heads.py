@@ -9,7 +9,8 @@ from tutor import multihead as reference
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.multihead.shared import CHAPTER, SPLIT, TK, B, split_by_view, split_interleaved
+from tutor.checks.multihead.layer import split_by_view, split_interleaved
+from tutor.checks.multihead.shared import CHAPTER, SPLIT, TK, B
 
 
 def _arguments(draw: Draw, row: Row) -> tuple[Tensor, int]:
