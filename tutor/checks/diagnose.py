@@ -31,7 +31,7 @@ from tutor.checks.trace import (
 _SHORT = (torch.float16, torch.bfloat16)
 _GRADIENTS = 3
 """Of wrong answers the gradients are wrong as well: so many of them are compared."""
-_PAIRS = 1000
+_PAIRS = 3000
 """At most so many pairs of misconceptions are tried."""
 
 Function = Callable[..., Any]

@@ -75,10 +75,23 @@ def _shares(shares, scores, keep):
     return shares
 
 
-def _attend(scores, memory, keep=None, weigh=weights, read=_mixture, told=_shares, **steps):
+def _both(read, told):
+    return read, told
+
+
+def _attend(
+    scores,
+    memory,
+    keep=None,
+    weigh=weights,
+    read=_mixture,
+    told=_shares,
+    returned=_both,
+    **steps,
+):
     """The right answers, but for the steps that are given."""
     shares = weigh(scores, keep, **steps)
-    return read(shares, memory), told(shares, scores, keep)
+    return returned(read(shares, memory), told(shares, scores, keep))
 
 
 _with = changeable(_attend)
@@ -93,12 +106,12 @@ def _zeros_as_padding(scores, memory, keep=None):
     return zeroed(shares, keep) @ memory, shares
 
 
-def _order(scores, memory, keep=None):
-    return _attend(scores, memory, keep)[::-1]
+def _exchanged(read, told):
+    return told, read
 
 
-def _read_alone(scores, memory, keep=None):
-    return weights(scores, keep) @ memory
+def _read_alone(read, told):
+    return read
 
 
 def _scores(shares, scores, keep):
@@ -221,13 +234,13 @@ ATTEND = Exercise(
         ),
         Trap(
             "the answers in the other order",
-            _order,
+            _with(returned=_exchanged),
             "what was read comes first, the weights second.",
             "A mixture of states",
         ),
         Trap(
             "the weights kept back",
-            _read_alone,
+            _with(returned=_read_alone),
             "two tensors are asked for: what was read, and the weights, which are the alignment "
             "that one draws.",
             "A mixture of states",
