@@ -61,7 +61,7 @@ def lstm_step__3(x, h, c, w_ih, w_hh, b_ih, b_hh):
 
 @answer("the forget gate inverted", "no output gate")
 def lstm_step__4(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    i, f, g, o = (F.linear(x, w_ih, b_ih) + F.linear(h, w_hh, b_hh)).chunk(4, -1)
+    i, f, g, _ = (F.linear(x, w_ih, b_ih) + F.linear(h, w_hh, b_hh)).chunk(4, -1)
     new = (1 - f.sigmoid()) * c + i.sigmoid() * g.tanh()
     return new.tanh(), new
 

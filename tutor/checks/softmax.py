@@ -192,6 +192,10 @@ def nan_to_zero(weights, keep):
     return weights.nan_to_num(0.0)
 
 
+def read_cleaned(shares, v):
+    return (shares @ v).nan_to_num(0.0)
+
+
 # All steps more than once
 
 
@@ -236,6 +240,7 @@ FLOAT_BIAS = {"hide": add_float, "zero": unzeroed}
 NAN_ROW = {"hide": minus_infinity}
 LOG_BIAS = {"hide": add_logarithm}
 NAN_GRADIENT = {"hide": add_infinity, "zero": nan_to_zero}
+ANSWER_CLEANED = {"hide": minus_infinity, "read": read_cleaned}
 LOWEST_ADDED = {"hide": add_lowest}
 IN_PLACE = {"hide": in_place}
 
@@ -326,6 +331,14 @@ def traps(with_: Callable, softmax: str, masks: str, nothing: str) -> tuple[Trap
             "finfo(dtype).min, and multiply the weights by keep.",
             nothing,
             (with_(**LOG_BIAS),),
+        ),
+        Trap(
+            "nan swept under the rug",
+            with_(**NAN_GRADIENT),
+            "nan_to_num mends the answer and not the derivative: the way back multiplies by the "
+            "nan itself, and the gradient of that row is nan. A finite fill never makes one.",
+            nothing,
+            (with_(**ANSWER_CLEANED),),
         ),
         Trap(
             "a constant as minus infinity",

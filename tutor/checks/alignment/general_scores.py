@@ -126,6 +126,10 @@ def _memory_not_transposed(x, memory, w):
     return x @ w @ memory
 
 
+def _all_turned(x, memory, w):
+    return x @ w @ memory.permute(*reversed(range(memory.ndim)))
+
+
 GENERAL_SCORES = Exercise(
     reference=reference.general_scores,
     chapter=CHAPTER,
@@ -145,8 +149,9 @@ GENERAL_SCORES = Exercise(
             _memory_not_transposed,
             "each state that asks meets each state of the memory: rows with rows. A matrix product "
             "takes rows of the first and columns of the second, so memory is transposed, in its "
-            "last two dimensions: memory.mT.",
+            "last two dimensions: memory.mT. (.T turns all of them, the batch included.)",
             "Multiply instead of add",
+            (_all_turned,),
         ),
         Trap(
             "w forgotten",

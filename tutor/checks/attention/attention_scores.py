@@ -84,6 +84,10 @@ def keys_not_transposed(q, k):
     return q @ k * q.shape[-1] ** -0.5
 
 
+def all_turned(q, k):
+    return q @ k.permute(*reversed(range(k.ndim))) * q.shape[-1] ** -0.5
+
+
 ATTENTION_SCORES = Exercise(
     reference=reference.attention_scores,
     chapter=CHAPTER,
@@ -148,6 +152,13 @@ ATTENTION_SCORES = Exercise(
             "each query meets each key: rows of q with rows of k. A matrix product takes rows of "
             "the first and columns of the second, so the keys are transposed, in their last two "
             "dimensions: k.mT.",
+            "Step 1: dot products",
+        ),
+        Trap(
+            "all dimensions turned round",
+            all_turned,
+            "k.T turns all dimensions round, the batch included; of a single matrix it is the "
+            "same as k.mT, which turns the last two.",
             "Step 1: dot products",
         ),
         Trap(

@@ -93,6 +93,14 @@ def _wrong_shift(num_queries, num_keys, device=None):
     return ones.tril(num_queries - num_keys)
 
 
+def _counted_in(dtype):
+    def wrong(num_queries, num_keys, device=None):
+        queries = torch.arange(num_keys - num_queries, num_keys, device=device).to(dtype)
+        return torch.arange(num_keys, device=device).to(dtype) <= queries[:, None]
+
+    return wrong
+
+
 CAUSAL_MASK = Exercise(
     reference=reference.causal_mask,
     chapter=CHAPTER,
@@ -145,6 +153,15 @@ CAUSAL_MASK = Exercise(
             "By Tq - Tk it moves to the left, and the newest query reads hardly more than the "
             "oldest keys.",
             "The causal mask",
+        ),
+        Trap(
+            "positions in a short dtype",
+            _counted_in(torch.bfloat16),
+            "bfloat16 counts to 256 and then skips, half precision to 2,048, and integers of 8 "
+            "bits end at 127 or 255: neighbours become the same number. Count in int64, which "
+            "torch.arange does by itself.",
+            "The causal mask",
+            tuple(map(_counted_in, (torch.float16, torch.int8, torch.uint8))),
         ),
         Trap(
             "always square",

@@ -93,6 +93,14 @@ def _one_less(lengths, num_keys):
     return torch.arange(num_keys, device=lengths.device) < lengths[..., None, None] - 1
 
 
+def _counted_in(dtype):
+    def wrong(lengths, num_keys):
+        positions = torch.arange(num_keys, device=lengths.device).to(dtype)
+        return positions < lengths[..., None, None].to(dtype)
+
+    return wrong
+
+
 PADDING_MASK = Exercise(
     reference=reference.padding_mask,
     chapter=CHAPTER,
@@ -156,6 +164,15 @@ PADDING_MASK = Exercise(
             "hiding the padded queries costs T² entries and creates rows that may read nothing. "
             "What a padded query computes is thrown away anyway; it is enough to hide the keys.",
             "The padding mask",
+        ),
+        Trap(
+            "positions in a short dtype",
+            _counted_in(torch.bfloat16),
+            "bfloat16 counts to 256 and then skips, half precision to 2,048, and integers of 8 "
+            "bits end at 127 or 255: neighbours become the same number. Count in int64, which "
+            "torch.arange does by itself.",
+            "The padding mask",
+            tuple(map(_counted_in, (torch.float16, torch.int8, torch.uint8))),
         ),
         Trap(
             "ones and zeros instead of True and False",

@@ -90,10 +90,6 @@ def _scaled_by_length(q, k):
     return q @ k.mT * k.shape[-2] ** -0.5
 
 
-def _answer_cleaned(weights, v):
-    return (weights @ v).nan_to_num(0.0)
-
-
 SCALED_DOT_PRODUCT_ATTENTION = Exercise(
     reference=reference.scaled_dot_product_attention,
     chapter=CHAPTER,
@@ -116,6 +112,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "each query meets each key: rows of q with rows of k, q @ k.mT. (.mT turns the last "
             "two dimensions round; .T turns all of them, the batch included.)",
             "Step 1: dot products",
+            (_with(score=attention_scores.all_turned),),
         ),
         Trap(
             "divided by D instead of √D",
@@ -287,7 +284,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "multiplies by its own nan output, and the gradient of that row is nan. A finite fill "
             "never makes a nan in the first place.",
             "The row that may read nothing",
-            (_with(hide=softmax.minus_infinity, read=_answer_cleaned),),
+            (_with(**softmax.ANSWER_CLEANED),),
         ),
         Trap(
             "the lowest number added",

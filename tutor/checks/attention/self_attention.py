@@ -71,12 +71,25 @@ def _scores(q, k, x):
     return q @ k.mT * q.shape[-1] ** -0.5
 
 
+def _read(shares, v):
+    return shares @ v
+
+
 def _attention(
-    x, w_q, w_k, w_v, keep=None, project=_projected, score=_scores, weigh=weights, **steps
+    x,
+    w_q,
+    w_k,
+    w_v,
+    keep=None,
+    project=_projected,
+    score=_scores,
+    weigh=weights,
+    read=_read,
+    **steps,
 ):
     """The right answer, but for the steps that are given."""
     q, k, v = project(x, w_q, w_k, w_v)
-    return weigh(score(q, k, x), keep, **steps) @ v
+    return read(weigh(score(q, k, x), keep, **steps), v)
 
 
 _with = changeable(_attention)
@@ -108,6 +121,10 @@ def _no_scale(q, k, x):
 
 def _scale_of_model_width(q, k, x):
     return q @ k.mT * x.shape[-1] ** -0.5
+
+
+def _all_turned(q, k, x):
+    return q @ k.permute(*reversed(range(k.ndim))) * q.shape[-1] ** -0.5
 
 
 def _divided_by_width(q, k, x):
@@ -178,6 +195,13 @@ SELF_ATTENTION = Exercise(
             "the variance of q·k is D, its standard deviation √D, and it is the standard deviation "
             "that should become 1.",
             "Step 2: scale",
+        ),
+        Trap(
+            "all dimensions turned round",
+            _with(score=_all_turned),
+            "k.T turns all dimensions round, the batch included; of a single matrix it is the "
+            "same as k.mT, which turns the last two.",
+            "Step 1: dot products",
         ),
         *softmax.traps(_with, "Step 3: softmax", "Masks", "The row that may read nothing"),
         Trap(

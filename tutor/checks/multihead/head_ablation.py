@@ -124,6 +124,16 @@ def _nothing_silent(heads, w_out, keep_heads):
     return merge(heads) @ w_out
 
 
+def _of_the_batch(heads, w_out, keep_heads):
+    return merge(heads[keep_heads]) @ w_out
+
+
+def _batch_silenced(heads, w_out, keep_heads):
+    heads = heads.clone()
+    heads[~keep_heads] = 0
+    return merge(heads) @ w_out
+
+
 HEAD_ABLATION = Exercise(
     reference=reference.head_ablation,
     chapter=CHAPTER,
@@ -152,6 +162,15 @@ HEAD_ABLATION = Exercise(
             "after w_out there are no heads any more: every feature of the answer is a mixture of "
             "all of them. Silence the head before the projection.",
             "Project",
+        ),
+        Trap(
+            "flags on the batch",
+            _of_the_batch,
+            "heads[keep_heads] chooses along the first dimension, which is the batch: it raises, "
+            "or, with as many sentences as heads, drops sentences. Heads stand third from the "
+            "end: heads * keep_heads[:, None, None].",
+            "What losing a head costs",
+            (_batch_silenced,),
         ),
         Trap(
             "flags along time",

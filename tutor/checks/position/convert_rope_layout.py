@@ -131,6 +131,10 @@ def _always(to_used):
     return always
 
 
+def _heads_of_width(w, num_heads, to):
+    return _converted(w, w.shape[0] // num_heads, to)
+
+
 CONVERT_ROPE_LAYOUT = Exercise(
     reference=reference.convert_rope_layout,
     chapter=CHAPTER,
@@ -173,6 +177,13 @@ CONVERT_ROPE_LAYOUT = Exercise(
             _reshaped,
             "a view as (D/2, 2) followed by a view as (2, D/2) leaves every number where it was: "
             "a view never reorders. The transpose between the two does.",
+            "Converting a checkpoint",
+        ),
+        Trap(
+            "num_heads for the width of a head",
+            _heads_of_width,
+            "num_heads is the number of heads; each has w.shape[0] / num_heads rows. Here it was "
+            "taken for the number of rows of one.",
             "Converting a checkpoint",
         ),
         Trap(

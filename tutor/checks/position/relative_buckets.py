@@ -115,6 +115,7 @@ def _buckets(
     max_distance,
     *,
     halve=True,
+    apart=True,
     future_by_size=False,
     clamp=True,
     wide=None,
@@ -122,7 +123,7 @@ def _buckets(
     """The right buckets but for what the caller changes."""
     size = num_buckets // 2 if bidirectional and halve else num_buckets
     exact = size // 2
-    offset = num_buckets // 2
+    offset = num_buckets // 2 if apart else num_buckets
     later = (relative > 0) * offset if bidirectional else torch.zeros_like(relative)
     distance = relative.abs() if bidirectional or future_by_size else (-relative).clamp(min=0)
     d = distance.clamp(min=1).double()
@@ -235,8 +236,9 @@ RELATIVE_BUCKETS = Exercise(
             "all buckets for each direction",
             _with(halve=False),
             "num_buckets counts both directions together, and each has half of them. Otherwise the "
-            "buckets of the past run into those of the future.",
+            "buckets of the past run into those of the future, or out of the table.",
             "Relative buckets",
+            (_with(halve=False, apart=False), _with(apart=False)),
         ),
         Trap(
             "wide buckets from one too late",

@@ -209,6 +209,31 @@ def _divided_by_those_before(kernel_sizes, dilations, strides):
     return 1 + ((kernel_sizes - 1) * dilations // _apart(strides)).cumsum(0)
 
 
+def _exchanged(kernel_sizes, dilations, strides):
+    return _field(kernel_sizes, strides, dilations)
+
+
+def _last_layer_first(kernel_sizes, dilations, strides):
+    return _field(kernel_sizes.flip(0), dilations.flip(0), strides.flip(0))
+
+
+def _reversed(kernel_sizes, dilations, strides):
+    return _field(kernel_sizes, dilations, strides).flip(0)
+
+
+def _strides_summed(kernel_sizes, dilations, strides):
+    return _field(kernel_sizes, dilations, strides, apart=lambda s: s.cumsum(0))
+
+
+def _strides_before_summed(kernel_sizes, dilations, strides):
+    return _field(
+        kernel_sizes,
+        dilations,
+        strides,
+        apart=lambda s: (s.cumsum(0) - s).clamp(min=1),
+    )
+
+
 _SECTION = "How far a convolution sees"
 
 RECEPTIVE_FIELD = Exercise(
@@ -285,7 +310,22 @@ RECEPTIVE_FIELD = Exercise(
             "the gap between neighbours is the product of all strides before the layer: not the "
             "last one alone, nor their sum, nor those that come after.",
             _SECTION,
-            (_strides_added, _strides_after),
+            (_strides_added, _strides_summed, _strides_before_summed, _strides_after),
+        ),
+        Trap(
+            "strides and dilations exchanged",
+            _exchanged,
+            "a dilation spreads the taps of its own kernel; a stride spreads what comes after its "
+            "layer. The arguments are kernel sizes, dilations, strides, in this order.",
+            _SECTION,
+        ),
+        Trap(
+            "the layers in reverse",
+            _last_layer_first,
+            "the first layer reads the input, and its field is the first number. From the last "
+            "layer on, other strides stand before each layer.",
+            _SECTION,
+            (_reversed,),
         ),
         Trap(
             "dilations multiplied up",
