@@ -215,6 +215,7 @@ UNSPECIFIED = {"share": over_unspecified}
 NO_SOFTMAX = {"share": as_they_are}
 NO_EXPONENTIAL = {"hide": times_keep, "share": over_sum, "zero": unzeroed}
 NO_MAXIMUM = {"share": of_exponentials}
+NO_MAXIMUM_TIMES = {"hide": unhidden, "share": not_divided, "zero": divided}
 NO_MAXIMUM_EPSILON = {"share": of_exponentials_epsilon}
 NOT_DIVIDED = {"share": not_divided}
 TWICE = {"weigh": twice}
@@ -292,7 +293,7 @@ def traps(with_: Callable, softmax: str, masks: str, nothing: str) -> tuple[Trap
             "exp(s) over its sum is infinity by infinity for large scores, and 0 / 0 for a row of "
             "very negative ones. softmax subtracts the row's maximum, which changes no quotient.",
             softmax,
-            (with_(**NO_MAXIMUM_EPSILON),),
+            (with_(**NO_MAXIMUM_TIMES), with_(**NO_MAXIMUM_EPSILON)),
         ),
         Trap(
             "masked after the softmax",

@@ -146,7 +146,7 @@ MASKED_SOFTMAX = Exercise(
             "in double precision, exp(12) in half, and a row of very negative scores is 0 / 0. "
             "torch's softmax subtracts the row's maximum first, which changes no quotient.",
             "Padding must not be read",
-            (_with(**softmax.NO_MAXIMUM_EPSILON),),
+            (_with(**softmax.NO_MAXIMUM_TIMES), _with(**softmax.NO_MAXIMUM_EPSILON)),
         ),
         Trap(
             "mask inverted",

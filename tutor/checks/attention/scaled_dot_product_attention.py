@@ -193,7 +193,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "is nan; a row of very negative scores is 0 / 0. softmax subtracts the row's maximum "
             "first, which changes no quotient.",
             "Step 3: softmax",
-            (_with(**softmax.NO_MAXIMUM_EPSILON),),
+            (_with(**softmax.NO_MAXIMUM_TIMES), _with(**softmax.NO_MAXIMUM_EPSILON)),
         ),
         Trap(
             "masked after the softmax",

@@ -167,6 +167,13 @@ def no_output(merged, w_out):
 
 def layer_traps(with_: Callable) -> tuple[Trap, ...]:
     """``with_``: makes an answer of changes of ``layer``."""
+
+    def both(**changes):
+        """By hand, and around chapter 3's function, which raises with words of its own."""
+        return with_(**changes), with_(**changes, attend=scaled_dot_product_attention)
+
+    swapped, *swapped_too = both(split=split_swapped)
+    counted, *counted_too = both(split=split_counted, merge=merge_counted)
     return (
         Trap(
             "no output projection",
@@ -217,19 +224,20 @@ def layer_traps(with_: Callable) -> tuple[Trap, ...]:
         ),
         Trap(
             "H and D swapped",
-            with_(split=split_swapped),
+            swapped,
             "num_heads is the number of heads; each is a num_heads-th of the features wide. Here "
             "it was taken for the width of one.",
             "Split",
+            tuple(swapped_too),
         ),
         Trap(
             "axes counted from the front",
-            with_(split=split_counted, merge=merge_counted),
+            counted,
             "transpose(1, 2) swaps time and heads where there is one batch dimension, and others "
             "where there is none or more. Counted from the end they are always the same: "
             "transpose(-3, -2).",
             "Split",
-            (with_(split=split_counted), with_(merge=merge_counted)),
+            (*counted_too, *both(split=split_counted), with_(merge=merge_counted)),
         ),
         Trap(
             "merged without transposing back",
@@ -277,8 +285,7 @@ def layer_traps(with_: Callable) -> tuple[Trap, ...]:
             "One mask for all heads",
             (
                 with_(for_heads=mask_as_it_is, attend=scaled_dot_product_attention),
-                with_(for_heads=mask_second_axis),
-                with_(for_heads=mask_second_axis, attend=scaled_dot_product_attention),
+                *both(for_heads=mask_second_axis),
                 with_(for_heads=mask_behind),
             ),
         ),

@@ -135,6 +135,11 @@ def _heads_of_width(w, num_heads, to):
     return _converted(w, w.shape[0] // num_heads, to)
 
 
+def _as_many_as_come_out(w, num_heads, to):
+    sizes = (-1, num_heads // 2, 2) if to == "half" else (-1, 2, num_heads // 2)
+    return w.unflatten(0, sizes).transpose(1, 2).reshape(w.shape)
+
+
 CONVERT_ROPE_LAYOUT = Exercise(
     reference=reference.convert_rope_layout,
     chapter=CHAPTER,
@@ -185,6 +190,7 @@ CONVERT_ROPE_LAYOUT = Exercise(
             "num_heads is the number of heads; each has w.shape[0] / num_heads rows. Here it was "
             "taken for the number of rows of one.",
             "Converting a checkpoint",
+            (_as_many_as_come_out,),
         ),
         Trap(
             "the odd rows first",
