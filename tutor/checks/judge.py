@@ -25,6 +25,7 @@ from tutor.checks.compare import (
 )
 from tutor.checks.contract import contract_verdict, counted_cases, withheld
 from tutor.checks.diagnose import Diagnosis, matching_relation
+from tutor.checks.exceptions import meaning
 from tutor.checks.exercise import GROUPS, Case, Exercise
 from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import test_properties
@@ -260,10 +261,14 @@ def _verdict(trial: Trial, name: str, diagnosis: Diagnosis) -> Verdict:
         if not traps and name in ("values", "edges"):
             related, shown = matching_relation(trial.exercise, group)
         worst = shown or failing[0]
+        said = [*worst.problem.sentences, *([related] if related else [])]
+        crash = worst.got.responses[worst.problem.step].crash
+        if crash and not traps:
+            said += meaning(trial.exercise, worst.case, worst.problem.step, crash)
         failure = Failure.of(
             worst.case.label,
             shapes(trial.exercise, worst.case, worst.problem.step),
-            [*worst.problem.sentences, *([related] if related else [])],
+            said,
             traps,
         )
     else:
