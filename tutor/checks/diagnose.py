@@ -66,10 +66,13 @@ class Diagnosis:
         self._agree: dict[tuple[Function, int, bool], bool] = {}
         self._failing: dict[str, list[Item]] = {}
         self._fine: list[Item] = []
+        wrong = {id(o.got) for g in trial.groups.values() for o in g.observations if o.problem}
         for name, group in trial.groups.items():
             told = [o for o in group.observations if o.case.raises is None and o.told]
             self._failing[name] = [(o, name == "types") for o in told if o.problem]
-            self._fine += [(o, name == "types") for o in told if not o.problem]
+            # Right in all that is asked of the answer: types and gradients may be right alone.
+            fine = (o for o in told if id(o.got) not in wrong and (name != "gradients" or o.right))
+            self._fine += [(o, name == "types") for o in fine]
         self.accounts = self._accounts()
 
     def of(self, name: str) -> tuple[tuple[Trap, ...], Observation | None]:
@@ -95,12 +98,13 @@ class Diagnosis:
         """What answers every case as the candidate does and breaks a property like it."""
         if broken.property is None:
             return ()
-        failing = [item for items in self._failing.values() for item in items]
+        groups = self.trial.groups.items()
+        seen = [(o, name == "types") for name, group in groups for o in group.observations]
         for function, traps in (
             *((a.function, a.traps) for a in self.accounts),
             *((f, (t,)) for f, t in self.known),
         ):
-            if all(self.agrees(function, item) for item in (*failing, *self._fine)):
+            if all(self.agrees(function, item) for item in seen):
                 generator = torch.Generator()
                 generator.set_state(broken.numbers)
                 asked = self.exercise, LocalCandidate(function), broken.property

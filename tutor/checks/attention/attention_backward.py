@@ -75,10 +75,6 @@ def _of_queries_and_keys(grad_scores, q, k):
     return grad_scores @ k * scale, grad_scores.mT @ q * scale
 
 
-def _in_order(grad_q, grad_k, grad_v):
-    return grad_q, grad_k, grad_v
-
-
 def _backward(
     grad_out,
     q,
@@ -88,13 +84,14 @@ def _backward(
     weigh=weights,
     through=_softmax_backward,
     on=_of_queries_and_keys,
-    returned=_in_order,
+    order=(0, 1, 2),
     **steps,
 ):
     """The right backward pass, but for the steps that are given."""
     shares = weigh(scaled(q, k), keep, **steps)
     grad_scores = through(shares, grad_out @ v.mT)
-    return returned(*on(grad_scores, q, k), shares.mT @ grad_out)
+    gradients = (*on(grad_scores, q, k), shares.mT @ grad_out)
+    return tuple(gradients[i] for i in order)
 
 
 _with = changeable(_backward)
@@ -136,16 +133,8 @@ def _scale_twice(grad_scores, q, k):
     return grad_scores @ k / q.shape[-1], grad_scores.mT @ q / q.shape[-1]
 
 
-def _in_another_order(*order):
-    def returned(*gradients):
-        return tuple(gradients[i] for i in order)
-
-    return returned
-
-
 _OTHER_ORDERS = tuple(
-    _with(returned=_in_another_order(*order))
-    for order in ((1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+    _with(order=order) for order in ((1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 )
 _OF_THE_WEIGHTS = (
     "softmax over the queries",
