@@ -144,6 +144,7 @@ def _twice_but_told_once(scores, memory, keep=None):
 
 
 _OF_THE_WEIGHTS = (
+    "softmax over the batch",
     "exponentials without the maximum",
     "renormalised after the softmax",
     "the mask multiplies the scores",

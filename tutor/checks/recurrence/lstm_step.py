@@ -261,6 +261,13 @@ LSTM_STEP = Exercise(
             (_with(output=as_it_is), _with(forget=as_it_is), _with(gate=as_it_is)),
         ),
         Trap(
+            "no input gate",
+            _with(gate=_all_kept),
+            "what is written is the share i of the candidate g. Without it every input is written "
+            "in full, and the cell can ignore nothing.",
+            _SECTION,
+        ),
+        Trap(
             "no output gate",
             _with(output=_all_kept),
             "what is shown is the share o of tanh(c). Without it the cell can keep nothing to "
