@@ -110,6 +110,10 @@ def _exchanged(read, told):
     return told, read
 
 
+def _cleaned(read, told):
+    return read.nan_to_num(0.0), told.nan_to_num(0.0)
+
+
 def _read_alone(read, told):
     return read
 
@@ -232,6 +236,13 @@ ATTEND = Exercise(
                 _with, "From scores to shares", "Padding must not be read", "Nothing to read"
             )
             if trap.name in _OF_THE_WEIGHTS
+        ),
+        Trap(
+            "nan swept under the rug",
+            _with(hide=softmax.minus_infinity, returned=_cleaned),
+            "nan_to_num mends the answer and not the derivative: the way back multiplies by the "
+            "nan itself, and the gradient of the memory is nan. A finite fill never makes one.",
+            "Nothing to read",
         ),
         Trap(
             "the answers in the other order",

@@ -111,6 +111,10 @@ def _numbers(mask):
     return mask.float()
 
 
+def _integers(mask):
+    return mask.long()
+
+
 def _to_be_added(mask):
     return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, -torch.inf)
 
@@ -198,6 +202,7 @@ CAUSAL_MASK = Exercise(
             "torch.ones makes floats. A float mask is *added* to the scores by torch's SDPA, and "
             "~mask is an error: the same numbers, another meaning.",
             "The causal mask",
+            (_with(form=_integers),),
         ),
         Trap(
             "a mask to be added",

@@ -126,6 +126,10 @@ def _numbers(mask):
     return mask.float()
 
 
+def _integers(mask):
+    return mask.long()
+
+
 def _counted_in(dtype):
     def wrong(lengths, num_keys):
         positions = torch.arange(num_keys, device=lengths.device).to(dtype)
@@ -213,6 +217,7 @@ PADDING_MASK = Exercise(
             "a float mask is added to the scores by torch's SDPA: padding gets 0 and real tokens "
             "1 more, which hides nothing.",
             "The padding mask",
+            (_with(form=_integers),),
         ),
     ),
 )

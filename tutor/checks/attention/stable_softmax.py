@@ -187,6 +187,10 @@ def _epsilon(exponentials, dim):
     return exponentials / (exponentials.sum(dim, keepdim=True) + 1e-6)
 
 
+def _divided_by_mean(exponentials, dim):
+    return exponentials / exponentials.mean(dim, keepdim=True)
+
+
 def _not_divided(exponentials, dim):
     return exponentials
 
@@ -236,6 +240,7 @@ STABLE_SOFTMAX = Exercise(
             _with(share=_not_divided),
             "exponentials are positive, and no shares yet: each row is to sum to 1.",
             "Step 3: softmax",
+            (_with(share=_divided_by_mean),),
         ),
         Trap(
             "the minimum instead of the maximum",

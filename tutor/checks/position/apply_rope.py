@@ -11,7 +11,14 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pai
 from tutor.checks.draw import SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import DTYPE, LAYOUT
-from tutor.checks.position.angles import angle_traps, given, given_theta, of_width, single
+from tutor.checks.position.angles import (
+    angle_traps,
+    from_zero,
+    given,
+    given_theta,
+    of_width,
+    single,
+)
 from tutor.checks.position.shared import (
     CHAPTER,
     LAYOUT_OF_PAIRS,
@@ -140,10 +147,6 @@ def _rope(
 _with = changeable(_rope)
 
 
-def _from_zero(x, positions, theta=10000.0, layout="half"):
-    return _rope(x, torch.arange(x.shape[-2], device=x.device), theta, layout)
-
-
 def _other(layout):
     return "half" if layout == "interleaved" else "interleaved"
 
@@ -227,7 +230,7 @@ APPLY_ROPE = Exercise(
     traps=(
         Trap(
             "positions always from zero",
-            _from_zero,
+            _with(places=from_zero),
             "the tokens were numbered 0, 1, 2, ... whatever the argument says. A model that "
             "generates passes one new query at a time: it would stand at 0 for ever, while its "
             "keys in the cache stand where they stood.",
