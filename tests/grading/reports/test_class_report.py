@@ -98,7 +98,7 @@ def test_two_traps_in_one_answer_are_both_counted():
     about = {"nbgrader": {"grade": True, "grade_id": TRAPPED, "solution": False}}
     row = Submission("ada")
     cell = nbformat.v4.new_code_cell("check", metadata=about, outputs=[output])
-    class_report._read_outputs(nbformat.v4.new_notebook(cells=[cell]), row)
+    class_report.read_outputs(nbformat.v4.new_notebook(cells=[cell]), row)
     assert [(name, trap["name"]) for name, trap in row.traps] == [
         (TRAPPED, "no scale"),
         (TRAPPED, "the mask forgotten"),
