@@ -8,6 +8,8 @@ import torch
 from reporting import report_on
 from torch.nn import functional as F
 
+from tutor import position
+
 ANSWERS: list[tuple[str, Callable, set[str]]] = []
 
 
@@ -300,6 +302,56 @@ def apply_rope__2(x, positions, theta=10000.0, layout="half"):
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     a, b = x.chunk(2, -1)
     return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
+
+
+# And where nothing but the parts of a formula come together
+
+
+@answer("the dilation forgotten", "the layer's own stride")
+def receptive_field__1(kernel_sizes, dilations, strides):
+    return 1 + ((kernel_sizes - 1) * strides.cumprod(0)).cumsum(0)
+
+
+@answer("multiplied in the wrong order", "a lag missing")
+def gradient_norm_by_lag__1(jacobians):
+    width, norms = jacobians.shape[-1], []
+    product = torch.eye(width, dtype=jacobians.dtype, device=jacobians.device)
+    for step in reversed(jacobians.unbind(-3)):
+        product = step @ product
+        norms.append(product.square().sum((-2, -1)).sqrt())
+    return torch.stack(norms, -1)
+
+
+@answer("no tanh", "v summed instead of dotted")
+def additive_scores__1(x, memory, w_x, w_memory, v):
+    return ((x @ w_x)[..., :, None, :] + (memory @ w_memory)[..., None, :, :]).sum(-1)
+
+
+@answer("no maximum subtracted", "one sum for the whole tensor")
+def stable_softmax__1(scores, dim=-1):
+    return scores.exp() / scores.exp().sum()
+
+
+@answer("inverted", "aligned to the wrong corner")
+def causal_mask__1(num_queries, num_keys, device=None):
+    return torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).triu(1)
+
+
+@answer("inverted", "one position too many")
+def padding_mask__1(lengths, num_keys):
+    return torch.arange(num_keys, device=lengths.device) > lengths[..., None, None]
+
+
+@answer("inverted", "no output projection")
+def head_ablation__1(heads, w_out, keep_heads):
+    silent = heads * ~keep_heads[:, None, None]
+    return silent.transpose(-3, -2).flatten(-2)
+
+
+@answer("far is rewarded", "aligned to the wrong corner")
+def alibi_bias__1(num_heads, num_queries, num_keys, device=None):
+    i, j = torch.arange(num_queries, device=device), torch.arange(num_keys, device=device)
+    return position.alibi_slopes(num_heads, device)[:, None, None] * (i[:, None] - j).abs()
 
 
 @pytest.mark.parametrize(
