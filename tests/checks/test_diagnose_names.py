@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from answers import WRONG
 from reporting import report_on
 from torch.nn import functional as F
 
-from tests.answers import attention as attention_answers
 from tutor import alignment, attention, multihead, position, recurrence
 
 ANSWERS: list[tuple[str, Callable, str | None]] = []
@@ -189,7 +189,11 @@ def scaled_dot_product_attention__4(q, k, v, keep=None):
 
 @answer("nan swept under the rug")
 def scaled_dot_product_attention__5(q, k, v, keep=None):
-    return attention_answers._nan_to_num(q, k, v, keep)
+    _bool(keep)
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    if keep is not None:
+        scores = scores.masked_fill(~keep, -math.inf)
+    return torch.nan_to_num(scores.softmax(-1) @ v)
 
 
 @answer("the row that may read nothing")
@@ -416,3 +420,37 @@ def test_mistake_gets_its_name(name, wrong, misconception):
     report = report_on(name, wrong)
     assert not report.passed
     assert report.traps == ((misconception,) if misconception else ()), report
+
+
+LOWEST_ADDED = {"the lowest number added"}
+CONSTANT = {"not low enough", "a constant as minus infinity"}
+CLEANED = {"nan swept under the rug", "a nan that comes back"}
+NAMES = {
+    "_last_zeroed": {"nan times 0"},
+    "_last_from_the_end": {"nan times 0"},
+    "_additive_of_a_batch": {"axes counted from the front"},
+    "lowest_added": LOWEST_ADDED,
+    "lowest_added_twice_negated": LOWEST_ADDED,
+    "minus_100": CONSTANT,
+    "minus_1000": CONSTANT,
+    "maximum_of_hidden_ones": {"renormalised after the softmax"},
+    "no_maximum_zeroed": {"exponentials without the maximum", *CLEANED},
+    "_nan_to_num": CLEANED,
+    "_general_all_turned": {"memory not transposed"},
+    "_scores_all_turned": {"all dimensions turned round"},
+    "_ablation_by_index": {"flags on the batch"},
+    "_exponent_doubled": {"the exponent doubled"},
+    "_positions_of_32_bits": {"positions cut to integers"},
+    "_convert_twice_the_same": {"always in one direction"},
+    "_bias_of_a_square": {"aligned to the wrong corner"},
+}
+"""Of the wrong answers that are no traps: a misconception that a person would see in them."""
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [(name, wrong) for name, functions in WRONG.items() for wrong in functions],
+    ids=lambda x: getattr(x, "__name__", x),
+)
+def test_wrong_answer_gets_no_name_that_is_not_its_own(name, wrong):
+    assert set(report_on(name, wrong).traps) <= NAMES.get(wrong.__name__, set())
