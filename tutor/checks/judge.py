@@ -23,7 +23,8 @@ from tutor.checks.compare import (
     wrong_gradients,
 )
 from tutor.checks.contract import calls_forbidden, contract_verdict, counted_cases, withheld
-from tutor.checks.diagnose import matching_relation, matching_trap, trap_that_breaks
+from tutor.checks.diagnose import Diagnosis, matching_relation
+from tutor.checks.exceptions import meaning
 from tutor.checks.exercise import GROUPS, Case, Exercise
 from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import test_properties
@@ -90,12 +91,8 @@ def _report(trial: Trial) -> Report:
             _observe_device(trial, case)
     test_properties(trial)
 
-    verdicts, named = {}, set()
-    for name in groups:
-        if name != "contracts":
-            verdicts[name] = _verdict(trial, name, named)
-            if (failure := verdicts[name].failure) and failure.trap:
-                named.add(failure.trap["name"])
+    diagnosis = Diagnosis(trial)
+    verdicts = {name: _verdict(trial, name, diagnosis) for name in groups if name != "contracts"}
     if "contracts" in groups:
         verdicts["contracts"] = contract_verdict(trial, contract, cases, verdicts)
     verdicts = withheld(verdicts)
@@ -260,28 +257,32 @@ def _kept_problem(
     return Problem(["the calls of a second object changed what the first had returned"])
 
 
-def _verdict(trial: Trial, name: str, named: set[str]) -> Verdict:
+def _verdict(trial: Trial, name: str, diagnosis: Diagnosis) -> Verdict:
     group, possible = trial.groups[name], trial.exercise.points[name]
     failing = group.failing
     bad = len(failing) + len(group.broken)
     if not bad:
         return Verdict(name, possible, possible, _all_well(name, group))
     if failing:
-        trap, shown = matching_trap(trial.exercise, name, group, named)
+        traps, shown = diagnosis.of(name)
         related = None
-        if trap is None and name in ("values", "edges"):
+        if not traps and name in ("values", "edges"):
             related, shown = matching_relation(trial.exercise, group)
         worst = shown or failing[0]
+        said = [*worst.problem.sentences, *([related] if related else [])]
+        crash = worst.got.responses[worst.problem.step].crash
+        if crash and not traps:
+            said += meaning(trial.exercise, worst.case, worst.problem.step, crash)
         failure = Failure.of(
             worst.case.label,
             shapes(trial.exercise, worst.case, worst.problem.step),
-            [*worst.problem.sentences, *([related] if related else [])],
-            trap,
+            said,
+            traps,
         )
     else:
         broken = group.broken[0]
-        trap = trap_that_breaks(trial, broken)
-        failure = Failure.of(broken.label, "", broken.sentence.splitlines(), trap)
+        traps = diagnosis.of_broken(broken)
+        failure = Failure.of(broken.label, "", broken.sentence.splitlines(), traps)
     summary = f"{bad} of {group.size} cases fail; first: “{failure.label}”"
     return Verdict(name, 0, possible, summary, failure)
 

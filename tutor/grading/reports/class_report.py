@@ -183,7 +183,7 @@ def _submission(gradebook: Gradebook, folder: Path, chapter: str, student: Any) 
         row.scores |= {grade.name: grade.score for grade in notebook.grades}
         # Ours: without nbformat's validation, which takes longer than everything else here.
         nb = nbformat.v4.reads(path.read_text(encoding="utf-8"))
-        _read_outputs(nb, row)
+        read_outputs(nb, row)
         _read_facts(nb, row)
         present = {c.metadata.get("nbgrader", {}).get("grade_id") for c in nb.cells}
         for grade in notebook.grades:
@@ -195,7 +195,8 @@ def _submission(gradebook: Gradebook, folder: Path, chapter: str, student: Any) 
     return row
 
 
-def _read_outputs(nb: nbformat.NotebookNode, row: Submission) -> None:
+def read_outputs(nb: nbformat.NotebookNode, row: Submission) -> None:
+    """Traps and errors that the outputs of a graded notebook tell of."""
     for cell in nb.cells:
         if cell.cell_type != "code":
             continue
@@ -206,7 +207,7 @@ def _read_outputs(nb: nbformat.NotebookNode, row: Submission) -> None:
             report = output.get("data", {}).get(MIME)
             if report is not None and is_grade(cell) and not _blames_another(report):
                 failures = (v["failure"] for v in report["verdicts"])
-                traps = {f["trap"]["name"]: f["trap"] for f in failures if f and f["trap"]}
+                traps = {t["name"]: t for f in failures if f for t in f["traps"]}
                 row.traps += [(name, trap) for trap in traps.values()]
         if is_grade(cell) and not cell.outputs:
             row.problems.append(f"{name}: its check said nothing")
