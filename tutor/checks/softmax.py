@@ -248,7 +248,7 @@ IN_PLACE = {"hide": in_place}
 NOT_LOW_ENOUGH = {"hide": minus_1e4}
 HALF_LOWEST = {"hide": lowest_of_half}
 _OTHER_CONSTANTS = (minus_50, minus_100, minus_1000, minus_1e5)
-OTHERS_NOT_LOW_ENOUGH = tuple({"hide": constant} for constant in _OTHER_CONSTANTS)
+OTHERS_NOT_LOW_ENOUGH = (HALF_LOWEST, *({"hide": constant} for constant in _OTHER_CONSTANTS))
 
 
 def traps(with_: Callable, softmax: str, masks: str, nothing: str) -> tuple[Trap, ...]:
