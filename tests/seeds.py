@@ -127,12 +127,18 @@ def put_through(name: str, seeds: tuple[int, ...] = SEEDS, each: Any = map) -> O
     return outcome(name, seeds, list(each(through_all, [(name, a, seeds) for a in known(name)])))
 
 
+WORDS = {
+    ROOT / "tutor" / "checks" / f"{word}.py" for word in ("diagnose", "exceptions", "relation")
+}
+"""What is said of a wrong answer: tests/checks/ looks at that. What it earns does not follow it."""
+
+
 def digest(name: str) -> str:
-    """Of all that the row depends on: the check, what it judges, and the answers."""
+    """Of all that its points depend on: the check, what it judges, and the answers."""
     chapter = Chapter(EXERCISES[name].chapter)
     files = mutants.files(chapter, (name, name))
     files |= {Path(__file__), *(ROOT / "tests" / "answers").glob("*.py")}
-    return content.digest(files, [content.PYTHON, name])
+    return content.digest(files - WORDS, [content.PYTHON, name])
 
 
 def line(name: str, found: Outcome) -> str:
