@@ -1,5 +1,6 @@
 """Known misconceptions are named, and nothing is taken for one that is none."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -14,16 +15,25 @@ from tutor import ROOT
 from tutor.checks import EXERCISES, judge
 from tutor.checks.changes import changeable, together
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.report import slug
+from tutor.checks.report import MIME, slug
 
 
 @every_trap
-def test_trap_is_refused_and_named(name, trap):
-    for function in trap.functions:
-        report = report_on(name, function)
-        assert not report.passed
-        assert report.traps == (trap.name,), function
-        assert trap.misconception in " ".join(str(report).split())
+def test_trap_is_refused_and_named_in_a_report_that_is_readable_everywhere(name, trap):
+    """All of its other forms are counted in the tables of mutants, as "traps named"."""
+    report = report_on(name, trap.function)
+    assert not report.passed
+    assert report.traps == (trap.name,)
+    assert trap.misconception in " ".join(str(report).split())
+
+    bundle = report._repr_mimebundle_()
+    text, page = bundle["text/plain"], bundle["text/html"]
+    assert json.loads(json.dumps(bundle[MIME]))["points"] == report.points
+    for never in ("Traceback", "AssertionError", "tensor(", "good job"):
+        assert never not in text
+    assert len(text.splitlines()) < 45
+    assert slug(trap.section) in page
+    assert not re.search(r"<(?!/?(div|b|span|table|tbody|tr|td|pre|a)\b)", page)
 
 
 def test_trap_names_are_unique_within_an_exercise():
