@@ -452,5 +452,7 @@ NAMES = {
     [(name, wrong) for name, functions in WRONG.items() for wrong in functions],
     ids=lambda x: getattr(x, "__name__", x),
 )
-def test_wrong_answer_gets_no_name_that_is_not_its_own(name, wrong):
-    assert set(report_on(name, wrong).traps) <= NAMES.get(wrong.__name__, set())
+def test_wrong_answer_is_refused_and_gets_no_name_that_is_not_its_own(name, wrong):
+    report = report_on(name, wrong)
+    assert not report.passed
+    assert set(report.traps) <= NAMES.get(wrong.__name__, set())

@@ -188,7 +188,10 @@ def scaled_dot_product_attention__6(q, k, v, keep=None):
 @answer("queries and keys swapped", "mask inverted")
 def self_attention__1(x, w_q, w_k, w_v, keep=None):
     q, k, v = x @ w_k, x @ w_q, x @ w_v
-    return F.scaled_dot_product_attention(q, k, v, None if keep is None else ~keep)
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    if keep is not None:
+        scores = scores.masked_fill(keep, torch.finfo(scores.dtype).min)
+    return scores.softmax(-1) @ v
 
 
 @answer("one projection for queries and keys", "no scale")
