@@ -189,9 +189,10 @@ def scaled_dot_product_attention__6(q, k, v, keep=None):
 def self_attention__1(x, w_q, w_k, w_v, keep=None):
     q, k, v = x @ w_k, x @ w_q, x @ w_v
     scores = q @ k.mT / q.shape[-1] ** 0.5
-    if keep is not None:
-        scores = scores.masked_fill(keep, torch.finfo(scores.dtype).min)
-    return scores.softmax(-1) @ v
+    if keep is None:
+        return scores.softmax(-1) @ v
+    scores = scores.masked_fill(keep, torch.finfo(scores.dtype).min)
+    return scores.softmax(-1) * ~keep @ v
 
 
 @answer("one projection for queries and keys", "no scale")
