@@ -66,7 +66,7 @@ OWN = {
     "receptive_field": {
         "^none$": "There may be no layer at all",
         "^(ones|threes|wide)$|^(not )?dilat|^doubled$|stride|first$|^large$|^one$": "at least 1",
-        "40 times|41 layers": r"exact, also beyond",
+        "60 times|61 layers": r"exact, up to",
     },
     "gradient_norm_by_lag": {
         "^no step$": "T may be 0",

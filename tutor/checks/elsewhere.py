@@ -23,9 +23,16 @@ class _Origins(TorchFunctionMode):
         try:
             out = func(*args, **(kwargs or {}))
         except RuntimeError as error:
-            if origin is not None:
-                error.made_at = origin
-            raise
+            if origin is None:
+                raise
+            error.made_at = origin
+            if "Cannot copy out of meta tensor" not in str(error):
+                raise
+            # Numbers of another device, written into a tensor on the CPU: a copy that works, and
+            # leaves what is computed from it on the wrong one.
+            mixed = RuntimeError("expected all tensors on the same device")
+            mixed.made_at = origin
+            raise mixed from error
         for t in tree_leaves(out):
             if isinstance(t, Tensor) and t.device.type == "cpu" and t.ndim:
                 self.made[id(t)] = t, origin or self.caller()

@@ -24,16 +24,19 @@ def tensor_form_problem(name: str, expected: Tensor, got: Any) -> list[str]:
 def tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> list[str]:
     if problem := tensor_form_problem(name, expected, got):
         return problem
-    want, have = expected.detach().cpu().double(), got.detach().cpu().double()
-    wrong = _wrong(want, have, tolerance)
+    wrong = _wrong(expected, got, tolerance)
     if wrong is None:
         return []
+    want, have = (t.detach().cpu().double() for t in (expected, got))
+    whole = _whole(expected) and _whole(got)
     told = _truth if expected.dtype == torch.bool else number
     error = (have - want).abs() / (1 + want.abs())
     first = wrong.nonzero()[0]
     at = tuple(first.tolist())
     wished, came = told(want[at]), told(have[at])
-    if wished == came:
+    if whole:
+        wished, came = (str(int(t[at])) for t in (expected, got))
+    elif wished == came:
         wished, came = (f"{float(x):.12g}" for x in (want[at], have[at]))
     lines = [f"expected {wished} in {name}{_place(first, want, have)}, got {came}"]
     largest = error.masked_fill(~wrong, -1).nan_to_num(-1).flatten().argmax()
@@ -54,13 +57,22 @@ def tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> l
     return lines
 
 
-def _wrong(want: Tensor, have: Tensor, tolerance: float) -> Tensor | None:
-    """Where they differ by more than the tolerance; None if nowhere."""
+def _wrong(expected: Tensor, got: Tensor, tolerance: float) -> Tensor | None:
+    """Where they differ, numbers of floating point by more than the tolerance; None if nowhere."""
+    want, have = expected.detach().cpu(), got.detach().cpu()
+    if _whole(want) and _whole(have):  # exactly: double precision counts to 2^53
+        wrong = want.long() != have.long()
+        return wrong if wrong.any() else None
+    want, have = want.double(), have.double()
     if torch.allclose(have, want, rtol=tolerance, atol=tolerance, equal_nan=True):
         return None
     error = (have - want).abs() / (1 + want.abs())
     wrong = ~((error <= tolerance) | (have == want) | (have.isnan() & want.isnan()))
     return wrong if wrong.any() else None
+
+
+def _whole(t: Tensor) -> bool:
+    return not (t.is_floating_point() or t.is_complex() or t.dtype == torch.bool)
 
 
 def same_values(a: tuple[Any, ...], b: tuple[Any, ...], tolerance: float) -> bool:
@@ -74,8 +86,7 @@ def same_values(a: tuple[Any, ...], b: tuple[Any, ...], tolerance: float) -> boo
                 return False
             if tensor_form_problem("", x, y):
                 return False
-            both = (t.detach().cpu().double() for t in (x, y))
-            if _wrong(*both, tolerance) is not None:
+            if _wrong(x, y, tolerance) is not None:
                 return False
         elif x != y:
             return False

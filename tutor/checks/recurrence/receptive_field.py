@@ -70,15 +70,15 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     drawn = tuple(draw.integers(n, low=low, high=6) for low in (2, 1, 1))
     yield Case("drawn by lot", drawn)
 
-    # Small integers end at 127, half precision counts to 2,048, single to 16,777,216, and integers
-    # of 32 bits end at 2,147,483,647.
-    ones, powers = torch.ones(41, dtype=torch.int64), 2 ** torch.arange(41)
+    # Small integers end at 127, half precision counts to 2,048, single to 16,777,216, integers of
+    # 32 bits end at 2,147,483,647, and double precision counts to 2^53.
+    ones, powers = torch.ones(61, dtype=torch.int64), 2 ** torch.arange(61)
     doubled = (2 * ones, powers, ones)
     yield Case(
-        "kernel 2, dilation doubled 40 times", tuple(t.to(draw.device) for t in doubled), "edges"
+        "kernel 2, dilation doubled 60 times", tuple(t.to(draw.device) for t in doubled), "edges"
     )
     strided = (3 * ones, ones, 2 * ones)
-    yield Case("stride 2 in 41 layers", tuple(t.to(draw.device) for t in strided), "edges")
+    yield Case("stride 2 in 61 layers", tuple(t.to(draw.device) for t in strided), "edges")
 
 
 CASES = Crossed(FAMILY, _arguments, _by_hand, usual="dilated and strided")
