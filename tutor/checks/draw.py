@@ -37,13 +37,16 @@ class Draw:
     def keep(self, *shape: int) -> Tensor:
         """A random mask in which every row may read something and not everything.
 
-        The first two of several rows may read the first key and not the last.
+        The first two of several rows may read the first key and not the last, the third the last
+        alone.
         """
         last = shape[-1]
         order = torch.rand(shape, generator=self.generator)
         if len(shape) > 1:  # what is hidden somewhere does not hang on the draw
-            order[..., :2, 0], order[..., :2, -1] = -1.0, 2.0
+            order[..., :2, 0], order[..., :2, -1], order[..., 2:3, -1] = -1.0, 2.0, -1.0
         count = torch.randint(1, last, (*shape[:-1], 1), generator=self.generator)
+        if len(shape) > 1:
+            count[..., 2:3, :] = 1
         return (order.argsort(-1).argsort(-1) < count).to(self.device)
 
     def ragged(self, *batch: int, longest: int) -> Tensor:

@@ -40,7 +40,7 @@ FAMILY = Family((_HEADS, _SIZES, DEVICE))
 
 def _by_hand(draw: Draw) -> Iterator[Case]:
     n = draw.integer(6, 12)
-    yield Case("a length drawn by lot", (2 ** draw.integer(1, 5), n, n, draw.device))
+    yield Case("a length drawn by lot", (2 ** draw.integer(4, 6), n, n, draw.device))
     tq = draw.integer(2, 6)
     by_lot = (draw.integer(5, 8), tq, tq + draw.integer(1, 6), draw.device)
     yield Case("rectangular, by lot", by_lot, "edges")

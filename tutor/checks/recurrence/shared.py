@@ -21,15 +21,19 @@ class CellDraw(Draw):
     """With the arguments of a cell, in this chapter's sizes."""
 
     def cell(self, gates, *batch, states=1, e=E, c=C, dtype=DOUBLE, scale=1.0):
-        """x, as many states, and the parameters of a cell of so many blocks of rows."""
-        state = tuple(self.normal(*batch, c, dtype=dtype) for _ in range(states))
+        """x, as many states, and the parameters of a cell of so many blocks of rows.
+
+        What is squashed is about 1 and never near 5.5, whose square of an exponential is more than
+        half precision holds: that is for the cases of large inputs.
+        """
+        state = tuple(self.normal(*batch, c, dtype=dtype, scale=0.5) for _ in range(states))
         return (
-            self.normal(*batch, e, dtype=dtype, scale=scale),
+            self.normal(*batch, e, dtype=dtype, scale=scale / 2),
             *state,
             self.normal(gates * c, e, dtype=dtype, scale=max(e, 1) ** -0.5),
             self.normal(gates * c, c, dtype=dtype, scale=c**-0.5),
-            self.normal(gates * c, dtype=dtype),
-            self.normal(gates * c, dtype=dtype),
+            self.normal(gates * c, dtype=dtype, scale=0.5),
+            self.normal(gates * c, dtype=dtype, scale=0.5),
         )
 
 
