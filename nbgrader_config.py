@@ -4,6 +4,7 @@ from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveA
 
 from tutor.course.release import Stamp
 from tutor.grading.nbgrader_parts import AnySubmission, Judged, SaveReasons
+from tutor.grading.reports.pages import Pages
 
 c = get_config()  # traitlets defines it
 
@@ -27,6 +28,8 @@ c.Autograde.autograde_preprocessors = [
     AssignLatePenalties,
     CheckCellMetadata,
 ]
+
+c.GenerateFeedback.exporter_class = Pages
 
 # False runs students' code without a sandbox: see book/instructors.md before you do.
 c.Judged.sandboxed = True
