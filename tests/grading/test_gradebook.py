@@ -21,7 +21,10 @@ def test_a_submission_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert points_in(place) == {}
     with Writer(place.database, CHAPTER) as writer:
         writer.save("ada", None, scores, {}, "hash")
-        assert writer.graded() == {"ada": ("hash", None)}
+        assert writer.graded() == {"ada": (writer.key("ada", "hash"), None)}
+        assert (
+            writer.key("ada", "another") != writer.key("ada", "hash") != writer.key("eve", "hash")
+        )
     assert points_in(place) == {"ada": FULL}
 
 
