@@ -234,11 +234,13 @@ def _nothing_there(folder: int, name: str) -> str:
 
 def write(path: Path, text: str, mode: int) -> None:
     """The file appears whole or not at all."""
+    write_bytes(path, text.encode("utf-8"), mode)
+
+
+def write_bytes(path: Path, data: bytes, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=".", delete=False
-    ) as file:
-        file.write(text)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        file.write(data)
     os.chmod(file.name, mode)
     os.replace(file.name, path)
 

@@ -1,4 +1,5 @@
-"""The ``tutor`` command: grade a class, check a notebook, see how far one has come."""
+"""The ``tutor`` command: collect and grade what a class hands in, check a notebook, see how far one
+has come."""
 
 import argparse
 import contextlib
@@ -48,9 +49,8 @@ CLUSTERS = """on a cluster:
 def main(argv: list[str] | None = None, **replaced: Any) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        return {"grade": grade, "check": check, "status": status}[arguments.command](
-            arguments, **replaced
-        )
+        commands = {"collect": collect, "grade": grade, "check": check, "status": status}
+        return commands[arguments.command](arguments, **replaced)
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         return 130
@@ -68,18 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         help="grade a class",
     )
     grade.add_argument("chapter", nargs="*", help="such as 03_attention; default: all in submitted")
-    grade.add_argument(
-        "--submitted", type=Path, metavar="DIR", help="default: submitted/ in the course's folder"
-    )
     where = grade.add_mutually_exclusive_group()
     where.add_argument("--workers", type=int, metavar="N", help="processes here; default: cores")
     where.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, see below")
     grade.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     grade.add_argument("--again", action="store_true", help="also what was graded before")
     grade.add_argument("--json", action="store_true", help="one object a submission, to stdout")
-    grade.add_argument(
-        "--db", metavar="URL", default="", help="gradebook, such as postgresql://user@host/name"
-    )
     grade.add_argument(
         "--format", choices=("canvas", "moodle"), help="also write the grades for its import"
     )
@@ -88,6 +82,25 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="no sandbox: students' code may then read and change all that you can, also grades",
     )
+
+    collect = commands.add_parser(
+        "collect", help="take a platform's archive apart", description="Put the notebooks of an "
+        "archive that Canvas or Moodle gives, or of the folder that became of it, where grading "
+        "looks. Whatever a file is called, it arrives, or a sentence says why not. The exit code "
+        "is 1 if there is any sentence."
+    )  # fmt: skip
+    collect.add_argument("chapter", help="such as 03_attention")
+    collect.add_argument("archive", type=Path)
+    for command in (grade, collect):
+        command.add_argument(
+            "--submitted",
+            type=Path,
+            metavar="DIR",
+            help="default: submitted/ in the course's folder",
+        )
+        command.add_argument(
+            "--db", metavar="URL", default="", help="gradebook, such as postgresql://user@host/name"
+        )
 
     check = commands.add_parser(
         "check", help="run a notebook and its checks", description="Run a notebook from the first "
@@ -105,7 +118,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# tutor grade
+# tutor collect, tutor grade
+
+
+def collect(arguments: argparse.Namespace) -> int:
+    from tutor.grading.collect import collect
+
+    place = _place(arguments)
+    try:
+        arrived, said = collect(arguments.archive, arguments.chapter, place)
+    except (CannotGrade, OSError) as error:
+        print(f"{error}", file=sys.stderr)
+        return 2
+    for sentence in said:
+        print(sentence)
+    print(f"{arrived} notebooks are in {place.folder / place.submitted}.")
+    return int(bool(said))
 
 
 def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None) -> int:
@@ -115,14 +143,13 @@ def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None
         from sqlalchemy.exc import SQLAlchemyError
 
         from tutor.grading import batch, worker
-        from tutor.grading.class_folder import ClassFolder, chapters
+        from tutor.grading.class_folder import chapters
         from tutor.grading.reports import class_report, exports, feedback
 
     if arguments.workers is not None and arguments.workers < 1:
         print("--workers takes a number of processes, 1 or more.", file=sys.stderr)
         return 2
-    submitted = (arguments.submitted or ROOT / "submitted").resolve()
-    place = ClassFolder(submitted.parent, _url(arguments, submitted), submitted.name)
+    place = _place(arguments)
     asked = arguments.chapter or place.chapters()
     options = {n: getattr(arguments, n) for n in ("workers", "scheduler", "device", "again")}
     options["scheduler"] = scheduler or arguments.scheduler
@@ -157,6 +184,13 @@ def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None
         print(problem, file=sys.stderr)
     show.end(place.folder, [p.name for p in written])
     return int(bool(problems) or show.failed > 0)
+
+
+def _place(arguments: argparse.Namespace) -> "ClassFolder":
+    from tutor.grading.class_folder import ClassFolder
+
+    submitted = (arguments.submitted or ROOT / "submitted").resolve()
+    return ClassFolder(submitted.parent, _url(arguments, submitted), submitted.name)
 
 
 def _url(arguments: argparse.Namespace, submitted: Path) -> str:
