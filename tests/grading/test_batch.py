@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -352,6 +353,7 @@ def test_a_time_that_is_taken_away_takes_lateness_with_it(graded, cluster, monke
 
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     place, log, gate = quick_class(tmp_path, 12), tmp_path / "log", tmp_path / "gate"
+    scratch = Path(tempfile.mkdtemp(dir="/tmp"))  # a short name, for the sockets in it
     script = f"""
 from pathlib import Path
 from tests.grading.standin import Quick
@@ -363,17 +365,21 @@ if __name__ == "__main__":
     (tmp_path / "run.py").write_text(script)
     call = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}
     command = [sys.executable, str(tmp_path / "run.py")]
+    call["env"]["TMPDIR"] = str(scratch)
     with subprocess.Popen(command, stdout=subprocess.PIPE, **call) as first:
         done = {json.loads(first.stdout.readline())["student"] for _ in range(4)}
         children = psutil.Process(first.pid).children(recursive=True)
         first.kill()
     _, alive = psutil.wait_procs(children, timeout=100)
     assert not alive
+    (left,) = scratch.iterdir()
+    assert any(left.iterdir())
     before = lines(log)
     assert len(done) <= before <= 6 + 2  # both workers wait at the gate
     gate.touch()
     second = subprocess.run(command, capture_output=True, check=True, **call)
     *outcomes, last = map(json.loads, second.stdout.splitlines())
+    scratch.rmdir()  # neither the first run's files nor its own are there
     again = {o["student"] for o in outcomes if o["graded"]}
     assert not done & again
     assert lines(log) - before == len(again) == last["summary"]["graded"]

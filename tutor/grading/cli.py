@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tutor import ROOT
-from tutor.grading import CannotGrade, forks
+from tutor.grading import CannotGrade, forks, scratch
 from tutor.sandbox import importing
+from tutor.sandbox.outputs import clean
 
 # Imported where they are used: a student who checks a notebook needs no Dask and no gradebook.
 if TYPE_CHECKING:
@@ -131,13 +132,14 @@ def collect(arguments: argparse.Namespace) -> int:
         print(f"{error}", file=sys.stderr)
         return 2
     for sentence in said:
-        print(sentence)
+        print(_shown(sentence))
     print(f"{arrived} notebooks are in {place.folder / place.submitted}.")
     return int(bool(said))
 
 
 def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None) -> int:
     """``scheduler`` may be a Dask cluster itself, which brings its own credentials."""
+    scratch.begin()
     forks.context()  # it imports while this process does
     with importing():
         from sqlalchemy.exc import SQLAlchemyError
@@ -181,7 +183,7 @@ def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None
         print(f"{error}", file=sys.stderr)
         return 1
     for problem in problems:
-        print(problem, file=sys.stderr)
+        print(_shown(problem), file=sys.stderr)
     show.end(place.folder, [p.name for p in written])
     return int(bool(problems) or show.failed > 0)
 
@@ -214,6 +216,11 @@ def _nothing(place: "ClassFolder", chapters: list[str]) -> str:
     )
 
 
+def _shown(text: str) -> str:
+    """For a terminal, which obeys some characters: a student's folder may have any name."""
+    return clean("".join(c if c.isprintable() else "?" for c in text))
+
+
 class _Plain:
     """A line when something needs one: for logs."""
 
@@ -238,7 +245,7 @@ class _Plain:
         self.say(f"In {folder}: {', '.join(files)}, feedback/.")
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stdout, flush=True)
+        print(_shown(text), file=sys.stdout, flush=True)
 
 
 class _Json(_Plain):
@@ -253,7 +260,7 @@ class _Json(_Plain):
         print(json.dumps({"summary": {**counts, "folder": str(folder), "files": files}}))
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(_shown(text), file=sys.stderr, flush=True)
 
 
 class _Live(_Plain):

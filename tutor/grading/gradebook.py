@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from nbgrader.api import (
     Assignment,
@@ -276,11 +277,14 @@ def tell(url: str, chapter: str) -> None:
     """Tell the gradebook of the chapter's exercises, as ``nbgrader generate_assignment`` does."""
     open_gradebook(url).close()
     config = settings()
-    config.CourseDirectory.root = str(ROOT)
     config.CourseDirectory.db_url = url
-    with tempfile.TemporaryDirectory() as release:
+    with tempfile.TemporaryDirectory() as folder:
+        # nbgrader takes the course's folder for a pattern: a name with a bracket matches nothing.
+        course = Path(folder, "course")
+        course.symlink_to(ROOT)
+        config.CourseDirectory.root = str(course)
         # exercises/ is written by `make release` only, which never overwrites an edit.
-        config.CourseDirectory.release_directory = release
+        config.CourseDirectory.release_directory = str(Path(folder, "release"))
         result = NbGraderAPI(config=config).generate_assignment(chapter)
     if result["success"]:
         return

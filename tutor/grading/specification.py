@@ -10,7 +10,7 @@ from tutor.sandbox.limits import Limits
 
 _AROUND = {"course/bundle", "course/lab", "course/sample_class"}
 _AROUND |= {f"grading/{name}" for name in ("batch", "class_folder", "cli", "collect", "gradebook")}
-_AROUND |= {"grading/preload", "grading/times"}
+_AROUND |= {"grading/preload", "grading/scratch", "grading/times"}
 """Files that do not decide about a grade."""
 
 
