@@ -1,4 +1,4 @@
-"""Python code and a terminal's colours, read in time linear in their length, whatever they hold.
+"""Python code and a terminal's codes, read in time linear in their length, whatever they hold.
 
 pygments' and nbconvert's own go over a part of some texts once for each of its characters: 14,000
 lines of one space take them a minute. Here no alternative of a pattern gives back what it has read.
@@ -26,6 +26,7 @@ _PYTHON = re.compile(
     ))
   | (?P<number>(?:\d\w*+\.?+|\.\d)\w*+(?:(?<=[eE])[+-]\d++\w*+)?+)
   | (?P<name>\w++)
+  | (?P<bracket>[][(){},:;])
   | (?P<other>.)
     """,
     re.DOTALL | re.IGNORECASE | re.VERBOSE,
@@ -35,6 +36,7 @@ _KINDS = {
     "comment": token.Comment,
     "string": token.String,
     "number": token.Number,
+    "bracket": token.Punctuation,
     "other": token.Operator,
 }
 _NAMES = {
@@ -65,44 +67,9 @@ def highlighted(code: str, **_: object) -> str:
     return page.getvalue()
 
 
-_ESCAPE = re.compile(r"\x1b\[([0-9:;<=>?]*+)[ -/]*+([@-~])")
-_STYLES = {1: "ansi-bold", 4: "ansi-underline"}
-_COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+_ESCAPE = re.compile(r"\x1b(?:\[[0-9:;<=>?]*+[ -/]*+[@-~])?+")
 
 
-def coloured(text: str) -> str:
-    """nbconvert's filter ``ansi2html``, with a terminal's 16 colours, bold and underlined text."""
-    made, style, end = [], {}, 0
-    for found in _ESCAPE.finditer(text):
-        made.append(_styled(text[end : found.start()], style))
-        end = found.end()
-        if found[2] == "m":
-            style = _after(style, found[1])
-    made.append(_styled(text[end:], style))
-    return "".join(made)
-
-
-def _styled(text: str, style: dict[str, str]) -> str:
-    shown = escape(text.replace("\x1b", ""))
-    return f'<span class="{" ".join(style.values())}">{shown}</span>' if text and style else shown
-
-
-def _after(style: dict[str, str], code: str) -> dict[str, str]:
-    numbers = [int(n) if n.isdecimal() and len(n) < 4 else 0 for n in code.split(";")]
-    if 38 in numbers or 48 in numbers:  # one of more colours than a page has classes for
-        return style
-    style = dict(style)
-    for n in numbers:
-        tens, colour = divmod(n, 10)
-        if n == 0:
-            style = {}
-        elif n in _STYLES:
-            style[_STYLES[n]] = _STYLES[n]
-        elif n in (22, 24):
-            style.pop(_STYLES[1 if n == 22 else 4], None)
-        elif n in (39, 49):
-            style.pop("fg" if n == 39 else "bg", None)
-        elif tens in (3, 4, 9, 10) and colour < len(_COLOURS):
-            side = "fg" if tens in (3, 9) else "bg"
-            style[side] = f"ansi-{_COLOURS[colour]}{'-intense' * (tens > 4)}-{side}"
-    return style
+def uncoloured(text: str) -> str:
+    """nbconvert's filter ``ansi2html``: feedback pages have no styles for a terminal's colours."""
+    return escape(_ESCAPE.sub("", text))
