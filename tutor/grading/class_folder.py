@@ -173,10 +173,13 @@ def _beside(folder: int, config: Config, problems: list[str]) -> tuple[datetime 
     return timestamp, secret
 
 
+BESIDE = "timestamp.txt", "submission_secret.txt"
+
+
 def keep_beside(folder: Path, timestamp: datetime | None, secret: str | None, mode: int) -> None:
     """Put them where nbgrader's feedback and its exchange look for them."""
     written = timestamp and f"{timestamp:%Y-%m-%d %H:%M:%S.%f} UTC\n"
-    for name, text in (("timestamp.txt", written), ("submission_secret.txt", secret)):
+    for name, text in zip(BESIDE, (written, secret), strict=True):
         path = folder / name
         if text is None:
             path.unlink(missing_ok=True)

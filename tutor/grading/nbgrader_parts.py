@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.exchange.default import ExchangeReleaseFeedback
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_solution
 from traitlets import Bool, Float, Integer, Unicode
@@ -24,7 +25,7 @@ from traitlets.config import Config
 
 from tutor import ROOT
 from tutor.grading import submission
-from tutor.grading.class_folder import beside, keep_beside
+from tutor.grading.class_folder import BESIDE, beside, keep_beside
 from tutor.grading.grader import Grader
 from tutor.sandbox.limits import Limits
 
@@ -152,6 +153,23 @@ class SaveReasons(NbGraderPreprocessor):
                     comment.auto_comment = reasons
                 gradebook.db.commit()
         return nb, resources
+
+
+class ReleaseFeedback(ExchangeReleaseFeedback):
+    """Passes over who has not handed in through the exchange, where nbgrader's own stops."""
+
+    def copy_files(self) -> None:
+        excluded = self.coursedir.student_id_exclude
+        folders = [Path(folder) for folder in glob.glob(self.src_path)]
+        without = [f for f in folders if not all((f / name).exists() for name in BESIDE)]
+        for folder in without:
+            self.log.warning("%s did not come through the exchange: give it back yourself", folder)
+        names = [folder.parent.name for folder in without]
+        self.coursedir.student_id_exclude = ",".join(filter(None, [excluded, *names]))
+        try:
+            super().copy_files()
+        finally:
+            self.coursedir.student_id_exclude = excluded
 
 
 _graders: dict[Any, Grader] = {}
