@@ -167,7 +167,7 @@ def test_command_says_what_to_know_and_its_exit_code_whether_there_is_anything(t
     options = ["--submitted", str(tmp_path / "submitted")]
     path = archive(tmp_path, "ada_1_10_attention.ipynb")
     assert cli.main(["collect", CHAPTER, str(path), *options]) == 0
-    assert capsys.readouterr().out == f"1 notebooks are in {tmp_path / 'submitted'}.\n"
+    assert capsys.readouterr().out == f"1 notebook in {tmp_path / 'submitted'}.\n"
     assert cli.main(["collect", CHAPTER, str(archive(tmp_path, "x.ipynb")), *options]) == 1
     assert "x.ipynb: nobody's" in capsys.readouterr().out
     (tmp_path / "no.zip").write_text("Dear all")

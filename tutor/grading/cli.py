@@ -133,7 +133,7 @@ def collect(arguments: argparse.Namespace) -> int:
         return 2
     for sentence in said:
         print(_shown(sentence))
-    print(f"{arrived} notebooks are in {place.folder / place.submitted}.")
+    print(f"{arrived} notebook{'s' * (arrived != 1)} in {place.folder / place.submitted}.")
     return int(bool(said))
 
 
