@@ -3,6 +3,7 @@
     python -m tests.seeds [NAME ...]            write the table to benchmarks/results/seeds.md
     python -m tests.seeds [NAME ...] --check    make only the rows that were made from what is
                                                 different now, and compare with the table there
+    python -m tests.seeds --first 20 [...]      with fewer seeds; the table says so
 
 A student sees one seed and is graded with another, so an answer must get the same points, group by
 group, with all of them. A right one must besides stay within half of what is allowed for rounding
@@ -28,14 +29,20 @@ from tests.mutants.run import Chapter
 from tutor import ROOT
 from tutor.checks import CHAPTERS, EXERCISES, PUBLIC_SEED, judge
 from tutor.checks.compare import TOLERANCE
+from tutor.checks.exercise import Case, Exercise
+from tutor.checks.report import Report
 
 sys.path.insert(0, str(ROOT / "tests"))
 import answers
 
 RESULT = ROOT / "benchmarks" / "results" / "seeds.md"
 SEEDS = (PUBLIC_SEED, *range(1, 200))
+CASES_DECIDE = ("values", "edges", "gradients")
 NAMED = 5
 """Seeds with which a trap's name is looked for: that takes longer than its points."""
+
+SO_FAR = "So far"
+"""What the table says of itself until every verdict has been made."""
 
 PREFACE = f"""\
 # The same points with every seed
@@ -46,7 +53,7 @@ exercise, and other wrong ones. Verdicts that differ between seeds would let the
 ones keep within half of the tolerance of half precision; with {NAMED} of the seeds each trap was
 called by its name.
 """
-HEAD = ("exercise", "right", "traps", "wrong", "verdicts", "that differ", "made from")
+HEAD = ("exercise", "right", "traps", "wrong", "seeds", "that differ", "made from")
 
 
 def known(name: str) -> dict[str, tuple[str, Callable[..., Any]]]:
@@ -64,11 +71,35 @@ def known(name: str) -> dict[str, tuple[str, Callable[..., Any]]]:
     return found
 
 
-def points(name: str, answer: str, seed: int) -> dict[str, int]:
+def points(exercise: Exercise, answer: Callable[..., Any], seed: int) -> dict[str, int]:
     """What an answer earns with a seed, group by group."""
-    exercise = replace(EXERCISES[name], traps=())  # they only name what was found
-    report = judge(exercise, known(name)[answer][1], seed)
-    return {v.group: v.earned for v in report.verdicts}
+    return {v.group: v.earned for v in judged(exercise, answer, seed).verdicts}
+
+
+def judged(exercise: Exercise, answer: Callable[..., Any], seed: int) -> Report:
+    return judge(replace(exercise, traps=()), answer, seed)  # they only name what was found
+
+
+def fatal(exercise: Exercise, report: Report) -> Exercise | None:
+    """Of an answer that earns nothing, the exercise with those cases alone that cost it values,
+    edges and gradients: what fails them earns nothing in all of them, either, since types and work
+    count only where the values are right. None where it was no case that did."""
+    failing = {v.group: v.failure for v in report.verdicts if v.group in CASES_DECIDE}
+    labels = {failure.label for failure in failing.values() if failure}
+    cases = exercise.cases(torch.Generator().manual_seed(0), torch.device("cpu"))
+    found = {case.label for case in cases} & labels
+    if report.points or not all(failing.values()) or found != labels:
+        return None
+
+    def chosen(generator: torch.Generator, device: torch.device) -> Iterator[Case]:
+        yield from (c for c in exercise.cases(generator, device) if c.label in labels)
+
+    return replace(
+        exercise,
+        cases=chosen,
+        properties=(),
+        points={group: exercise.points[group] for group in failing},
+    )
 
 
 @contextmanager
@@ -94,21 +125,24 @@ class Outcome:
 def through_all(task: tuple[str, str, tuple[int, ...]]) -> str | None:
     """A sentence on the first seed with which an answer earns other points."""
     name, answer, seeds = task
-    exercise, kind = EXERCISES[name], known(name)[answer][0]
-    first = points(name, answer, seeds[0])
+    exercise, (kind, function) = EXERCISES[name], known(name)[answer]
+    report = judged(exercise, function, seeds[0])
+    first = {v.group: v.earned for v in report.verdicts}
     if (first == dict(exercise.points)) != (kind == "right"):
         return f"{name}, {answer}: {kind}, and it earns {first}"
+    few = fatal(exercise, report)
     for seed in seeds[1:]:
-        found = points(name, answer, seed)
+        if few and not any(points(few, function, seed).values()):
+            continue
+        found = points(exercise, function, seed)
         if found != first:
             return f"{name}, {answer}: {first}, and with seed {seed} {found}"
     if kind == "right":
         with half_the_tolerance():
             for seed in seeds:
-                if points(name, answer, seed) != first:
+                if points(exercise, function, seed) != first:
                     return f"{name}, {answer}: too far from the right values with seed {seed}"
     if kind == "traps":
-        function = known(name)[answer][1]
         (trap,) = (t.name for t in exercise.traps if function in t.functions)
         for seed in seeds[:NAMED]:
             if (called := judge(exercise, function, seed).traps) != (trap,):
@@ -127,17 +161,22 @@ def put_through(name: str, seeds: tuple[int, ...] = SEEDS, each: Any = map) -> O
     return outcome(name, seeds, list(each(through_all, [(name, a, seeds) for a in known(name)])))
 
 
+WORDS = {
+    ROOT / "tutor" / "checks" / f"{word}.py" for word in ("diagnose", "exceptions", "relation")
+}
+"""What is said of a wrong answer: tests/checks/ looks at that. What it earns does not follow it."""
+
+
 def digest(name: str) -> str:
-    """Of all that the row depends on: the check, what it judges, and the answers."""
+    """Of all that its points depend on: the check, what it judges, and the answers."""
     chapter = Chapter(EXERCISES[name].chapter)
     files = mutants.files(chapter, (name, name))
     files |= {Path(__file__), *(ROOT / "tests" / "answers").glob("*.py")}
-    return content.digest(files, [content.PYTHON, name])
+    return content.digest(files - WORDS, [content.PYTHON, name])
 
 
 def line(name: str, found: Outcome) -> str:
-    number = sum(found.counts.values()) * found.seeds
-    cells = [name, *map(str, found.counts.values()), f"{number:,}", str(len(found.differ))]
+    cells = [name, *map(str, (*found.counts.values(), found.seeds, len(found.differ)))]
     return f"| {' | '.join((*cells, digest(name)))} |"
 
 
@@ -155,14 +194,17 @@ def stale() -> list[str]:
 
 
 def _written(found: dict[str, Outcome]) -> str:
-    there = committed()
-    lines = [PREFACE, f"| {' | '.join(HEAD)} |", "|---" + "|--:" * (len(HEAD) - 1) + "|"]
+    there, rows = committed(), {}
     for name in EXERCISES:
         if name in found:
-            lines.append(line(name, found[name]))
+            rows[name] = line(name, found[name])
         elif name in there:
-            lines.append(f"| {' | '.join((name, *there[name]))} |")
-    return "\n".join(lines) + "\n"
+            rows[name] = f"| {' | '.join((name, *there[name]))} |"
+    fewest = min(int(row.split(" | ")[4]) for row in rows.values())
+    so_far = f"{SO_FAR}: {fewest} seeds and more of each exercise.\n"
+    head = [f"| {' | '.join(HEAD)} |", "|---" + "|--:" * (len(HEAD) - 1) + "|"]
+    notes = [so_far] if fewest < len(SEEDS) else []
+    return "\n".join([PREFACE, *notes, *head, *rows.values()]) + "\n"
 
 
 def _begin() -> None:
@@ -172,6 +214,7 @@ def _begin() -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.seeds", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare with the table, do not write")
+    parser.add_argument("--first", type=int, default=len(SEEDS), help="only so many of the seeds")
     parser.add_argument("--processes", type=int, default=min(os.cpu_count() or 1, 8))
     parser.add_argument("name", nargs="*", help="an exercise, or a chapter's word; default: all")
     options = parser.parse_args(arguments)
@@ -186,7 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     wrong = False
     with multiprocessing.get_context("spawn").Pool(options.processes, _begin) as pool:
-        for name, found in _found(wanted, pool):
+        for name, found in _found(wanted, SEEDS[: options.first], pool):
             print(line(name, found), *found.differ, sep="\n", flush=True)
             wrong = wrong or bool(found.differ)
             if not options.check and not found.differ:
@@ -194,10 +237,10 @@ def main(arguments: list[str] | None = None) -> int:
     return int(wrong)
 
 
-def _found(wanted: list[str], pool: Any) -> Iterator[tuple[str, Outcome]]:
+def _found(wanted: list[str], seeds: tuple[int, ...], pool: Any) -> Iterator[tuple[str, Outcome]]:
     for name in wanted:
         each = lambda function, tasks: pool.imap(function, tasks, chunksize=1)  # noqa: E731
-        yield name, put_through(name, SEEDS, each)
+        yield name, put_through(name, seeds, each)
 
 
 if __name__ == "__main__":

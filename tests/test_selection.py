@@ -24,7 +24,7 @@ def of_chapter_three() -> set[str]:
     "part",
     [
         "tests/test_attention.py::",
-        "::test_trap_is_refused_and_named[causal_mask-",
+        "::test_trap_is_refused_and_named_in_a_report_that_is_readable_everywhere[causal_mask-",
         "::test_every_mutant_is_killed_or_explained_and_the_table_is_fresh[attention]",
         "::test_notebook_with_the_solutions_runs[attention]",
         "::test_signatures_tell_the_shapes[attention]",

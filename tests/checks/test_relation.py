@@ -147,6 +147,8 @@ A, M = torch.arange(6.0).reshape(2, 3) + 1, torch.tensor([[True, False], [True, 
             "b is what was expected with the other sign everywhere",
         ),
         (("a", "b"), (A, M), "nothing", None),
+        (("out",), (A,), A * (1 + 2**-20), None),  # a rounding error is no factor
+        (("out",), (A,), A * 1.25, "out is 1.25 times what was expected, everywhere"),
         (("out",), (A,), (A,), None),  # a comma too many, which is said elsewhere
         (("out",), (A,), (M,), None),
         (("out",), (A,), A.to(torch.complex64), None),

@@ -1,12 +1,15 @@
-"""Why an answer is wrong: the misconception that gives it, or what it is to the right one."""
+"""Why an answer is wrong: the misconceptions that give it, or what it is to the right one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations, islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tutor.checks.candidate import LocalCandidate
+from tutor.checks.changes import together
 from tutor.checks.exercise import Exercise, Trap
 from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import broken_by
@@ -14,8 +17,10 @@ from tutor.checks.relation import relation
 from tutor.checks.response import LONGEST_MESSAGE, NOTHING, Response
 from tutor.checks.tensors import same_values
 from tutor.checks.trace import (
+    Trace,
     as_tuple,
     copied,
+    dtype_of,
     expected_of,
     inputs_of,
     output_names,
@@ -23,62 +28,194 @@ from tutor.checks.trace import (
     upcast,
 )
 
+_SHORT = (torch.float16, torch.bfloat16)
+_GRADIENTS = 3
+"""Of wrong answers the gradients are wrong as well: so many of them are compared."""
+_PAIRS = 3000
+"""At most so many pairs of misconceptions are tried."""
 
-def matching_trap(
-    exercise: Exercise, name: str, group: Group, named: set[str]
-) -> tuple[Trap | None, Observation | None]:
-    """The trap that gives the candidate's answers on at least half of the failing cases, and the
-    first of these.
+Function = Callable[..., Any]
+Item = tuple[Observation, bool]
+"""What was seen, and whether dtypes and inputs count as well as values."""
 
-    Where several do, the one that is like the candidate on the other cases too, and then the one
-    that an earlier group has ``named``.
+
+@dataclass(frozen=True)
+class Account:
+    """A known wrong function that answers as the candidate does."""
+
+    function: Function
+    traps: tuple[Trap, ...]
+    """The misconceptions in it that are told."""
+    parts: tuple["Account", ...] = ()
+    """Of two misconceptions in one function, each by itself."""
+
+
+class Diagnosis:
+    """What explains a trial's wrong answers and contradicts no right one, as nothing else that is
+    known does: one misconception; or two that change one function; or two of which each gives some
+    of the answers. Where several do equally well, what they have in common is told.
+
+    Crashes may be left over, and answers in short dtypes, which round in their own ways, but no
+    more than half of all.
     """
-    failing = [o for o in group.failing if o.case.raises is None and o.told]
 
-    def agreeing(
-        function: Callable[..., Any], seen: list[Observation], misses: int
-    ) -> list[Observation]:
-        """Where it behaves like the candidate; none if it misses more often than allowed."""
-        matched = []
-        for i, observation in enumerate(seen):
-            if _behaves_like(exercise, function, observation, name == "types"):
-                matched.append(observation)
-            elif i + 1 - len(matched) > misses:
-                return []
-        return matched
+    def __init__(self, trial: Trial):
+        self.trial, self.exercise = trial, trial.exercise
+        self.known = [(f, t) for t in self.exercise.traps for f in t.functions]
+        self._traces: dict[tuple[Function, int], Trace] = {}
+        self._agree: dict[tuple[Function, int, bool], bool] = {}
+        self._failing: dict[str, list[Item]] = {}
+        self._fine: list[Item] = []
+        wrong = {id(o.got) for g in trial.groups.values() for o in g.observations if o.problem}
+        for name, group in trial.groups.items():
+            told = [o for o in group.observations if o.case.raises is None and o.told]
+            self._failing[name] = [(o, name == "types") for o in told if o.problem]
+            # Right in all that is asked of the answer: types and gradients may be right alone.
+            fine = (o for o in told if id(o.got) not in wrong and (name != "gradients" or o.right))
+            self._fine += [(o, name == "types") for o in fine]
+        self.accounts = self._accounts()
 
-    fine = [o for o in group.observations if not o.problem]
-    best, shown, best_score = None, None, (0, 0)
-    for trap in sorted(exercise.traps, key=lambda t: t.name not in named):
-        for function in trap.functions:
-            misses = len(failing) - max(best_score[0], (len(failing) + 1) // 2)
-            matched = agreeing(function, failing, misses)
-            if not matched:
-                continue
-            score = (len(matched), len(agreeing(function, fine, len(fine))))
-            if score > best_score:
-                best, shown, best_score = trap, matched[0], score
-            if score == (len(failing), len(fine)):
-                return best, shown  # no other can be more like it
-    return best, shown
+    def of(self, name: str) -> tuple[tuple[Trap, ...], Observation | None]:
+        """What explains a group's wrong answers, and the first that it explains."""
+        items = self._failing[name]
+        accounts = self.accounts
+        given = {
+            account: [item[0] for item in items if self.agrees(account.function, item)]
+            for account in (*(part for a in accounts for part in a.parts), *accounts)
+        }
+        for account, explained in given.items():
+            if explained and len(explained) == len(items):
+                return account.traps, explained[0]
+        explained = [o for account in accounts for o in given[account]]
+        if explained and 2 * len(explained) >= len(items):
+            traps = (t for account in accounts if given[account] for t in account.traps)
+            return tuple(dict.fromkeys(traps)), explained[0]
+        if name == "types" and items:  # another dtype, or a changed input, comes with any mistake
+            return tuple(t for a in self._one(items, []) for t in a.traps), items[0][0]
+        return (), None
 
-
-def trap_that_breaks(trial: Trial, broken: Broken) -> Trap | None:
-    """The trap that answers every case as the candidate does and breaks the property like it."""
-    if broken.property is None:
-        return None
-    seen = [
-        (o, name == "types") for name, group in trial.groups.items() for o in group.observations
-    ]
-    for trap in trial.exercise.traps:
-        for function in trap.functions:
-            if all(_behaves_like(trial.exercise, function, o, types) for o, types in seen):
+    def of_broken(self, broken: Broken) -> tuple[Trap, ...]:
+        """What answers every case as the candidate does and breaks a property like it."""
+        if broken.property is None:
+            return ()
+        groups = self.trial.groups.items()
+        seen = [(o, name == "types") for name, group in groups for o in group.observations]
+        for function, traps in (
+            *((a.function, a.traps) for a in self.accounts),
+            *((f, (t,)) for f, t in self.known),
+        ):
+            if all(self.agrees(function, item) for item in seen):
                 generator = torch.Generator()
                 generator.set_state(broken.numbers)
-                asked = trial.exercise, LocalCandidate(function), broken.property
-                if broken_by(*asked, generator, trial.device) == broken.sentence:
-                    return trap
-    return None
+                asked = self.exercise, LocalCandidate(function), broken.property
+                if broken_by(*asked, generator, self.trial.device) == broken.sentence:
+                    return traps
+        return ()
+
+    def _accounts(self) -> tuple[Account, ...]:
+        failing = self._failing
+        answers = [
+            item
+            for name, items in failing.items()
+            for item in items
+            if name != "types" and (name != "gradients" or item[0].right)
+        ]
+        besides = failing.get("types", [])
+        if not answers:
+            answers, besides = besides, []
+        wrong = [item for item in failing.get("gradients", []) if not item[0].right]
+        return self._one(answers, [*besides, *wrong[:_GRADIENTS]], others=True) if answers else ()
+
+    def _one(self, answers: list[Item], besides: list[Item], others: bool = False):
+        """The best account; with ``others``, also of pairs where no single one is good enough."""
+        best = _Best(self, answers, besides)
+        for function, trap in self.known:
+            best.consider(Account(function, (trap,)))
+        if others and best.rank < len(answers) + len(besides):
+            pairs = _Best(self, answers, besides)
+            for account in islice(self._pairs(), _PAIRS):
+                pairs.consider(account)
+            if pairs.rank > best.rank:
+                best = pairs
+            elif not best.rank:
+                return self._side_by_side(best.required)
+        return best.in_common()
+
+    def _pairs(self) -> Iterator[Account]:
+        for (f, one), (g, other) in combinations(self.known, 2):
+            if one is not other and (both := together(f, g)) is not None:
+                yield Account(both, (one, other), (Account(f, (one,)), Account(g, (other,))))
+
+    def _side_by_side(self, answers: list[Item]) -> tuple[Account, ...]:
+        """Two of which each gives some of the answers."""
+        gives = {}
+        for function, trap in self.known:
+            if not self.contradicted(function):
+                given = {id(item[0]) for item in answers if self.agrees(function, item)}
+                if given:
+                    gives[Account(function, (trap,))] = given
+        everything = {id(o) for o, _ in answers}
+        found = [
+            (one, other)
+            for (one, first), (other, second) in combinations(gives.items(), 2)
+            if one.traps != other.traps and first | second == everything
+        ]
+        return tuple(
+            account
+            for account in (found[0] if found else ())
+            if all(account.traps in (one.traps, other.traps) for one, other in found)
+        )
+
+    def contradicted(self, function: Function) -> bool:
+        """Whether it answers otherwise where the candidate is right."""
+        return not all(self.agrees(function, item) for item in self._fine)
+
+    def agrees(self, function: Function, item: Item) -> bool:
+        seen, types = item
+        key = (function, id(seen), types)
+        if key not in self._agree:
+            which = (function, id(seen.got))  # one answer is seen for its values and its types
+            if which not in self._traces:
+                asked = LocalCandidate(function), self.exercise, copied(seen.case)
+                self._traces[which] = play(*asked, seen.cotangents)
+            self._agree[key] = _behaves_like(self._traces[which], seen, types)
+        return self._agree[key]
+
+
+class _Best:
+    """The accounts that explain the most of what is wrong, and enough of it."""
+
+    def __init__(self, diagnosis: Diagnosis, answers: list[Item], besides: list[Item]):
+        precise = [item for item in answers if dtype_of(item[0].case) not in _SHORT]
+        calm = [item for item in precise if not item[0].got.crashed]
+        self.diagnosis, self.answers, self.besides = diagnosis, answers, besides
+        self.required = calm or precise or answers
+        required = {id(o) for o, _ in self.required}
+        self.rest = [item for item in answers if id(item[0]) not in required]
+        self.rank, self.found = 0, []
+
+    def consider(self, account: Account) -> None:
+        agrees = self.diagnosis.agrees
+        if not all(agrees(account.function, item) for item in self.required):
+            return
+        explained = sum(agrees(account.function, item) for item in self.rest) + len(self.required)
+        rank = explained + sum(agrees(account.function, item) for item in self.besides)
+        if 2 * explained < len(self.answers) or rank < self.rank:
+            return
+        if self.diagnosis.contradicted(account.function):
+            return
+        if rank > self.rank:
+            self.rank, self.found = rank, []
+        self.found.append(account)
+
+    def in_common(self) -> tuple[Account, ...]:
+        """The account, or what is in all of them."""
+        if not self.found:
+            return ()
+        first = self.found[0]
+        shared = tuple(t for t in first.traps if all(t in a.traps for a in self.found))
+        parts = tuple(p for p in first.parts if p.traps[0] in shared)
+        return (Account(first.function, shared, parts),) if shared else ()
 
 
 def matching_relation(exercise: Exercise, group: Group) -> tuple[str | None, Observation | None]:
@@ -110,13 +247,8 @@ def _relation(exercise: Exercise, seen: Observation) -> str | None:
     return None
 
 
-def _behaves_like(
-    exercise: Exercise, function: Callable[..., Any], seen: Observation, compare_types: bool
-) -> bool:
-    theirs, got = (
-        play(LocalCandidate(function), exercise, copied(seen.case), seen.cotangents),
-        seen.got,
-    )
+def _behaves_like(theirs: Trace, seen: Observation, compare_types: bool) -> bool:
+    got = seen.got
     # Twice the tolerance: each may have rounded to its own side.
     tolerance = 2 * seen.tolerance
     if len(theirs.responses) != len(got.responses):

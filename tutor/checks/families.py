@@ -25,7 +25,7 @@ SCORES = Factor(
     (
         Condition("ordinary", value=1.0),
         Condition("small", "small numbers", 0.01),
-        Condition("extreme", "scores near 3,000, -100 and -20,000", edge=True, alone=True),
+        Condition("extreme", "scores near 3,000, near -100 and far lower", edge=True, alone=True),
     ),
 )
 """The scale of q, k and v; None for the scores of ``extreme``."""
@@ -146,23 +146,27 @@ OF_ITSELF = ATTENTION.but(TOKENS)
 """Functions of a sequence that reads itself."""
 
 
-def extreme(num_queries: int, num_keys: int) -> tuple[list[list[float]], list[list[float]]]:
+def extreme(
+    num_queries: int, num_keys: int, dtype: torch.dtype
+) -> tuple[list[list[float]], list[list[float]]]:
     """Three features of each query and of each key, whose products are extreme scores.
 
     The first query scores 3,000 with the last key and 1,000 or less with the others, the last
-    scores -20,000 and less, and those between -100 and less. The scores of one query are so far
-    apart that it reads one key, in any precision and by any formula: rounding decides nothing.
+    scores -200,000 and less (in half precision a tenth of that: it ends at -65,504), and those
+    between -100 and less. The scores of one query are so far apart that it reads one key, in any
+    precision and by any formula: rounding decides nothing.
     """
     queries = [[0.0, 1.0, 0.0] for _ in range(num_queries)]
     queries[0], queries[-1] = [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]
-    keys = [[1000.0 - 200 * j, -100.0 - 40 * j, -20000.0 - 500 * j] for j in range(num_keys)]
+    low = -20000.0 if dtype == HALF else -200000.0
+    keys = [[1000.0 - 200 * j, -100.0 - 40 * j, low * (1 + j / 40)] for j in range(num_keys)]
     keys[-1][0] = 3000.0
     return queries, keys
 
 
 def extreme_rows(draw: Draw, *shape: int, dtype: torch.dtype) -> Tensor:
-    """Scores like those: rows near 3,000, near -100 and near -20,000 by turns."""
-    _, levels = extreme(1, shape[-1])
+    """Scores like those: rows near 3,000, near -100 and far lower by turns."""
+    _, levels = extreme(1, shape[-1], dtype)
     rows = torch.tensor(levels, dtype=DOUBLE).mT
     turn = torch.arange(math.prod(shape[:-1])) % 3
     return rows[turn].reshape(shape).to(draw.device, dtype)
@@ -173,7 +177,7 @@ def scored(draw: Draw, row: Row, d: int) -> tuple[Tensor, Tensor]:
     (tq, tk), batch, dtype, scale = row["lengths"], row["batch"], row["dtype"], row["scores"]
     q, k = (draw.normal(*batch, t, d, dtype=dtype, scale=scale or 1.0) for t in (tq, tk))
     if scale is None:
-        of_queries, of_keys = (torch.tensor(t, dtype=DOUBLE) for t in extreme(tq, tk))
+        of_queries, of_keys = (torch.tensor(t, dtype=DOUBLE) for t in extreme(tq, tk, dtype))
         q[..., :3], k[...] = 4 * of_queries, 0.0
         k[..., :3] = of_keys * d**0.5 / 4
     return q, k
@@ -219,7 +223,7 @@ def projected(
     w_q, w_k = (draw.weight(c, heads * d, dtype=dtype) for c in (cx, cm))
     rows = torch.ones(cm, 1, device=draw.device, dtype=dtype)
     if scale is None:
-        of_queries, of_keys = (torch.tensor(t, dtype=DOUBLE) for t in extreme(tq, tk))
+        of_queries, of_keys = (torch.tensor(t, dtype=DOUBLE) for t in extreme(tq, tk, dtype))
         x[..., :3], memory[..., -3:] = 4 * of_queries, of_keys * d**0.5 / 4
         feature = torch.arange(3, device=draw.device)
         for w, first in ((w_q, 0), (w_k, cm - 3)):

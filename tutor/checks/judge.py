@@ -17,18 +17,19 @@ from tutor.checks.compare import (
     allowed,
     answer_problem,
     form_problem,
-    gradient_problem,
     raises_problem,
-    tolerance_of,
     type_problem,
     where,
+    wrong_gradients,
 )
 from tutor.checks.contract import calls_forbidden, contract_verdict, counted_cases, withheld
-from tutor.checks.diagnose import matching_relation, matching_trap, trap_that_breaks
+from tutor.checks.diagnose import Diagnosis, matching_relation
+from tutor.checks.exceptions import meaning
 from tutor.checks.exercise import GROUPS, Case, Exercise
 from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import test_properties
 from tutor.checks.report import Failure, Report, Verdict
+from tutor.checks.single import forgive_single_precision
 from tutor.checks.tensors import same_values
 from tutor.checks.trace import (
     Trace,
@@ -83,18 +84,15 @@ def _report(trial: Trial) -> Report:
         cases = cases[:1]
     for case in cases:
         _observe(trial, case)
+    forgive_single_precision(trial)
     _observe_freshness(trial, cases[0])
     if "types" in groups and trial.device.type == "cpu":
         for case in counted_cases(contract):
             _observe_device(trial, case)
     test_properties(trial)
 
-    verdicts, named = {}, set()
-    for name in groups:
-        if name != "contracts":
-            verdicts[name] = _verdict(trial, name, named)
-            if (failure := verdicts[name].failure) and failure.trap:
-                named.add(failure.trap["name"])
+    diagnosis = Diagnosis(trial)
+    verdicts = {name: _verdict(trial, name, diagnosis) for name in groups if name != "contracts"}
     if "contracts" in groups:
         verdicts["contracts"] = contract_verdict(trial, contract, cases, verdicts)
     verdicts = withheld(verdicts)
@@ -129,12 +127,14 @@ def _observe(trial: Trial, case: Case) -> None:
         group.dtypes.add(dtype)
     tolerance = allowed(case, rounded, precise)
     problem = answer_problem(exercise, case, precise, got, tolerance, case.finite_only)
-    group.observations.append(Observation(case, None, tolerance, got, problem))
+    group.observations.append(Observation(case, None, tolerance, got, problem, expected=precise))
 
     if "types" in groups:
         problem = type_problem(exercise, case, rounded, got)
         groups["types"].observations.append(Observation(case, None, tolerance, got, problem))
-    if "gradients" in groups and dtype == torch.float64 and not case.finite_only:
+    # What an edge case cannot answer at all is paid for there.
+    unanswered = case.group == "edges" and form_problem(exercise, case, precise, got)
+    if "gradients" in groups and dtype == torch.float64 and not (case.finite_only or unanswered):
         _observe_gradients(trial, case, precise, tolerance)
 
 
@@ -151,11 +151,12 @@ def _observe_gradients(trial: Trial, case: Case, precise: Trace, tolerance: floa
     reference = LocalCandidate(exercise.reference)
     expected = play(reference, exercise, copied(case), cotangents)
     got = play(trial.candidate, exercise, copied(case), cotangents)
-    form = form_problem(exercise, case, precise, got)
-    problem = form or gradient_problem(exercise, case, expected, got, tolerance)
-    right = not (form or answer_problem(exercise, case, precise, got, tolerance))
+    problem = wrong_gradients(exercise, case, expected, got, tolerance)
+    right = not answer_problem(exercise, case, precise, got, tolerance)
     group.dtypes.add(torch.float64)
-    group.observations.append(Observation(case, cotangents, tolerance, got, problem, right))
+    group.observations.append(
+        Observation(case, cotangents, tolerance, got, problem, right, expected=expected)
+    )
 
 
 def _observe_device(trial: Trial, case: Case) -> None:
@@ -199,7 +200,7 @@ def _observe_freshness(trial: Trial, case: Case) -> None:
         return
     passed, ours = copied(case), copied(case)
     before, expected = play(candidate, exercise, passed), expected_of(exercise, ours)
-    tolerance = tolerance_of(case, expected)
+    tolerance = trial.tolerance(case, expected)
     if answer_problem(exercise, case, expected, before, tolerance) or not same_values(
         expected.args_after, before.args_after, 0.0
     ):
@@ -256,28 +257,32 @@ def _kept_problem(
     return Problem(["the calls of a second object changed what the first had returned"])
 
 
-def _verdict(trial: Trial, name: str, named: set[str]) -> Verdict:
+def _verdict(trial: Trial, name: str, diagnosis: Diagnosis) -> Verdict:
     group, possible = trial.groups[name], trial.exercise.points[name]
     failing = group.failing
     bad = len(failing) + len(group.broken)
     if not bad:
         return Verdict(name, possible, possible, _all_well(name, group))
     if failing:
-        trap, shown = matching_trap(trial.exercise, name, group, named)
+        traps, shown = diagnosis.of(name)
         related = None
-        if trap is None and name in ("values", "edges"):
+        if not traps and name in ("values", "edges"):
             related, shown = matching_relation(trial.exercise, group)
         worst = shown or failing[0]
+        said = [*worst.problem.sentences, *([related] if related else [])]
+        crash = worst.got.responses[worst.problem.step].crash
+        if crash and not traps:
+            said += meaning(trial.exercise, worst.case, worst.problem.step, crash)
         failure = Failure.of(
             worst.case.label,
             shapes(trial.exercise, worst.case, worst.problem.step),
-            [*worst.problem.sentences, *([related] if related else [])],
-            trap,
+            said,
+            traps,
         )
     else:
         broken = group.broken[0]
-        trap = trap_that_breaks(trial, broken)
-        failure = Failure.of(broken.label, "", [broken.sentence], trap)
+        traps = diagnosis.of_broken(broken)
+        failure = Failure.of(broken.label, "", broken.sentence.splitlines(), traps)
     summary = f"{bad} of {group.size} cases fail; first: “{failure.label}”"
     return Verdict(name, 0, possible, summary, failure)
 

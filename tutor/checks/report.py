@@ -4,7 +4,7 @@ import html
 import os
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import metadata
@@ -20,6 +20,14 @@ _WIDTH = 100
 _INDENT = " " * 8
 
 
+class Points(float):
+    """What a check earns, as the value of its cell. nbgrader reads the number; a notebook, which
+    has shown the report, shows nothing more."""
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/plain": repr(float(self)), "text/html": ""}
+
+
 @dataclass(frozen=True)
 class Failure:
     """The first thing that is wrong in a group."""
@@ -27,17 +35,18 @@ class Failure:
     label: str
     shapes: str
     sentences: tuple[str, ...]
-    trap: dict[str, str] | None
-    """``name``, ``misconception``, ``section``; None if the answer is no known trap's."""
+    traps: tuple[dict[str, str], ...] = ()
+    """``name``, ``misconception``, ``section`` of each that is known and explains the answer."""
 
     @classmethod
     def of(
-        cls, label: str, shapes: str, sentences: list[str], trap: Trap | None = None
+        cls, label: str, shapes: str, sentences: list[str], traps: Iterable[Trap] = ()
     ) -> "Failure":
         """With sentences short enough to be read: an answer may have a million dimensions."""
         cut = (s if len(s) <= _LONGEST else s[:_LONGEST] + " ..." for s in sentences)
-        about = trap and {n: getattr(trap, n) for n in ("name", "misconception", "section")}
-        return cls(label, shapes, tuple(cut), about)
+        about = ("name", "misconception", "section")
+        told = tuple({n: getattr(trap, n) for n in about} for trap in traps)
+        return cls(label, shapes, tuple(cut), told)
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,7 @@ class Report:
     @property
     def traps(self) -> tuple[str, ...]:
         """Names of the traps recognised, each once."""
-        named = (v.failure.trap["name"] for v in self.verdicts if v.failure and v.failure.trap)
+        named = (t["name"] for v in self.verdicts if v.failure for t in v.failure.traps)
         return tuple(dict.fromkeys(named))
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,34 +112,35 @@ class Report:
     def link(self, section: str) -> str:
         return f"{book_url()}book/{self.chapter}.html#{slug(section)}"
 
-    def _told(self) -> Iterator[tuple[Verdict, list[str], dict[str, str] | None]]:
-        """Each verdict with its lines and its trap, told once: later groups refer back."""
+    def _told(self) -> Iterator[tuple[Verdict, list[str], list[dict[str, str]]]]:
+        """Each verdict with its lines and its traps, told once: later groups refer back."""
         said: set[tuple[str, ...]] = set()
-        traps: set[str] = set()
+        known: set[str] = set()
         for v in self.verdicts:
             if v.failure is None:
-                yield v, [], None
+                yield v, [], []
                 continue
-            lines, trap = list(v.failure.sentences), v.failure.trap
+            lines = list(v.failure.sentences)
             if v.failure.sentences in said:
                 lines = ["the same as above"]
             said.add(v.failure.sentences)
-            if trap and trap["name"] in traps:
-                lines.append(f"“{trap['name']}” again")
-                trap = None
-            elif trap:
-                traps.add(trap["name"])
-            yield v, [v.failure.shapes, *lines] if v.failure.shapes else lines, trap
+            again = [t["name"] for t in v.failure.traps if t["name"] in known]
+            lines += [f"“{name}” again" for name in again]
+            new = [t for t in v.failure.traps if t["name"] not in known]
+            known |= {t["name"] for t in new}
+            if len(new) > 1:
+                lines.append("Two things come together here.")
+            yield v, [v.failure.shapes, *lines] if v.failure.shapes else lines, new
 
     def __str__(self) -> str:
         head = self.exercise + (f" on {self.device}" if self.device != "cpu" else "")
         out = [f"{head:<60} {self.points:g} of {self.possible} points"]
         out += [f"  {note}" for note in self.notes]
-        for v, lines, trap in self._told():
+        for v, lines, traps in self._told():
             mark = "✓" if v.passed else "✗"
             score = f"{v.earned}/{v.possible}"
             out.append(f"  {mark} {GROUPS[v.group]:<24} {score:<5} {v.summary}")
-            if trap:
+            for trap in traps:
                 text = f"You have met “{trap['name']}”: {trap['misconception']}"
                 lines += textwrap.wrap(text, _WIDTH - len(_INDENT), break_on_hyphens=False)
                 lines.append(f"“{trap['section']}”: {self.link(trap['section'])}")
@@ -142,7 +152,7 @@ class Report:
     def _repr_html_(self) -> str:
         e = html.escape
         cells = []
-        for v, lines, trap in self._told():
+        for v, lines, traps in self._told():
             colour, mark = ("#2da44e", "✓") if v.passed else ("#e5534b", "✗")
             cells.append(
                 f'<div style="color:{colour}">{mark}</div><div style="{_LINE}">'
@@ -151,7 +161,7 @@ class Report:
                 f'<div style="flex:1 1 15em;min-width:0">{e(v.summary)}</div></div>'
             )
             details = f'<pre style="{_PRE}">{e(chr(10).join(lines))}</pre>' if lines else ""
-            if trap:
+            for trap in traps:
                 details += (
                     f'<div style="{_TRAP}">You have met <b>{e(trap["name"])}</b>: '
                     f"{e(trap['misconception'])} "

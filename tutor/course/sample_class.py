@@ -42,7 +42,7 @@ UNPARSABLE = {"causal_mask": "def causal_mask(num_queries, num_keys, device=None
 IN_A_TRAP = (
     "Ciro", "Dalia", "Emre", "Farah", "Goran", "Hana", "Ilse", "Jomo", "Kavi", "Lena", "Mirco",
     "Noor", "Odile", "Pavel", "Qadir", "Renzo", "Saskia", "Tariq", "Ulla", "Vikram", "Wanda",
-    "Ximena", "Yusuf", "Zofia",
+    "Ximena", "Yusuf", "Zofia", "Anouk", "Bilal",
 )
 # fmt: on
 

@@ -1,10 +1,14 @@
 """The class report, of the sample class and of small ones."""
 
 import html
+import json
 import os
 import re
 from html.parser import HTMLParser
 
+import nbformat
+
+from tutor.checks import judge
 from tutor.course.sample_class import CHAPTER, EXERCISES, TRAPPED, students
 from tutor.course.settings import open_gradebook
 from tutor.grading.reports import class_report, similarity
@@ -83,6 +87,22 @@ def test_most_frequent_trap_comes_first():
     assert [(trap["name"], who) for _, trap, who in chapter.traps()] == [
         ("frequent", ["s4", "s5"]),
         ("rare", ["s4"]),
+    ]
+
+
+def test_two_traps_in_one_answer_are_both_counted():
+    def wrong(q, k, v, keep=None):  # unscaled, and nothing is hidden
+        return (q @ k.mT).softmax(-1) @ v
+
+    bundle = judge(EXERCISES[TRAPPED], wrong)._repr_mimebundle_()
+    output = nbformat.v4.new_output("execute_result", json.loads(json.dumps(bundle)))
+    about = {"nbgrader": {"grade": True, "grade_id": TRAPPED, "solution": False}}
+    row = Submission("ada")
+    cell = nbformat.v4.new_code_cell("check", metadata=about, outputs=[output])
+    class_report.read_outputs(nbformat.v4.new_notebook(cells=[cell]), row)
+    assert [(name, trap["name"]) for name, trap in row.traps] == [
+        (TRAPPED, "no scale"),
+        (TRAPPED, "the mask forgotten"),
     ]
 
 

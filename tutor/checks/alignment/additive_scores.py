@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from tutor import alignment as reference
 from tutor.checks.alignment.shared import BATCH, CHAPTER, CM, CX, LENGTHS, A, B, S, T
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
@@ -96,41 +97,115 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _sums(x, memory, w_x, w_memory):
-    return (x @ w_x)[..., :, None, :] + (memory @ w_memory)[..., None, :, :]
+def _projected(x, memory, w_x, w_memory):
+    return x @ w_x, memory @ w_memory
 
 
-def _no_tanh(x, memory, w_x, w_memory, v):
-    return _sums(x, memory, w_x, w_memory) @ v
+def _added(asked, found):
+    return asked[..., :, None, :] + found[..., None, :, :]
 
 
-def _tanh_of_each(x, memory, w_x, w_memory, v):
-    asked, found = (x @ w_x).tanh(), (memory @ w_memory).tanh()
-    return (asked[..., :, None, :] + found[..., None, :, :]) @ v
+def _tanh(s):
+    return s.tanh()
 
 
-def _tanh_of_the_score(x, memory, w_x, w_memory, v):
-    return (_sums(x, memory, w_x, w_memory) @ v).tanh()
+def _dotted(hidden, v):
+    return hidden @ v
+
+
+def _as_it_is(scores):
+    return scores
+
+
+def _scores(
+    x,
+    memory,
+    w_x,
+    w_memory,
+    v,
+    project=_projected,
+    join=_added,
+    bend=_tanh,
+    weigh=_dotted,
+    then=_as_it_is,
+):
+    """The right scores, but for the parts that are given."""
+    return then(weigh(bend(join(*project(x, memory, w_x, w_memory))), v))
+
+
+_with = changeable(_scores)
+
+
+def _swapped(x, memory, w_x, w_memory):
+    return x @ w_memory, memory @ w_x
+
+
+def _transposed_weights(x, memory, w_x, w_memory):
+    return x @ w_x.mT, memory @ w_memory.mT
+
+
+def _each_bent(asked, found):
+    return asked.tanh()[..., :, None, :] + found.tanh()[..., None, :, :]
+
+
+def _multiplied(asked, found):
+    return asked[..., :, None, :] * found[..., None, :, :]
+
+
+def _subtracted(asked, found):
+    return asked[..., :, None, :] - found[..., None, :, :]
+
+
+def _front_axes(asked, found):
+    return asked[:, :, None] + found[:, None]
+
+
+def _no_pairs(asked, found):
+    return asked + found
+
+
+def _straight(s):
+    return s
+
+
+def _relu(s):
+    return s.relu()
+
+
+def _sigmoid(s):
+    return s.sigmoid()
+
+
+def _summed(hidden, v):
+    return hidden.sum(-1)
+
+
+def _mean(hidden, v):
+    return hidden.mean(-1)
+
+
+def _v_summed(hidden, v):
+    return hidden.sum(-1) * v.sum()
+
+
+def _scaled(hidden, v):
+    return hidden @ v * v.shape[0] ** -0.5
+
+
+def _bounded(scores):
+    return scores.tanh()
+
+
+def _memory_asks(scores):
+    return scores.mT
+
+
+def _softmax(scores):
+    return scores.softmax(-1)
 
 
 def _v_inside(x, memory, w_x, w_memory, v):
-    return (_sums(x, memory, w_x, w_memory) * v).tanh().sum(-1)
-
-
-def _no_v(x, memory, w_x, w_memory, v):
-    return _sums(x, memory, w_x, w_memory).tanh().sum(-1)
-
-
-def _mean(x, memory, w_x, w_memory, v):
-    return _sums(x, memory, w_x, w_memory).tanh().mean(-1)
-
-
-def _v_summed(x, memory, w_x, w_memory, v):
-    return _sums(x, memory, w_x, w_memory).tanh().sum(-1) * v.sum()
-
-
-def _multiplied(x, memory, w_x, w_memory, v):
-    return ((x @ w_x)[..., :, None, :] * (memory @ w_memory)[..., None, :, :]).tanh() @ v
+    return (_added(x @ w_x, memory @ w_memory) * v).tanh().sum(-1)
 
 
 def _dot(x, memory, w_x, w_memory, v):
@@ -139,42 +214,6 @@ def _dot(x, memory, w_x, w_memory, v):
 
 def _weighed_dot(x, memory, w_x, w_memory, v):
     return (x @ w_x * v) @ (memory @ w_memory).mT
-
-
-def _relu(x, memory, w_x, w_memory, v):
-    return _sums(x, memory, w_x, w_memory).relu() @ v
-
-
-def _sigmoid(x, memory, w_x, w_memory, v):
-    return _sums(x, memory, w_x, w_memory).sigmoid() @ v
-
-
-def _swapped(x, memory, w_x, w_memory, v):
-    return _sums(x, memory, w_memory, w_x).tanh() @ v
-
-
-def _memory_asks(x, memory, w_x, w_memory, v):
-    return _sums(memory, x, w_memory, w_x).tanh() @ v
-
-
-def _front_axes(x, memory, w_x, w_memory, v):
-    return ((x @ w_x)[:, :, None] + (memory @ w_memory)[:, None]).tanh() @ v
-
-
-def _scaled(x, memory, w_x, w_memory, v):
-    return _sums(x, memory, w_x, w_memory).tanh() @ v * v.shape[0] ** -0.5
-
-
-def _softmax(x, memory, w_x, w_memory, v):
-    return (_sums(x, memory, w_x, w_memory).tanh() @ v).softmax(-1)
-
-
-def _transposed_weights(x, memory, w_x, w_memory, v):
-    return _sums(x, memory, w_x.mT, w_memory.mT).tanh() @ v
-
-
-def _no_pairs(x, memory, w_x, w_memory, v):
-    return (x @ w_x + memory @ w_memory).tanh() @ v
 
 
 ADDITIVE_SCORES = Exercise(
@@ -186,7 +225,7 @@ ADDITIVE_SCORES = Exercise(
     traps=(
         Trap(
             "no tanh",
-            _no_tanh,
+            _with(bend=_straight),
             "without the tanh the score is v·(x w_x) + v·(memory w_memory): one number of the "
             "state that asks plus one of the state that is read. The softmax divides the first "
             "out, and every state reads the same mixture whatever it asks.",
@@ -194,7 +233,7 @@ ADDITIVE_SCORES = Exercise(
         ),
         Trap(
             "a tanh for each part",
-            _tanh_of_each,
+            _with(join=_each_bent, bend=_straight),
             "the two projections are added first and bent afterwards. The sum of two bent parts "
             "falls apart again into one number of the state that asks plus one of the state that "
             "is read, and the softmax divides the first out.",
@@ -202,7 +241,7 @@ ADDITIVE_SCORES = Exercise(
         ),
         Trap(
             "the tanh around the score",
-            _tanh_of_the_score,
+            _with(bend=_straight, then=_bounded),
             "tanh bends each of the A hidden units, before v weighs them. Around the score it "
             "confines every score to [-1, 1], where no weight can be more than e² times another.",
             "A score for each pair",
@@ -216,53 +255,60 @@ ADDITIVE_SCORES = Exercise(
         ),
         Trap(
             "v summed instead of dotted",
-            _no_v,
+            _with(weigh=_summed),
             "the score is the dot product of v with the hidden units. Summed, or averaged, all "
             "units speak with one weight; multiplying by the sum of v gives all of them that one. "
             "The model has nothing left with which to say that a unit speaks against a match.",
             "A score for each pair",
-            (_mean, _v_summed),
+            (_with(weigh=_mean), _with(weigh=_v_summed)),
         ),
         Trap(
             "multiplied instead of added",
-            _multiplied,
+            _with(join=_multiplied),
             "in additive attention the projections are added. Their product is a step towards the "
             "bilinear form, which needs neither the tanh nor v.",
             "A score for each pair",
             (_dot, _weighed_dot),
         ),
         Trap(
+            "subtracted instead of added",
+            _with(join=_subtracted),
+            "the two projections are added. With a minus the model would learn the other sign of "
+            "w_memory; weights that are loaded give other scores.",
+            "A score for each pair",
+        ),
+        Trap(
             "another bend",
-            _relu,
+            _with(bend=_relu),
             "the hidden units of the paper are tanh. A relu or a sigmoid would learn, too, but "
             "whoever loads weights that were trained with tanh gets other scores.",
             "A score for each pair",
-            (_sigmoid,),
+            (_with(bend=_sigmoid),),
         ),
         Trap(
             "the projections swapped",
-            _swapped,
+            _with(project=_swapped),
             "w_x belongs to the states that ask, w_memory to those that are read. In a translator "
             "both have one width, and nothing but the numbers tells them apart.",
             "A score for each pair",
         ),
         Trap(
             "the memory asks",
-            _memory_asks,
+            _with(then=_memory_asks),
             "rows are the states that ask, columns those that are read: (T, S). The other way "
             "round the softmax that follows would run over the wrong axis.",
             "A score for each pair",
         ),
         Trap(
             "axes counted from the front",
-            _front_axes,
+            _with(join=_front_axes),
             "[:, :, None] is right for one batch dimension alone. Counted from the end, "
             "[..., :, None, :], it is right for any number of them, none included.",
             "Once for each state, not once for each pair",
         ),
         Trap(
             "no pairs",
-            _no_pairs,
+            _with(join=_no_pairs),
             "x has T rows, memory S, and there is a score for each pair of them. Added as they "
             "are, they raise, or, where T and S happen to be equal, meet row by row. Give each an "
             "axis of 1 for the other: (T, 1, A) and (1, S, A).",
@@ -270,21 +316,21 @@ ADDITIVE_SCORES = Exercise(
         ),
         Trap(
             "nn.Linear's orientation",
-            _transposed_weights,
+            _with(project=_transposed_weights),
             "nn.Linear stores its weight as (out, in) and multiplies by the transpose, and so does "
             "F.linear. Here the weights are (in, out): x @ w_x.",
             "A score for each pair",
         ),
         Trap(
             "scaled",
-            _scaled,
+            _with(weigh=_scaled),
             "there is no scale in additive attention: each tanh is between -1 and 1 and v is "
             "learned. The square root belongs to dot products, in chapter 3.",
             "A score for each pair",
         ),
         Trap(
             "softmax already taken",
-            _softmax,
+            _with(then=_softmax),
             "scores are what comes before the softmax. Taken here, the mask that follows would "
             "come too late, and the next softmax would flatten the weights.",
             "From scores to shares",

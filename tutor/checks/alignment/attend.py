@@ -18,12 +18,13 @@ from tutor.checks.alignment.shared import (
     low_scores,
     scores_of,
 )
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import masked, numbers
 from tutor.checks.limits import between
-from tutor.checks.softmax import hide, shares, zeroed
+from tutor.checks.softmax import hide, weights, zeroed
 
 
 def _arguments(draw: Draw, row: Row) -> tuple[Tensor | None, ...]:
@@ -66,76 +67,94 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _with(weigh):
-    """Read with other weights than the right ones."""
+def _mixture(shares, memory):
+    return shares @ memory
 
-    def wrong(scores, memory, keep=None):
-        weights = weigh(scores, keep)
-        return weights @ memory, weights
 
-    return wrong
+def _shares(shares, scores, keep):
+    return shares
+
+
+def _both(read, told):
+    return read, told
+
+
+def _attend(
+    scores,
+    memory,
+    keep=None,
+    weigh=weights,
+    read=_mixture,
+    told=_shares,
+    returned=_both,
+    **steps,
+):
+    """The right answers, but for the steps that are given."""
+    shares = weigh(scores, keep, **steps)
+    return returned(read(shares, memory), told(shares, scores, keep))
+
+
+_with = changeable(_attend)
 
 
 def _no_softmax_but_told(scores, memory, keep=None):
-    return scores @ memory, shares(scores, keep)
-
-
-def _no_softmax(scores, memory, keep=None):
-    weights = hide(scores, keep, 0.0)
-    return weights @ memory, weights
-
-
-def _exponentials(scores, memory, keep=None):
-    weights = hide(scores.exp(), keep, 0.0)
-    return weights @ memory, weights
+    return scores @ memory, weights(scores, keep)
 
 
 def _zeros_as_padding(scores, memory, keep=None):
-    weights = scores.softmax(-1)
-    return zeroed(weights, keep) @ memory, weights
+    shares = scores.softmax(-1)
+    return zeroed(shares, keep) @ memory, shares
 
 
-def _order(scores, memory, keep=None):
-    weights = shares(scores, keep)
-    return weights, weights @ memory
+def _exchanged(read, told):
+    return told, read
 
 
-def _read_alone(scores, memory, keep=None):
-    return shares(scores, keep) @ memory
+def _cleaned(read, told):
+    return read.nan_to_num(0.0), told.nan_to_num(0.0)
 
 
-def _scores_returned(scores, memory, keep=None):
-    return shares(scores, keep) @ memory, scores
+def _read_alone(read, told):
+    return read
 
 
-def _hidden_scores_returned(scores, memory, keep=None):
-    return shares(scores, keep) @ memory, hide(scores, keep)
+def _scores(shares, scores, keep):
+    return scores
 
 
-def _mean(scores, memory, keep=None):
-    weights = shares(scores, keep)
-    return (weights[..., None] * memory[..., None, :, :]).mean(-2), weights
+def _hidden_scores(shares, scores, keep):
+    return hide(scores, keep)
 
 
-def _best_alone(scores, memory, keep=None):
-    best = hide(scores, keep).argmax(-1, keepdim=True)
-    weights = zeroed(torch.zeros_like(scores).scatter(-1, best, 1.0), keep)
-    return weights @ memory, weights
+def _mean(shares, memory):
+    return (shares[..., None] * memory[..., None, :, :]).mean(-2)
+
+
+def _best(scores):
+    return torch.zeros_like(scores).scatter(-1, scores.argmax(-1, keepdim=True), 1.0)
 
 
 def _best_read(scores, memory, keep=None):
-    return _best_alone(scores, memory, keep)[0], shares(scores, keep)
+    return weights(scores, keep, share=_best) @ memory, weights(scores, keep)
 
 
-def _detached(scores, memory, keep=None):
-    weights = shares(scores, keep)
-    return weights.detach() @ memory, weights
+def _detached(shares, memory):
+    return shares.detach() @ memory
 
 
 def _twice_but_told_once(scores, memory, keep=None):
-    weights = shares(scores, keep)
-    return shares(weights, keep) @ memory, weights
+    shares = weights(scores, keep)
+    return weights(shares, keep) @ memory, shares
 
+
+_OF_THE_WEIGHTS = (
+    "softmax over the batch",
+    "exponentials without the maximum",
+    "renormalised after the softmax",
+    "the mask multiplies the scores",
+    "a constant as minus infinity",
+    "the lowest number added",
+)
 
 ATTEND = Exercise(
     reference=reference.attend,
@@ -147,39 +166,43 @@ ATTEND = Exercise(
     traps=(
         Trap(
             "softmax over those that ask",
-            _with(softmax.over_queries),
+            _with(**softmax.OVER_QUERIES),
             "each state that asks has one distribution over what it may read: rows of the weights "
             "sum to 1. Along dim=-2 the columns do.",
             "From scores to shares",
         ),
         Trap(
             "weights not normalised",
-            _no_softmax,
+            _with(**softmax.NO_SOFTMAX),
             "scores are not shares: they may be negative, and their sum may be anything. What is "
             "read then grows with the length of the source. Divided by their sum they may still "
             "be negative, or divided by nothing; exponentials are positive, and need the division.",
             "From scores to shares",
-            (_exponentials, _with(softmax.no_exponential), _no_softmax_but_told),
+            (
+                _with(**softmax.NOT_DIVIDED),
+                _with(**softmax.NO_EXPONENTIAL),
+                _no_softmax_but_told,
+            ),
         ),
         Trap(
             "a softmax too many",
-            _with(softmax.twice),
+            _with(**softmax.TWICE),
             "masked_softmax has made shares of the scores. A second softmax takes these for "
             "scores, and of two numbers between 0 and 1 none can get more than e times the other's "
             "weight.",
             "From scores to shares",
-            (_with(softmax.of_a_softmax), _twice_but_told_once),
+            (_with(**softmax.OF_A_SOFTMAX), _twice_but_told_once),
         ),
         Trap(
             "the mask forgotten",
-            _with(softmax.mask_forgotten),
+            _with(**softmax.FORGOTTEN),
             "keep changes nothing: every state reads the padding, and the translation of a "
             "sentence depends on the longest one in its batch.",
             "Padding must not be read",
         ),
         Trap(
             "masked after the softmax",
-            _with(softmax.then_mask),
+            _with(**softmax.AFTERWARDS),
             "the padding has already taken its share when it is zeroed: what is left sums to less "
             "than 1. Hide before the softmax.",
             "Padding must not be read",
@@ -193,51 +216,65 @@ ATTEND = Exercise(
         ),
         Trap(
             "mask inverted",
-            _with(softmax.inverted),
+            _with(**softmax.INVERTED),
             "keep is True where a symbol may be read. Inverted, a sentence reads its padding and "
             "nothing else.",
             "Padding must not be read",
-            (_with(softmax.inverted_unzeroed),),
+            (_with(**softmax.INVERTED_UNZEROED),),
         ),
         Trap(
             "the row that may read nothing",
-            _with(softmax.nan_row),
+            _with(**softmax.NAN_ROW),
             "a state that may read nothing reads zeros: not nan, 0 divided by 0, and not the "
             "average of all that it was to be kept from. masked_softmax does it.",
             "Nothing to read",
-            (_with(softmax.average_row),),
+            (_with(**softmax.AVERAGE_ROW), _with(**softmax.LOG_BIAS)),
+        ),
+        *(
+            trap
+            for trap in softmax.traps(
+                _with, "From scores to shares", "Padding must not be read", "Nothing to read"
+            )
+            if trap.name in _OF_THE_WEIGHTS
+        ),
+        Trap(
+            "nan swept under the rug",
+            _with(hide=softmax.minus_infinity, returned=_cleaned),
+            "nan_to_num mends the answer and not the derivative: the way back multiplies by the "
+            "nan itself, and the gradient of the memory is nan. A finite fill never makes one.",
+            "Nothing to read",
         ),
         Trap(
             "the answers in the other order",
-            _order,
+            _with(returned=_exchanged),
             "what was read comes first, the weights second.",
             "A mixture of states",
         ),
         Trap(
             "the weights kept back",
-            _read_alone,
+            _with(returned=_read_alone),
             "two tensors are asked for: what was read, and the weights, which are the alignment "
             "that one draws.",
             "A mixture of states",
         ),
         Trap(
             "scores returned for weights",
-            _scores_returned,
+            _with(told=_scores),
             "the second answer is the shares that were read with, not the scores that they were "
             "made of.",
             "A mixture of states",
-            (_hidden_scores_returned,),
+            (_with(told=_hidden_scores),),
         ),
         Trap(
             "a mean on top of the weights",
-            _mean,
+            _with(read=_mean),
             "the weights sum to 1: their sum over the memory is the mean already. Divided once "
             "more, by the number of source symbols, long sentences fade.",
             "A mixture of states",
         ),
         Trap(
             "the best one alone",
-            _best_alone,
+            _with(share=_best),
             "taking the state with the highest score is a choice and not a mixture. A choice "
             "jumps, or does not move at all: its derivative by the scores is 0, and nothing "
             "learns to look elsewhere.",
@@ -246,7 +283,7 @@ ATTEND = Exercise(
         ),
         Trap(
             "detached weights",
-            _detached,
+            _with(read=_detached),
             "the numbers are right, but detach() cuts the scores off from learning: the model "
             "learns what to do with what it reads and never where to look.",
             "A mixture of states",

@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from tutor import alignment as reference
 from tutor.checks.alignment.shared import BATCH, CHAPTER, CM, CX, LENGTHS, B, S, T
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
@@ -76,54 +77,93 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _transposed(x, memory, w):
-    return x @ w.mT @ memory.mT
+def _asked(x, w):
+    return x @ w
 
 
-def _no_w(x, memory, w):
-    return x @ memory.mT
+def _met(asked, memory, w):
+    return asked @ memory.mT
 
 
-def _elementwise(x, memory, w):
-    width = min(w.shape)
-    return (x[..., :width] * w.diagonal()) @ memory[..., :width].mT
+def _as_it_is(scores, x, memory):
+    return scores
 
 
-def _scaled(x, memory, w):
-    return x @ w @ memory.mT * memory.shape[-1] ** -0.5
+def _scores(x, memory, w, asked=_asked, met=_met, then=_as_it_is):
+    """The right scores, but for the parts that are given."""
+    return then(met(asked(x, w), memory, w), x, memory)
 
 
-def _scaled_by_x(x, memory, w):
-    return x @ w @ memory.mT * x.shape[-1] ** -0.5
+_with = changeable(_scores)
 
 
-def _memory_asks(x, memory, w):
-    return memory @ w.mT @ x.mT
+def _of_the_transpose(x, w):
+    return x @ w.mT
 
 
-def _tanh(x, memory, w):
-    return (x @ w).tanh() @ memory.mT
+def _no_w(x, w):
+    return x
 
 
-def _tanh_of_the_score(x, memory, w):
-    return (x @ w @ memory.mT).tanh()
+def _diagonal(x, w):
+    return x[..., : min(w.shape)] * w.diagonal()
 
 
-def _cosine(x, memory, w):
+def _met_in_part(asked, memory, w):
+    return asked @ memory[..., : min(w.shape)].mT
+
+
+def _not_turned(asked, memory, w):
+    return asked @ memory
+
+
+def _all_turned(asked, memory, w):
+    return asked @ memory.permute(*reversed(range(memory.ndim)))
+
+
+def _both_projected(asked, memory, w):
+    return asked @ (memory @ w).mT
+
+
+def _of_directions(asked, memory, w):
     normalize = torch.nn.functional.normalize
-    return normalize(x @ w, dim=-1) @ normalize(memory, dim=-1).mT
+    return normalize(asked, dim=-1) @ normalize(memory, dim=-1).mT
 
 
-def _softmax(x, memory, w):
-    return (x @ w @ memory.mT).softmax(-1)
+def _bent(x, w):
+    return (x @ w).tanh()
 
 
-def _both_projected(x, memory, w):
-    return x @ w @ (memory @ w).mT
+def _scaled(scores, x, memory):
+    return scores * memory.shape[-1] ** -0.5
 
 
-def _memory_not_transposed(x, memory, w):
-    return x @ w @ memory
+def _scaled_by_x(scores, x, memory):
+    return scores * x.shape[-1] ** -0.5
+
+
+def _divided(scores, x, memory):
+    return scores / memory.shape[-1]
+
+
+def _divided_by_x(scores, x, memory):
+    return scores / x.shape[-1]
+
+
+def _memory_asks(scores, x, memory):
+    return scores.mT
+
+
+def _bounded(scores, x, memory):
+    return scores.tanh()
+
+
+def _softmax(scores, x, memory):
+    return scores.softmax(-1)
+
+
+def _softmax_of_scaled(scores, x, memory):
+    return (scores * memory.shape[-1] ** -0.5).softmax(-1)
 
 
 GENERAL_SCORES = Exercise(
@@ -135,29 +175,30 @@ GENERAL_SCORES = Exercise(
     traps=(
         Trap(
             "w transposed",
-            _transposed,
+            _with(asked=_of_the_transpose),
             "w is (Cx, Cm): its rows belong to the state that asks, its columns to the state that "
             "is read. Where both have one width nothing complains, and the two change their roles.",
             "Multiply instead of add",
         ),
         Trap(
             "memory not transposed",
-            _memory_not_transposed,
+            _with(met=_not_turned),
             "each state that asks meets each state of the memory: rows with rows. A matrix product "
             "takes rows of the first and columns of the second, so memory is transposed, in its "
-            "last two dimensions: memory.mT.",
+            "last two dimensions: memory.mT. (.T turns all of them, the batch included.)",
             "Multiply instead of add",
+            (_with(met=_all_turned),),
         ),
         Trap(
             "w forgotten",
-            _no_w,
+            _with(asked=_no_w),
             "x · memory without a matrix is Luong's dot score. It compares feature 1 of the one "
             "with feature 1 of the other, so both have to speak one language; w translates.",
             "Multiply instead of add",
         ),
         Trap(
             "an element-wise product",
-            _elementwise,
+            _with(asked=_diagonal, met=_met_in_part),
             "the diagonal of w is a vector: it weighs feature 1 with feature 1 and 2 with 2. All "
             "that stands beside the diagonal, feature 1 of the one with feature 2 of the other, "
             "is what makes the form general.",
@@ -165,36 +206,40 @@ GENERAL_SCORES = Exercise(
         ),
         Trap(
             "scaled",
-            _scaled,
+            _with(then=_scaled),
             "Luong's scores have no scale: w is learned, and can take any factor into itself. The "
             "square root comes in chapter 3, where the reason for it is.",
             "Multiply instead of add",
-            (_scaled_by_x,),
+            (
+                _with(then=_scaled_by_x),
+                _with(then=_divided),
+                _with(then=_divided_by_x),
+            ),
         ),
         Trap(
             "the memory asks",
-            _memory_asks,
+            _with(then=_memory_asks),
             "rows are the states that ask, columns those that are read: (T, S).",
             "Multiply instead of add",
         ),
         Trap(
             "a tanh from the additive score",
-            _tanh,
+            _with(asked=_bent),
             "a bilinear form has no bend: twice the state, twice the score. Around the score, "
             "tanh would confine it to [-1, 1].",
             "Multiply instead of add",
-            (_tanh_of_the_score,),
+            (_with(then=_bounded),),
         ),
         Trap(
             "cosine similarity",
-            _cosine,
+            _with(met=_of_directions),
             "length counts as well as direction: it says how strongly a state insists. Normalised, "
             "every score lies in [-1, 1], where the softmax is nearly flat.",
             "Multiply instead of add",
         ),
         Trap(
             "both projected",
-            _both_projected,
+            _with(met=_both_projected),
             "w stands between the two states once. Applied to both it is w wᵀ, which is symmetric: "
             "what feature 1 of the one and 2 of the other are worth is then worth the other way "
             "round, too.",
@@ -202,10 +247,11 @@ GENERAL_SCORES = Exercise(
         ),
         Trap(
             "softmax already taken",
-            _softmax,
+            _with(then=_softmax),
             "scores are what comes before the softmax: a mask would come too late, and the next "
             "softmax would flatten the weights.",
             "From scores to shares",
+            (_with(then=_softmax_of_scaled),),
         ),
     ),
 )

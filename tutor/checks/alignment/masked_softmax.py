@@ -17,10 +17,12 @@ from tutor.checks.alignment.shared import (
     low_scores,
     scores_of,
 )
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import masked
+from tutor.checks.softmax import weights
 
 
 def _arguments(draw: Draw, row: Row) -> tuple[Tensor | None, ...]:
@@ -68,6 +70,13 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
+def _softmax(scores, keep=None, weigh=weights, **steps):
+    return weigh(scores, keep, **steps)
+
+
+_with = changeable(_softmax)
+
+
 MASKED_SOFTMAX = Exercise(
     reference=reference.masked_softmax,
     chapter=CHAPTER,
@@ -78,7 +87,7 @@ MASKED_SOFTMAX = Exercise(
     traps=(
         Trap(
             "softmax over those that ask",
-            softmax.over_queries,
+            _with(**softmax.OVER_QUERIES),
             "each state that asks has one distribution over what it may read: rows sum to 1. "
             "Along dim=-2 the source symbols share out the target instead, and the translation of "
             "a word depends on how many words follow it.",
@@ -86,78 +95,78 @@ MASKED_SOFTMAX = Exercise(
         ),
         Trap(
             "softmax over the batch",
-            softmax.over_batch,
+            _with(**softmax.OVER_BATCH),
             "dim=0 is the batch: sentences share out their weights among each other. What is read "
             "runs along the last dimension, dim=-1. (nn.Softmax() without a dim takes the first "
             "or the second, depending on how many there are.)",
             "From scores to shares",
-            (softmax.unspecified_axis,),
+            (_with(**softmax.UNSPECIFIED),),
         ),
         Trap(
             "a softmax too many",
-            softmax.twice,
+            _with(**softmax.TWICE),
             "a softmax takes scores. Shares between 0 and 1 differ so little that, of two, none "
             "can get more than e times the other's: everybody reads nearly the plain average.",
             "From scores to shares",
-            (softmax.of_a_softmax,),
+            (_with(**softmax.OF_A_SOFTMAX),),
         ),
         Trap(
             "no exponential",
-            softmax.no_exponential,
+            _with(**softmax.NO_EXPONENTIAL),
             "dividing by the sum makes shares of positive numbers. Scores may be negative, and "
             "their sum 0: exp makes them positive, and keeps their order.",
             "From scores to shares",
         ),
         Trap(
             "the mask forgotten",
-            softmax.mask_forgotten,
+            _with(**softmax.FORGOTTEN),
             "keep changes nothing: every state reads the padding. (masked_fill returns a new "
             "tensor and leaves the old one as it was: scores = scores.masked_fill(...).)",
             "Padding must not be read",
         ),
         Trap(
             "masked after the softmax",
-            softmax.then_mask,
+            _with(**softmax.AFTERWARDS),
             "the padding has already taken its share when it is zeroed: what is left sums to less "
             "than 1, and the less, the longer the other sentences of the batch are.",
             "Padding must not be read",
         ),
         Trap(
             "renormalised after the softmax",
-            softmax.renormalised,
+            _with(**softmax.RENORMALISED),
             "dividing by what is left mends the sums until a hidden score takes everything: then "
             "0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
             "Padding must not be read",
-            (softmax.renormalised_with_care, softmax.renormalised_epsilon),
+            (_with(**softmax.RENORMALISED_WITH_CARE), _with(**softmax.RENORMALISED_EPSILON)),
         ),
         Trap(
             "exponentials without the maximum",
-            softmax.no_maximum,
+            _with(**softmax.NO_MAXIMUM),
             "exp(s) * keep over its sum is the formula as it stands on paper. exp(710) is infinite "
             "in double precision, exp(12) in half, and a row of very negative scores is 0 / 0. "
             "torch's softmax subtracts the row's maximum first, which changes no quotient.",
             "Padding must not be read",
-            (softmax.no_maximum_epsilon,),
+            (_with(**softmax.NO_MAXIMUM_TIMES), _with(**softmax.NO_MAXIMUM_EPSILON)),
         ),
         Trap(
             "mask inverted",
-            softmax.inverted,
+            _with(**softmax.INVERTED),
             "keep is True where a symbol may be read. masked_fill fills where its argument is "
             "True, so it needs ~keep. Inverted, a sentence reads its padding and nothing else.",
             "Padding must not be read",
-            (softmax.inverted_unzeroed,),
+            (_with(**softmax.INVERTED_UNZEROED),),
         ),
         Trap(
             "the mask multiplies the scores",
-            softmax.mask_times_scores,
+            _with(**softmax.TIMES_SCORES),
             "a score of 0 is not a weight of 0: exp(0) is 1, so the padding still gets a share, "
             "and more than a real symbol with a negative score.",
             "Padding must not be read",
-            (softmax.mask_times_scores_zeroed,),
+            (_with(**softmax.TIMES_SCORES_ZEROED),),
         ),
         Trap(
             "nothing to read, so everything is read",
-            softmax.average_row,
+            _with(**softmax.AVERAGE_ROW),
             "a row of equal scores, however low, is a uniform distribution: the state that may "
             "read nothing averages all that it was to be kept from. Multiply the weights by keep "
             "after the softmax.",
@@ -165,41 +174,49 @@ MASKED_SOFTMAX = Exercise(
         ),
         Trap(
             "-1e9 as minus infinity",
-            softmax.minus_1e9,
+            _with(**softmax.MINUS_1E9),
             "half precision ends at 65,504 and cannot hold -1e9, so the first run in half "
             "precision fails. And a row without anything to read is a row of equal scores, which "
             "averages the padding. Take finfo(dtype).min, and zero such rows.",
             "Nothing to read",
-            (softmax.minus_1e9_zeroed, softmax.float_bias),
+            (_with(**softmax.MINUS_1E9_ZEROED), _with(**softmax.FLOAT_BIAS)),
         ),
         Trap(
             "not low enough",
-            softmax.not_low_enough,
+            _with(**softmax.NOT_LOW_ENOUGH),
             "a constant such as -10,000 hides a score only while all the others are far above it. "
             "The lowest number that fits is torch.finfo(scores.dtype).min: it depends on the "
             "dtype, so ask for it.",
             "Nothing to read",
-            (softmax.half_lowest,),
+            (*(_with(**change) for change in softmax.OTHERS_NOT_LOW_ENOUGH),),
         ),
         Trap(
             "the row that may read nothing",
-            softmax.nan_row,
+            _with(**softmax.NAN_ROW),
             "where all scores of a row are -inf, softmax divides 0 by 0. One empty sentence in a "
             "batch makes the loss nan. Use a finite fill, and weights * keep.",
             "Nothing to read",
-            (softmax.log_bias,),
+            (_with(**softmax.LOG_BIAS),),
         ),
         Trap(
             "a nan that comes back",
-            softmax.nan_gradient,
+            _with(**softmax.NAN_GRADIENT),
             "nan_to_num cleans the weights, and the derivative of the softmax, which was computed "
             "from the nan, still meets it on the way back: -inf that was added lets it through to "
             "the scores. Never make the nan.",
             "Nothing to read",
         ),
         Trap(
+            "the lowest number added",
+            _with(**softmax.LOWEST_ADDED),
+            "finfo(dtype).min and a negative score together are below what the dtype can hold: "
+            "-inf in half precision, and nan in a row of nothing else. masked_fill replaces the "
+            "score instead.",
+            "Nothing to read",
+        ),
+        Trap(
             "the caller's scores overwritten",
-            softmax.in_place,
+            _with(**softmax.IN_PLACE),
             "masked_fill_ with its underscore writes into the tensor that was passed in. Whoever "
             "looks at those scores next finds holes. Without the underscore it makes a new one.",
             "Padding must not be read",

@@ -5,15 +5,17 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
+import tutor.checks.softmax as softmax
 from tutor import attention as reference
 from tutor.checks.attention.shared import CHAPTER, DV, TK, TQ, B, D, QKVDraw, low_score
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import BFLOAT, HALF, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import ATTENTION, attention_inputs, numbers
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
-from tutor.checks.softmax import hide, shares
+from tutor.checks.softmax import scaled, weights
 
 
 def _arguments(draw: QKVDraw, row: Row) -> tuple[Tensor | None, ...]:
@@ -64,88 +66,84 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _backward(grad_out, q, k, v, keep, softmax_backward, scale_power=1):
-    """The right backward pass but for its softmax or its scale."""
-    scale = q.shape[-1] ** -0.5
-    weights = shares(q @ k.mT * scale, keep)
-    grad_scores = softmax_backward(weights, grad_out @ v.mT) * scale**scale_power
-    return grad_scores @ k, grad_scores.mT @ q, weights.mT @ grad_out
-
-
 def _softmax_backward(w, dw):
     return w * (dw - (w * dw).sum(-1, keepdim=True))
 
 
-def _no_row_sum(grad_out, q, k, v, keep=None):
-    return _backward(grad_out, q, k, v, keep, lambda w, dw: w * dw)
-
-
-def _sigmoid(grad_out, q, k, v, keep=None):
-    return _backward(grad_out, q, k, v, keep, lambda w, dw: w * (1 - w) * dw)
-
-
-def _softmax_ignored(grad_out, q, k, v, keep=None):
-    return _backward(grad_out, q, k, v, keep, lambda w, dw: dw)
-
-
-def _sum_over_queries(grad_out, q, k, v, keep=None):
-    return _backward(
-        grad_out, q, k, v, keep, lambda w, dw: w * (dw - (w * dw).sum(-2, keepdim=True))
-    )
-
-
-def _plain_mean(grad_out, q, k, v, keep=None):
-    return _backward(grad_out, q, k, v, keep, lambda w, dw: w * (dw - dw.mean(-1, keepdim=True)))
-
-
-def _no_scale(grad_out, q, k, v, keep=None):
-    return _backward(grad_out, q, k, v, keep, _softmax_backward, scale_power=0)
-
-
-def _scale_twice(grad_out, q, k, v, keep=None):
-    return _backward(grad_out, q, k, v, keep, _softmax_backward, scale_power=2)
-
-
-def _order(grad_out, q, k, v, keep=None):
-    grad_q, grad_k, grad_v = _backward(grad_out, q, k, v, keep, _softmax_backward)
-    return grad_k, grad_q, grad_v
-
-
-def _other_orders():
-    """All orders but the right one and the one above."""
-
-    def ordered(order):
-        def wrong(grad_out, q, k, v, keep=None):
-            gradients = _backward(grad_out, q, k, v, keep, _softmax_backward)
-            return tuple(gradients[i] for i in order)
-
-        return wrong
-
-    return tuple(ordered(o) for o in ((0, 2, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0)))
-
-
-def _sign(grad_out, q, k, v, keep=None):
-    grad_q, grad_k, grad_v = _backward(grad_out, q, k, v, keep, _softmax_backward)
-    return -grad_q, -grad_k, grad_v
-
-
-def _nan_row(grad_out, q, k, v, keep=None):
+def _of_queries_and_keys(grad_scores, q, k):
     scale = q.shape[-1] ** -0.5
-    weights = hide(q @ k.mT * scale, keep, -torch.inf).softmax(dim=-1)
-    grad_scores = _softmax_backward(weights, grad_out @ v.mT) * scale
-    return grad_scores @ k, grad_scores.mT @ q, weights.mT @ grad_out
+    return grad_scores @ k * scale, grad_scores.mT @ q * scale
 
 
-def _average_row(grad_out, q, k, v, keep=None):
-    scale = q.shape[-1] ** -0.5
-    weights = hide(q @ k.mT * scale, keep).softmax(dim=-1)
-    grad_scores = _softmax_backward(weights, grad_out @ v.mT) * scale
-    return grad_scores @ k, grad_scores.mT @ q, weights.mT @ grad_out
+def _backward(
+    grad_out,
+    q,
+    k,
+    v,
+    keep=None,
+    weigh=weights,
+    through=_softmax_backward,
+    on=_of_queries_and_keys,
+    order=(0, 1, 2),
+    **steps,
+):
+    """The right backward pass, but for the steps that are given."""
+    shares = weigh(scaled(q, k), keep, **steps)
+    grad_scores = through(shares, grad_out @ v.mT)
+    gradients = (*on(grad_scores, q, k), shares.mT @ grad_out)
+    return tuple(gradients[i] for i in order)
 
 
-def _mask_forgotten(grad_out, q, k, v, keep=None):
-    return _backward(grad_out, q, k, v, None, _softmax_backward)
+_with = changeable(_backward)
 
+
+def _no_row_sum(w, dw):
+    return w * dw
+
+
+def _sigmoid(w, dw):
+    return w * (1 - w) * dw
+
+
+def _softmax_ignored(w, dw):
+    return dw
+
+
+def _sum_over_queries(w, dw):
+    return w * (dw - (w * dw).sum(-2, keepdim=True))
+
+
+def _plain_mean(w, dw):
+    return w * (dw - dw.mean(-1, keepdim=True))
+
+
+def _sum_not_kept(w, dw):
+    return w * (dw - (w * dw).sum(-1))
+
+
+def _sign(w, dw):
+    return -_softmax_backward(w, dw)
+
+
+def _no_scale(grad_scores, q, k):
+    return grad_scores @ k, grad_scores.mT @ q
+
+
+def _scale_twice(grad_scores, q, k):
+    return grad_scores @ k / q.shape[-1], grad_scores.mT @ q / q.shape[-1]
+
+
+_OTHER_ORDERS = tuple(
+    _with(order=order) for order in ((1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+)
+_OF_THE_WEIGHTS = (
+    "softmax over the queries",
+    "exponentials without the maximum",
+    "masked after the softmax",
+    "renormalised after the softmax",
+    "a constant as minus infinity",
+    "the lowest number added",
+)
 
 ATTENTION_BACKWARD = Exercise(
     reference=reference.attention_backward,
@@ -157,7 +155,7 @@ ATTENTION_BACKWARD = Exercise(
     traps=(
         Trap(
             "the other weights forgotten",
-            _no_row_sum,
+            _with(through=_no_row_sum),
             "w ∘ dw treats each weight as if it moved alone. The weights of a row sum to 1: "
             "raising one score lowers all the other weights, and the term -w Σ_j w_j dw_j is that "
             "loss. Check: every row of ds must sum to 0.",
@@ -165,69 +163,84 @@ ATTENTION_BACKWARD = Exercise(
         ),
         Trap(
             "the derivative of a sigmoid",
-            _sigmoid,
+            _with(through=_sigmoid),
             "w (1 - w) is the diagonal of the softmax's Jacobian, the effect of a score on its own "
             "weight. It has off-diagonal entries, -w_i w_j, too.",
             "Learning: the backward pass",
         ),
         Trap(
             "straight through the softmax",
-            _softmax_ignored,
+            _with(through=_softmax_ignored),
             "dw is the gradient of the weights, not of the scores: the softmax in between has a "
             "Jacobian of its own.",
             "Learning: the backward pass",
         ),
         Trap(
             "summed over the queries",
-            _sum_over_queries,
+            _with(through=_sum_over_queries),
             "the sum Σ_j w_j dw_j runs over the keys of one query, the same axis as the softmax.",
             "Learning: the backward pass",
         ),
         Trap(
+            "the summed dimension lost",
+            _with(through=_sum_not_kept),
+            "sum(-1) drops the dimension of the keys, and the row sums then meet the keys from the "
+            "right: it raises, or, with as many queries as keys, subtracts another row's sum. "
+            "Write sum(-1, keepdim=True).",
+            "Learning: the backward pass",
+        ),
+        Trap(
             "a plain mean",
-            _plain_mean,
+            _with(through=_plain_mean),
             "what is subtracted is the mean of dw under the weights, Σ_j w_j dw_j, not the "
             "arithmetic mean: a key that is hardly read hardly counts.",
             "Learning: the backward pass",
         ),
         Trap(
             "the scale forgotten on the way back",
-            _no_scale,
+            _with(on=_no_scale),
             "scores = q kᵀ / √D, so dq and dk carry the factor 1/√D as well.",
             "Learning: the backward pass",
         ),
         Trap(
             "the scale applied twice",
-            _scale_twice,
+            _with(on=_scale_twice),
             "one factor 1/√D on the way back, on ds or on dq and dk, not on both.",
             "Learning: the backward pass",
         ),
         Trap(
             "the gradients in another order",
-            _order,
+            _OTHER_ORDERS[0],
             "they are returned as (grad_q, grad_k, grad_v), in the order of the arguments.",
             "Learning: the backward pass",
-            _other_orders(),
+            _OTHER_ORDERS[1:],
         ),
         Trap(
             "the sign flipped",
-            _sign,
+            _with(through=_sign),
             "dw_j minus the mean, not the mean minus dw_j: a score is raised if its value would "
             "improve the loss more than what is read now.",
             "Learning: the backward pass",
         ),
         Trap(
             "the row that may read nothing",
-            _nan_row,
+            _with(**softmax.NAN_ROW),
             "a query that may read nothing has a row of nan, or of equal weights, where its "
             "weights should all be 0. Recompute them as in the forward pass: a finite fill, and "
             "weights * keep.",
             "The row that may read nothing",
-            (_average_row,),
+            (_with(**softmax.AVERAGE_ROW), _with(**softmax.LOG_BIAS)),
+        ),
+        *(
+            trap
+            for trap in softmax.traps(
+                _with, "Step 3: softmax", "Masks", "The row that may read nothing"
+            )
+            if trap.name in _OF_THE_WEIGHTS
         ),
         Trap(
             "the mask forgotten on the way back",
-            _mask_forgotten,
+            _with(**softmax.FORGOTTEN),
             "the weights must be those of the forward pass, with hidden keys at 0: otherwise "
             "gradient flows into the future and into the padding.",
             "Learning: the backward pass",

@@ -7,6 +7,7 @@ from torch import Generator
 
 from tutor import attention as reference
 from tutor.checks.attention.shared import CHAPTER
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
@@ -51,46 +52,79 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _strict(num_queries, num_keys, device=None):
-    ones = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device)
-    return ones.tril(num_keys - num_queries - 1)
+def _as_many_as_keys(num_queries, num_keys):
+    return num_keys
 
 
-def _one_ahead(num_queries, num_keys, device=None):
-    ones = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device)
-    return ones.tril(num_keys - num_queries + 1)
+def _past(num_queries, num_keys):
+    return num_keys - num_queries
 
 
-def _inverted(num_queries, num_keys, device=None):
-    ones = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device)
-    return ones.triu(num_keys - num_queries + 1)
+def _lower(ones, diagonal):
+    return ones.tril(diagonal)
 
 
-def _future_only(num_queries, num_keys, device=None):
-    ones = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device)
-    return ones.triu(num_keys - num_queries)
+def _as_it_is(mask):
+    return mask
 
 
-def _upper_left(num_queries, num_keys, device=None):
-    return torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).tril()
+def _mask(
+    num_queries,
+    num_keys,
+    device=None,
+    columns=_as_many_as_keys,
+    corner=_past,
+    shift=0,
+    triangle=_lower,
+    form=_as_it_is,
+):
+    """The right mask, but for the parts that are given."""
+    sizes = num_queries, columns(num_queries, num_keys)
+    ones = torch.ones(sizes, dtype=torch.bool, device=device)
+    return form(triangle(ones, corner(num_queries, num_keys) + shift))
 
 
-def _square(num_queries, num_keys, device=None):
-    return torch.ones(num_queries, num_queries, dtype=torch.bool, device=device).tril()
+_with = changeable(_mask)
 
 
-def _float(num_queries, num_keys, device=None):
-    return torch.ones(num_queries, num_keys, device=device).tril(num_keys - num_queries)
+def _as_many_as_queries(num_queries, num_keys):
+    return num_queries
 
 
-def _additive(num_queries, num_keys, device=None):
-    banned = torch.full((num_queries, num_keys), -torch.inf, device=device)
-    return banned.triu(num_keys - num_queries + 1)
+def _upper_left(num_queries, num_keys):
+    return 0
 
 
-def _wrong_shift(num_queries, num_keys, device=None):
-    ones = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device)
-    return ones.tril(num_queries - num_keys)
+def _wrong_way(num_queries, num_keys):
+    return num_queries - num_keys
+
+
+def _inverted(ones, diagonal):
+    return ones.triu(diagonal + 1)
+
+
+def _upper(ones, diagonal):
+    return ones.triu(diagonal)
+
+
+def _numbers(mask):
+    return mask.float()
+
+
+def _integers(mask):
+    return mask.long()
+
+
+def _to_be_added(mask):
+    return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, -torch.inf)
+
+
+def _counted_in(dtype):
+    def wrong(num_queries, num_keys, device=None):
+        queries = torch.arange(num_keys - num_queries, num_keys, device=device).to(dtype)
+        return torch.arange(num_keys, device=device).to(dtype) <= queries[:, None]
+
+    return wrong
 
 
 CAUSAL_MASK = Exercise(
@@ -102,14 +136,14 @@ CAUSAL_MASK = Exercise(
     traps=(
         Trap(
             "shifted back by one",
-            _strict,
+            _with(shift=-1),
             "a token may read itself; only what comes after it is hidden. With the diagonal "
             "excluded, the first token may read nothing at all.",
             "The causal mask",
         ),
         Trap(
             "shifted forward by one",
-            _one_ahead,
+            _with(shift=1),
             "every query may read one token too many: the very one that it is to predict. Training "
             "loss falls to almost nothing, and generation, where that token does not exist yet, is "
             "noise.",
@@ -117,21 +151,21 @@ CAUSAL_MASK = Exercise(
         ),
         Trap(
             "inverted",
-            _inverted,
+            _with(triangle=_inverted),
             "in this course, and in F.scaled_dot_product_attention, True means may be read. "
             "nn.MultiheadAttention uses True for hidden, which is where this usually comes from.",
             "The causal mask",
         ),
         Trap(
             "the future instead of the past",
-            _future_only,
+            _with(triangle=_upper),
             "the triangle is the wrong one: row i should be True at columns up to i. triu keeps "
             "what comes after, tril what comes before.",
             "The causal mask",
         ),
         Trap(
             "aligned to the wrong corner",
-            _upper_left,
+            _with(corner=_upper_left),
             "with fewer queries than keys the queries are the newest positions, so the last query "
             "stands at the last key. A triangle from the upper left corner hides the whole recent "
             "past from a model that generates with a cache. (is_causal=True of torch's own SDPA "
@@ -140,29 +174,39 @@ CAUSAL_MASK = Exercise(
         ),
         Trap(
             "shifted the wrong way",
-            _wrong_shift,
+            _with(corner=_wrong_way),
             "the diagonal moves by Tk - Tq: to the right, where there is a past of so many keys. "
             "By Tq - Tk it moves to the left, and the newest query reads hardly more than the "
             "oldest keys.",
             "The causal mask",
         ),
         Trap(
+            "positions in a short dtype",
+            _counted_in(torch.bfloat16),
+            "bfloat16 counts to 256 and then skips, half precision to 2,048, and integers of 8 "
+            "bits end at 127 or 255: neighbours become the same number. Count in int64, which "
+            "torch.arange does by itself.",
+            "The causal mask",
+            tuple(map(_counted_in, (torch.float16, torch.int8, torch.uint8))),
+        ),
+        Trap(
             "always square",
-            _square,
+            _with(columns=_as_many_as_queries, corner=_upper_left),
             "there are two sizes. Rows are queries, columns are keys, and while generating there "
             "is one query and a long past.",
             "The causal mask",
         ),
         Trap(
             "ones and zeros instead of True and False",
-            _float,
+            _with(form=_numbers),
             "torch.ones makes floats. A float mask is *added* to the scores by torch's SDPA, and "
             "~mask is an error: the same numbers, another meaning.",
             "The causal mask",
+            (_with(form=_integers),),
         ),
         Trap(
             "a mask to be added",
-            _additive,
+            _with(form=_to_be_added),
             "0 and -inf are the additive form. Here a mask says keep or not: True and False.",
             "The causal mask",
         ),

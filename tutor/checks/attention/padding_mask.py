@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from tutor import attention as reference
 from tutor.checks.attention.shared import CHAPTER
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
@@ -55,42 +56,86 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _inverted(lengths, num_keys):
-    return torch.arange(num_keys, device=lengths.device) >= lengths[..., None, None]
+def _keys(num_keys, lengths):
+    return torch.arange(num_keys, device=lengths.device)
 
 
-def _one_more(lengths, num_keys):
-    return torch.arange(num_keys, device=lengths.device) <= lengths[..., None, None]
+def _before(keys, lengths):
+    return keys < lengths
 
 
-def _left(lengths, num_keys):
-    return torch.arange(num_keys, device=lengths.device) >= num_keys - lengths[..., None, None]
+def _for_all_queries(keys, lengths, real):
+    return real(keys, lengths[..., None, None])
 
 
-def _no_query_dimension(lengths, num_keys):
-    return torch.arange(num_keys, device=lengths.device) < lengths[..., None]
+def _as_it_is(mask):
+    return mask
 
 
-def _over_queries(lengths, num_keys):
-    return torch.arange(num_keys, device=lengths.device)[:, None] < lengths[..., None, None]
+def _mask(
+    lengths,
+    num_keys,
+    keys=_keys,
+    laid=_for_all_queries,
+    real=_before,
+    form=_as_it_is,
+    turn=_as_it_is,
+):
+    """The right mask, but for the parts that are given."""
+    return form(turn(laid(keys(num_keys, lengths), lengths, real)))
 
 
-def _both_sides(lengths, num_keys):
-    real = torch.arange(num_keys, device=lengths.device) < lengths[..., None]
-    return real[..., :, None] & real[..., None, :]
+_with = changeable(_mask)
 
 
-def _float(lengths, num_keys):
-    return (torch.arange(num_keys, device=lengths.device) < lengths[..., None, None]).float()
+def _inverted(mask):
+    return ~mask
 
 
-def _longest(lengths, num_keys):
+def _one_more(keys, lengths):
+    return keys <= lengths
+
+
+def _one_less(keys, lengths):
+    return keys < lengths - 1
+
+
+def _backwards(num_keys, lengths):
+    return torch.arange(num_keys - 1, -1, -1, device=lengths.device)
+
+
+def _up_to_the_longest(num_keys, lengths):
     longest = int(lengths.max()) if lengths.numel() else num_keys
-    return torch.arange(longest, device=lengths.device) < lengths[..., None, None]
+    return torch.arange(longest, device=lengths.device)
 
 
-def _one_less(lengths, num_keys):
-    return torch.arange(num_keys, device=lengths.device) < lengths[..., None, None] - 1
+def _no_query_dimension(keys, lengths, real):
+    return real(keys, lengths[..., None])
+
+
+def _over_queries(keys, lengths, real):
+    return real(keys[:, None], lengths[..., None, None])
+
+
+def _both_sides(keys, lengths, real):
+    found = real(keys, lengths[..., None])
+    return found[..., :, None] & found[..., None, :]
+
+
+def _numbers(mask):
+    return mask.float()
+
+
+def _integers(mask):
+    return mask.long()
+
+
+def _counted_in(dtype):
+    def wrong(lengths, num_keys):
+        positions = torch.arange(num_keys, device=lengths.device).to(dtype)
+        return positions < lengths[..., None, None].to(dtype)
+
+    return wrong
 
 
 PADDING_MASK = Exercise(
@@ -102,35 +147,35 @@ PADDING_MASK = Exercise(
     traps=(
         Trap(
             "inverted",
-            _inverted,
+            _with(turn=_inverted),
             "True means may be read. Inverted, every sentence reads its padding and nothing else, "
             "and all sentences of one length look alike to the model.",
             "The padding mask",
         ),
         Trap(
             "one position too many",
-            _one_more,
+            _with(real=_one_more),
             "positions count from 0, so a sentence of length 4 owns positions 0 to 3: j < length, "
             "not j <= length.",
             "The padding mask",
         ),
         Trap(
             "one position too few",
-            _one_less,
+            _with(real=_one_less),
             "a length of 4 means four real tokens, at the positions 0 to 3. The last of them may "
             "be read, too: j < length.",
             "The padding mask",
         ),
         Trap(
             "padding on the left",
-            _left,
+            _with(keys=_backwards),
             "the batch here is padded at the end. Left padding exists (for generation, where the "
             "newest tokens should line up), but it is another layout.",
             "The padding mask",
         ),
         Trap(
             "no dimension for the queries",
-            _no_query_dimension,
+            _with(laid=_no_query_dimension),
             "(B, Tk) meets scores of shape (B, Tq, Tk) from the right: the batch lands on the "
             "queries. It raises if B and Tq differ, and where they happen to be equal it masks the "
             "wrong things in silence. Put a 1 in between: (B, 1, Tk).",
@@ -138,31 +183,41 @@ PADDING_MASK = Exercise(
         ),
         Trap(
             "as wide as the longest sentence",
-            _longest,
+            _with(keys=_up_to_the_longest),
             "num_keys says how many keys there are, and the batch may be padded further than its "
             "longest sentence. The mask has a column for each key.",
             "The padding mask",
         ),
         Trap(
             "laid over the queries",
-            _over_queries,
+            _with(laid=_over_queries),
             "the mask stands on its side: it stops padding from asking, and lets every real token "
             "read the padding. Keys run along the last dimension.",
             "The padding mask",
         ),
         Trap(
             "padding may not ask either",
-            _both_sides,
+            _with(laid=_both_sides),
             "hiding the padded queries costs T² entries and creates rows that may read nothing. "
             "What a padded query computes is thrown away anyway; it is enough to hide the keys.",
             "The padding mask",
         ),
         Trap(
+            "positions in a short dtype",
+            _counted_in(torch.bfloat16),
+            "bfloat16 counts to 256 and then skips, half precision to 2,048, and integers of 8 "
+            "bits end at 127 or 255: neighbours become the same number. Count in int64, which "
+            "torch.arange does by itself.",
+            "The padding mask",
+            tuple(map(_counted_in, (torch.float16, torch.int8, torch.uint8))),
+        ),
+        Trap(
             "ones and zeros instead of True and False",
-            _float,
+            _with(form=_numbers),
             "a float mask is added to the scores by torch's SDPA: padding gets 0 and real tokens "
             "1 more, which hides nothing.",
             "The padding mask",
+            (_with(form=_integers),),
         ),
     ),
 )

@@ -9,12 +9,13 @@ import tutor.checks.softmax as softmax
 from tutor import attention as reference
 from tutor.checks.attention import attention_scores
 from tutor.checks.attention.shared import CHAPTER, DV, TK, TQ, B, D, QKVDraw, low_score
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import ATTENTION, attention_inputs
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
-from tutor.checks.softmax import hide, shares
+from tutor.checks.softmax import scaled, weights
 
 
 def _by_hand(draw: QKVDraw) -> Iterator[Case]:
@@ -65,65 +66,28 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _scaled(q, k):
-    return q @ k.mT * q.shape[-1] ** -0.5
-
-
-def _with(weigh=shares, score=_scaled):
-    """The right attention, but for its weights or its scores."""
-
-    def wrong(q, k, v, keep=None):
-        return weigh(score(q, k), keep) @ v
-
-    return wrong
-
-
-def _scale_after_softmax(q, k, v, keep=None):
-    return shares(q @ k.mT, keep) / q.shape[-1] ** 0.5 @ v
-
-
-def _unspecified_axis(q, k, v, keep=None):
-    scores = hide(_scaled(q, k), keep)
-    weights = scores.softmax(0 if scores.ndim in (0, 1, 3) else 1)  # what nn.Softmax() takes
+def _read(weights, v):
     return weights @ v
 
 
-def _mask_forgotten(q, k, v, keep=None):
-    hide(q @ k.mT, keep)
-    return _scaled(q, k).softmax(dim=-1) @ v
+def _attention(q, k, v, keep=None, score=scaled, weigh=weights, read=_read, **steps):
+    """The right attention, but for the steps that are given."""
+    return read(weigh(score(q, k), keep, **steps), v)
 
 
-def _mask_half_inverted(q, k, v, keep=None):
-    hidden = ~keep if keep is not None and keep.dtype == torch.bool else keep
-    weights = hide(_scaled(q, k), hidden).softmax(dim=-1)
-    return hide(weights, keep, 0.0) @ v
+_with = changeable(_attention)
 
 
-def _no_softmax(q, k, v, keep=None):
-    return hide(_scaled(q, k), keep, 0.0) @ v
+def _scale_after_softmax(q, k, v, keep=None):
+    return weights(q @ k.mT, keep) / q.shape[-1] ** 0.5 @ v
 
 
 def _scaled_by_value_width(q, k, v, keep=None):
-    return shares(q @ k.mT * v.shape[-1] ** -0.5, keep) @ v
+    return weights(q @ k.mT * v.shape[-1] ** -0.5, keep) @ v
 
 
-def _scaled_by_length(q, k, v, keep=None):
-    return shares(q @ k.mT * k.shape[-2] ** -0.5, keep) @ v
-
-
-def _ones_added(q, k, v, keep=None):
-    scores = _scaled(q, k)
-    if keep is not None:
-        hide(scores, keep)
-        scores = scores + keep
-    return scores.softmax(-1) @ v
-
-
-def _always_causal(q, k, v, keep=None):
-    tq, tk = q.shape[-2], k.shape[-2]
-    past = torch.ones(tq, tk, dtype=torch.bool, device=q.device).tril(tk - tq)
-    keep = past if keep is None else keep & past
-    return shares(_scaled(q, k), keep) @ v
+def _scaled_by_length(q, k):
+    return q @ k.mT * k.shape[-2] ** -0.5
 
 
 SCALED_DOT_PRODUCT_ATTENTION = Exercise(
@@ -148,6 +112,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "each query meets each key: rows of q with rows of k, q @ k.mT. (.mT turns the last "
             "two dimensions round; .T turns all of them, the batch included.)",
             "Step 1: dot products",
+            (_with(score=attention_scores.all_turned),),
         ),
         Trap(
             "divided by D instead of √D",
@@ -171,27 +136,27 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "q·k is a sum over D, the width of queries and keys, and its standard deviation grows "
             "with √D. The width of the values and the number of keys have no part in that sum.",
             "Step 2: scale",
-            (_scaled_by_length,),
+            (_with(score=_scaled_by_length),),
         ),
         Trap(
             "no softmax",
-            _no_softmax,
+            _with(**softmax.NO_SOFTMAX),
             "scores are no shares: they may be negative, do not sum to 1, and make the answer grow "
             "with the number of keys.",
             "Step 3: softmax",
         ),
         Trap(
             "a softmax too many",
-            _with(softmax.twice),
+            _with(**softmax.TWICE),
             "scores go through one softmax. Weights between 0 and 1 taken for scores again give "
             "none more than e times the weight of another: every query reads nearly the plain "
             "average.",
             "Step 3: softmax",
-            (_with(softmax.of_a_softmax),),
+            (_with(**softmax.OF_A_SOFTMAX),),
         ),
         Trap(
             "softmax over the queries",
-            _with(softmax.over_queries),
+            _with(**softmax.OVER_QUERIES),
             "each query has a distribution over the keys: rows sum to 1. Along dim=-2 the keys "
             "share out the queries instead, and adding one query changes all other answers. "
             "Keys run along the last dimension.",
@@ -199,31 +164,40 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "softmax over the batch",
-            _with(softmax.over_batch),
+            _with(**softmax.OVER_BATCH),
             "dim=0 is the batch: sentences share out their weights among each other. Keys run "
             "along the last dimension, dim=-1. (nn.Softmax() without a dim takes the first or the "
             "second, depending on how many there are.)",
             "Step 3: softmax",
-            (_unspecified_axis,),
+            (_with(**softmax.UNSPECIFIED),),
         ),
         Trap(
             "the mask forgotten",
-            _mask_forgotten,
+            _with(**softmax.FORGOTTEN),
             "keep changes nothing: every query reads every key. (masked_fill returns a new tensor "
             "and leaves the old one as it was: scores = scores.masked_fill(...).)",
             "Masks",
         ),
         Trap(
             "renormalised after the softmax",
-            _with(softmax.renormalised),
+            _with(**softmax.RENORMALISED),
             "dividing by what is left mends the row sums until a hidden score takes everything: "
             "then 0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
             "Masks",
-            (_with(softmax.renormalised_with_care), _with(softmax.no_maximum)),
+            (_with(**softmax.RENORMALISED_WITH_CARE), _with(**softmax.RENORMALISED_EPSILON)),
+        ),
+        Trap(
+            "exponentials without the maximum",
+            _with(**softmax.NO_MAXIMUM),
+            "exp(710) is infinite in double precision, exp(12) in half, and infinity by infinity "
+            "is nan; a row of very negative scores is 0 / 0. softmax subtracts the row's maximum "
+            "first, which changes no quotient.",
+            "Step 3: softmax",
+            (_with(**softmax.NO_MAXIMUM_TIMES), _with(**softmax.NO_MAXIMUM_EPSILON)),
         ),
         Trap(
             "masked after the softmax",
-            _with(softmax.then_mask),
+            _with(**softmax.AFTERWARDS),
             "the hidden keys have already taken their share when they are zeroed: the remaining "
             "weights sum to less than 1, and how much less tells of the hidden scores. A causal "
             "model masked like this sees the future through its row sums.",
@@ -231,37 +205,37 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "mask inverted",
-            _with(softmax.inverted),
+            _with(**softmax.INVERTED),
             "keep is True where a key may be read, as in F.scaled_dot_product_attention. "
             "masked_fill fills where its argument is True, so it needs ~keep. "
             "(nn.MultiheadAttention has it the other way round.)",
             "Masks",
-            (_with(softmax.inverted_unzeroed), _mask_half_inverted),
+            (_with(**softmax.INVERTED_UNZEROED), _with(**softmax.HALF_INVERTED)),
         ),
         Trap(
             "the mask multiplies the scores",
-            _with(softmax.mask_times_scores),
+            _with(**softmax.TIMES_SCORES),
             "a score of 0 is not a weight of 0: exp(0) is 1, so a hidden key still gets a share, "
             "and more than a visible key with a negative score.",
             "Masks",
         ),
         Trap(
             "True and False added",
-            _ones_added,
+            _with(**softmax.ONES_ADDED),
             "added to scores, True is 1 and False is 0: a hidden key loses a factor of e and keeps "
             "the rest of its weight. masked_fill hides it.",
             "Masks",
         ),
         Trap(
             "always causal",
-            _always_causal,
+            _with(**softmax.ALWAYS_CAUSAL),
             "what a query may read is the caller's to say, with keep. An encoder reads both ways, "
             "and a decoder reads all of its source.",
             "The causal mask",
         ),
         Trap(
             "nothing to read, so everything is read",
-            _with(softmax.average_row),
+            _with(**softmax.AVERAGE_ROW),
             "a row of equal scores, however low, is a uniform distribution: the query that may "
             "read nothing gets the average of all the values it was to be kept from. Multiply the "
             "weights by keep after the softmax.",
@@ -269,7 +243,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "-1e9 as minus infinity",
-            _with(softmax.minus_1e9),
+            _with(**softmax.MINUS_1E9),
             "half precision ends at 65,504 and cannot hold -1e9, so the first run in half "
             "precision fails. And a row that may read nothing is a row of equal scores: it "
             "averages everything it was to be kept from. Take finfo(dtype).min, and zero such "
@@ -278,34 +252,43 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "not low enough",
-            _with(softmax.not_low_enough),
+            _with(**softmax.NOT_LOW_ENOUGH),
             "a key that may be read scored below the number that stands for hidden, so the hidden "
             "keys won the softmax. Scores have no lower bound: take finfo(dtype).min.",
             "The row that may read nothing",
-            (_with(softmax.half_lowest),),
+            (*(_with(**change) for change in softmax.OTHERS_NOT_LOW_ENOUGH),),
         ),
         Trap(
             "a float32 mask in another precision",
-            _with(softmax.float_bias),
+            _with(**softmax.FLOAT_BIAS),
             "adding a float32 tensor turns half-precision scores into float32, which the values "
             "are not. And added, -1e9 or -inf leaves a row that may read nothing with an average "
             "or with nan. masked_fill keeps the dtype and needs no second tensor.",
             "The row that may read nothing",
-            (_with(softmax.log_bias),),
+            (_with(**softmax.LOG_BIAS),),
         ),
         Trap(
             "the row that may read nothing",
-            _with(softmax.nan_row),
+            _with(**softmax.NAN_ROW),
             "all its scores are -inf, and softmax divides 0 by 0. The other rows hide it until a "
             "loss turns nan hours into training. Try: look at weights.sum(-1) for that row.",
             "The row that may read nothing",
         ),
         Trap(
             "nan swept under the rug",
-            _with(softmax.nan_gradient),
+            _with(**softmax.NAN_GRADIENT),
             "nan_to_num mends the answer and not the derivative: softmax's backward pass "
             "multiplies by its own nan output, and the gradient of that row is nan. A finite fill "
             "never makes a nan in the first place.",
+            "The row that may read nothing",
+            (_with(**softmax.ANSWER_CLEANED),),
+        ),
+        Trap(
+            "the lowest number added",
+            _with(**softmax.LOWEST_ADDED),
+            "finfo(dtype).min and a negative score together are below what the dtype can hold: "
+            "-inf in half precision, and nan in a row of nothing else. masked_fill replaces the "
+            "score instead.",
             "The row that may read nothing",
         ),
         Trap(

@@ -5,15 +5,17 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
+import tutor.checks.softmax as softmax
 from tutor import attention as reference
 from tutor.checks.attention.shared import CHAPTER, DV, B, C, D
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import OF_ITSELF, masked, projected
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
-from tutor.checks.softmax import shares
+from tutor.checks.softmax import weights
 
 
 def _by_hand(draw: Draw) -> Iterator[Case]:
@@ -61,43 +63,72 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _values_not_projected(x, w_q, w_k, w_v, keep=None):
-    q, k = x @ w_q, x @ w_k
-    return shares(q @ k.mT * q.shape[-1] ** -0.5, keep) @ x
+def _projected(x, w_q, w_k, w_v):
+    return x @ w_q, x @ w_k, x @ w_v
 
 
-def _roles_swapped(x, w_q, w_k, w_v, keep=None):
-    q, k, v = x @ w_k, x @ w_q, x @ w_v
-    return shares(q @ k.mT * q.shape[-1] ** -0.5, keep) @ v
+def _scores(q, k, x):
+    return q @ k.mT * q.shape[-1] ** -0.5
 
 
-def _one_projection(x, w_q, w_k, w_v, keep=None):
-    q, k, v = x @ w_q, x @ w_q, x @ w_v
-    return shares(q @ k.mT * q.shape[-1] ** -0.5, keep) @ v
+def _read(shares, v):
+    return shares @ v
 
 
-def _mask_forgotten(x, w_q, w_k, w_v, keep=None):
-    q, k, v = x @ w_q, x @ w_k, x @ w_v
-    return shares(q @ k.mT * q.shape[-1] ** -0.5, None) @ v
+def _attention(
+    x,
+    w_q,
+    w_k,
+    w_v,
+    keep=None,
+    project=_projected,
+    score=_scores,
+    weigh=weights,
+    read=_read,
+    **steps,
+):
+    """The right answer, but for the steps that are given."""
+    q, k, v = project(x, w_q, w_k, w_v)
+    return read(weigh(score(q, k, x), keep, **steps), v)
 
 
-def _scale_of_model_width(x, w_q, w_k, w_v, keep=None):
-    q, k, v = x @ w_q, x @ w_k, x @ w_v
-    return shares(q @ k.mT * x.shape[-1] ** -0.5, keep) @ v
+_with = changeable(_attention)
 
 
-def _weights_transposed(x, w_q, w_k, w_v, keep=None):
-    q, k, v = x @ w_q.mT, x @ w_k.mT, x @ w_v.mT
-    return shares(q @ k.mT * q.shape[-1] ** -0.5, keep) @ v
+def _values_not_projected(x, w_q, w_k, w_v):
+    return x @ w_q, x @ w_k, x
 
 
-def _unprojected(x, w_q, w_k, w_v, keep=None):
-    return shares(x @ x.mT * x.shape[-1] ** -0.5, keep) @ (x @ w_v)
+def _roles_swapped(x, w_q, w_k, w_v):
+    return x @ w_k, x @ w_q, x @ w_v
 
 
-def _mask_inverted(x, w_q, w_k, w_v, keep=None):
-    q, k, v = x @ w_q, x @ w_k, x @ w_v
-    return shares(q @ k.mT * q.shape[-1] ** -0.5, None if keep is None else ~keep) @ v
+def _one_projection(x, w_q, w_k, w_v):
+    return x @ w_q, x @ w_q, x @ w_v
+
+
+def _weights_transposed(x, w_q, w_k, w_v):
+    return x @ w_q.mT, x @ w_k.mT, x @ w_v.mT
+
+
+def _unprojected(x, w_q, w_k, w_v):
+    return x, x, x @ w_v
+
+
+def _no_scale(q, k, x):
+    return q @ k.mT
+
+
+def _scale_of_model_width(q, k, x):
+    return q @ k.mT * x.shape[-1] ** -0.5
+
+
+def _all_turned(q, k, x):
+    return q @ k.permute(*reversed(range(k.ndim))) * q.shape[-1] ** -0.5
+
+
+def _divided_by_width(q, k, x):
+    return q @ k.mT / q.shape[-1]
 
 
 SELF_ATTENTION = Exercise(
@@ -112,55 +143,77 @@ SELF_ATTENTION = Exercise(
     traps=(
         Trap(
             "values not projected",
-            _values_not_projected,
+            _with(project=_values_not_projected),
             "the tokens themselves are averaged instead of their values x w_v. What a token is "
             "found by and what it hands over are different things; w_v is what decides the second.",
             "One sequence asks itself",
         ),
         Trap(
             "queries and keys swapped",
-            _roles_swapped,
+            _with(project=_roles_swapped),
             "q = x w_q and k = x w_k. Swapped, the score of (i, j) becomes that of (j, i): the "
             "verb that looked for its subject is now looked for by it.",
             "One sequence asks itself",
         ),
         Trap(
             "one projection for queries and keys",
-            _one_projection,
+            _with(project=_one_projection),
             "with q = k the scores are symmetric, and every token scores high with itself: what I "
             "look for and what I am found by become the same thing.",
             "One sequence asks itself",
         ),
         Trap(
             "the mask forgotten",
-            _mask_forgotten,
+            _with(**softmax.FORGOTTEN),
             "keep is accepted and never passed on. Nothing crashes: the model reads its padding "
             "and its future.",
             "Masks",
         ),
         Trap(
             "mask inverted",
-            _mask_inverted,
+            _with(**softmax.INVERTED),
             "keep is True where a token may be read, here as in scaled_dot_product_attention: pass "
             "it on as it is.",
             "Masks",
         ),
         Trap(
             "scaled by the width of the model",
-            _scale_of_model_width,
+            _with(score=_scale_of_model_width),
             "the sum in q·k runs over D, the width after the projection. C is the width before it.",
             "Step 2: scale",
         ),
         Trap(
+            "no scale",
+            _with(score=_no_scale),
+            "q·k is a sum of D products, so its standard deviation grows like √D. Divide by √D, "
+            "the square root of the width after the projection.",
+            "Step 2: scale",
+        ),
+        Trap(
+            "divided by D instead of √D",
+            _with(score=_divided_by_width),
+            "the variance of q·k is D, its standard deviation √D, and it is the standard deviation "
+            "that should become 1.",
+            "Step 2: scale",
+        ),
+        Trap(
+            "all dimensions turned round",
+            _with(score=_all_turned),
+            "k.T turns all dimensions round, the batch included; of a single matrix it is the "
+            "same as k.mT, which turns the last two.",
+            "Step 1: dot products",
+        ),
+        *softmax.traps(_with, "Step 3: softmax", "Masks", "The row that may read nothing"),
+        Trap(
             "nn.Linear's orientation",
-            _weights_transposed,
+            _with(project=_weights_transposed),
             "nn.Linear stores its weight as (out, in) and multiplies by the transpose. Here the "
             "weights are (in, out): x @ w_q.",
             "One sequence asks itself",
         ),
         Trap(
             "no projection for queries and keys",
-            _unprojected,
+            _with(project=_unprojected),
             "x xᵀ compares tokens as they are: a token can then only find what resembles it. The "
             "projections let it look for something else.",
             "One sequence asks itself",

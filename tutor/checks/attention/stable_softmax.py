@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from tutor import attention as reference
 from tutor.checks.attention.shared import CHAPTER, TK, TQ, B
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import DOUBLE, HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
@@ -97,70 +98,101 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _no_maximum(scores, dim=-1):
-    exponentials = scores.exp()
+def _shift(scores, dim):
+    return scores - scores.amax(dim, keepdim=True)
+
+
+def _exponential(shifted):
+    return shifted.exp()
+
+
+def _share(exponentials, dim):
     return exponentials / exponentials.sum(dim, keepdim=True)
 
 
-def _last_axis_always(scores, dim=-1):
-    exponentials = (scores - scores.amax(-1, keepdim=True)).exp()
+def _softmax(scores, dim=-1, shift=_shift, exponential=_exponential, share=_share):
+    """The right shares, but for the steps that are given."""
+    return share(exponential(shift(scores, dim)), dim)
+
+
+_with = changeable(_softmax)
+
+
+def _no_maximum(scores, dim):
+    return scores
+
+
+def _maximum_of_the_last(scores, dim):
+    return scores - scores.amax(-1, keepdim=True)
+
+
+def _one_maximum_for_all(scores, dim):
+    return scores - scores.max()
+
+
+def _minimum(scores, dim):
+    return scores - scores.amin(dim, keepdim=True)
+
+
+def _mean_for_maximum(scores, dim):
+    return scores - scores.mean(dim, keepdim=True)
+
+
+def _absolute_maximum(scores, dim):
+    return scores - scores.abs().amax(dim, keepdim=True)
+
+
+def _maximum_not_kept(scores, dim):
+    return scores - scores.amax(dim)
+
+
+def _in_place(scores, dim):
+    scores -= scores.amax(dim, keepdim=True)
+    return scores
+
+
+def _clamped(scores, dim):
+    return scores.clamp(max=80)
+
+
+def _clamped_on_both_sides(scores, dim):
+    return scores.clamp(-50, 50)
+
+
+def _divided_by_maximum(scores, dim):
+    return scores / scores.amax(dim, keepdim=True)
+
+
+def _of_minus(scores, dim):
+    return scores.amax(dim, keepdim=True) - scores
+
+
+def _base_two(shifted):
+    return shifted.exp2()
+
+
+def _sum_of_the_last(exponentials, dim):
     return exponentials / exponentials.sum(-1, keepdim=True)
 
 
-def _one_maximum_for_all(scores, dim=-1):
-    exponentials = (scores - scores.max()).exp()
-    return exponentials / exponentials.sum(dim, keepdim=True)
-
-
-def _one_sum_for_all(scores, dim=-1):
-    exponentials = (scores - scores.amax(dim, keepdim=True)).exp()
+def _one_sum_for_all(exponentials, dim):
     return exponentials / exponentials.sum()
 
 
-def _mean_for_maximum(scores, dim=-1):
-    exponentials = (scores - scores.mean(dim, keepdim=True)).exp()
-    return exponentials / exponentials.sum(dim, keepdim=True)
+def _sum_not_kept(exponentials, dim):
+    return exponentials / exponentials.sum(dim)
 
 
-def _absolute_maximum(scores, dim=-1):
-    exponentials = (scores - scores.abs().amax(dim, keepdim=True)).exp()
-    return exponentials / exponentials.sum(dim, keepdim=True)
-
-
-def _epsilon(scores, dim=-1):
-    exponentials = (scores - scores.amax(dim, keepdim=True)).exp()
+def _epsilon(exponentials, dim):
     return exponentials / (exponentials.sum(dim, keepdim=True) + 1e-6)
 
 
-def _in_place(scores, dim=-1):
-    scores -= scores.amax(dim, keepdim=True)
-    exponentials = scores.exp()
-    return exponentials / exponentials.sum(dim, keepdim=True)
+def _divided_by_mean(exponentials, dim):
+    return exponentials / exponentials.mean(dim, keepdim=True)
 
 
-def _clamped(scores, dim=-1):
-    exponentials = scores.clamp(max=80).exp()
-    return exponentials / exponentials.sum(dim, keepdim=True)
-
-
-def _clamped_on_both_sides(scores, dim=-1):
-    exponentials = scores.clamp(-50, 50).exp()
-    return exponentials / exponentials.sum(dim, keepdim=True)
-
-
-def _divided_by_maximum(scores, dim=-1):
-    exponentials = (scores / scores.amax(dim, keepdim=True)).exp()
-    return exponentials / exponentials.sum(dim, keepdim=True)
-
-
-def _base_two(scores, dim=-1):
-    exponentials = (scores - scores.amax(dim, keepdim=True)).exp2()
-    return exponentials / exponentials.sum(dim, keepdim=True)
-
-
-def _of_minus(scores, dim=-1):
-    exponentials = (scores.amax(dim, keepdim=True) - scores).exp()
-    return exponentials / exponentials.sum(dim, keepdim=True)
+def _not_divided(exponentials, dim):
+    return exponentials
 
 
 STABLE_SOFTMAX = Exercise(
@@ -173,7 +205,7 @@ STABLE_SOFTMAX = Exercise(
     traps=(
         Trap(
             "no maximum subtracted",
-            _no_maximum,
+            _with(shift=_no_maximum),
             "the formula as it stands on paper. exp(710) is already infinite in double precision, "
             "exp(12) in half; inf / inf is nan, and a row of very negative scores becomes 0 / 0. "
             "Subtracting the row's maximum changes no quotient and makes the largest exponent 0.",
@@ -181,14 +213,45 @@ STABLE_SOFTMAX = Exercise(
         ),
         Trap(
             "always the last axis",
-            _last_axis_always,
+            _with(shift=_maximum_of_the_last, share=_sum_of_the_last),
             "the dimension is an argument, and the maximum and the sum both run along it. Ignoring "
             "it is right in all calls but those that matter, and no shape gives it away.",
             "Step 3: softmax",
         ),
         Trap(
+            "maximum and sum along different dimensions",
+            _with(share=_sum_of_the_last),
+            "the dimension is an argument, and the maximum and the sum both run along it. With one "
+            "of them along another dimension the rows no longer sum to 1, or overflow.",
+            "Step 3: softmax",
+            (_with(shift=_maximum_of_the_last),),
+        ),
+        Trap(
+            "a dimension lost",
+            _with(shift=_maximum_not_kept, share=_sum_not_kept),
+            "amax(dim) and sum(dim) drop the dimension that they run along, and what is left meets "
+            "the scores from the right: it raises, or, where two sizes are equal, meets other "
+            "rows. Write keepdim=True.",
+            "Step 3: softmax",
+            (_with(shift=_maximum_not_kept), _with(share=_sum_not_kept)),
+        ),
+        Trap(
+            "not divided by the sum",
+            _with(share=_not_divided),
+            "exponentials are positive, and no shares yet: each row is to sum to 1.",
+            "Step 3: softmax",
+            (_with(share=_divided_by_mean),),
+        ),
+        Trap(
+            "the minimum instead of the maximum",
+            _with(shift=_minimum),
+            "the largest exponent is to be 0, so that none overflows. With the minimum subtracted "
+            "it is the smallest that is 0, and all others lie above.",
+            "Step 3: softmax",
+        ),
+        Trap(
             "one maximum for the whole tensor",
-            _one_maximum_for_all,
+            _with(shift=_one_maximum_for_all),
             "scores.max() without a dimension. One row with large scores pushes every other row's "
             "exponents so far down that they all become 0, and that row is 0 / 0. Each row needs "
             "its own maximum: amax(dim, keepdim=True).",
@@ -196,44 +259,44 @@ STABLE_SOFTMAX = Exercise(
         ),
         Trap(
             "one sum for the whole tensor",
-            _one_sum_for_all,
+            _with(share=_one_sum_for_all),
             "the sum of the exponentials was taken over everything, so that all weights together "
             "sum to 1 where each row should. Every query has a distribution of its own.",
             "Step 3: softmax",
         ),
         Trap(
             "the mean instead of the maximum",
-            _mean_for_maximum,
+            _with(shift=_mean_for_maximum),
             "any shift gives the same quotients on paper; only the maximum bounds the exponents. "
             "With the mean, scores that are 1,000 apart still overflow.",
             "Step 3: softmax",
         ),
         Trap(
             "the maximum minus the scores",
-            _of_minus,
+            _with(shift=_of_minus),
             "the sign is the other one: the largest score now gets the smallest weight. It is the "
             "scores minus their maximum, so that no exponent is above 0.",
             "Step 3: softmax",
         ),
         Trap(
             "the largest magnitude instead of the maximum",
-            _absolute_maximum,
+            _with(shift=_absolute_maximum),
             "abs() before the maximum. For a row of scores near -1,000 it subtracts +1,000 and "
             "every exponential underflows to 0: the row is 0 / 0.",
             "Step 3: softmax",
         ),
         Trap(
             "scores cut off",
-            _clamped,
+            _with(shift=_clamped),
             "clamp bounds the exponents and forgets which score was the larger: above the bound "
             "all get one weight and no gradient. Subtracting the maximum bounds them, too, and "
             "keeps their differences.",
             "Step 3: softmax",
-            (_clamped_on_both_sides,),
+            (_with(shift=_clamped_on_both_sides),),
         ),
         Trap(
             "divided by the maximum",
-            _divided_by_maximum,
+            _with(shift=_divided_by_maximum),
             "a weight depends on the differences of scores. Subtracting one number from all leaves "
             "them as they are; dividing changes them, and turns the order round where the maximum "
             "is negative.",
@@ -241,21 +304,21 @@ STABLE_SOFTMAX = Exercise(
         ),
         Trap(
             "another base",
-            _base_two,
+            _with(exponential=_base_two),
             "the base is e. With powers of 2 every score counts for ln 2 = 0.69 of itself. (Fast "
             "kernels do use exp2, after multiplying the scores by log₂ e.)",
             "Step 3: softmax",
         ),
         Trap(
             "an epsilon in the denominator",
-            _epsilon,
+            _with(share=_epsilon),
             "after the maximum is subtracted the sum is at least 1 and never needs protection; "
             "the epsilon only makes every weight a little too small.",
             "Step 3: softmax",
         ),
         Trap(
             "the caller's scores overwritten",
-            _in_place,
+            _with(shift=_in_place),
             "scores -= ... writes into the tensor that was passed in. Whoever uses those scores "
             "next, the backward pass included, reads shifted ones. Write scores = scores - ...",
             "Step 3: softmax",

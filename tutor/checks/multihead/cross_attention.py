@@ -6,10 +6,11 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import multihead as reference
-from tutor.attention import scaled_dot_product_attention
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import ATTENTION
+from tutor.checks.multihead.layer import layer, layer_traps
 from tutor.checks.multihead.shared import (
     AS_LONG,
     BATCHES,
@@ -21,22 +22,10 @@ from tutor.checks.multihead.shared import (
     C,
     H,
     LayerDraw,
-    attend,
-    for_heads,
-    layer,
     layer_contract,
     layer_inputs,
-    mask_as_it_is,
-    mask_behind,
-    mask_inverted,
-    mask_on_its_side,
-    mask_second_axis,
-    merge,
-    merge_by_reshape,
-    no_mask,
-    split,
-    split_by_view,
 )
+from tutor.checks.softmax import ALWAYS_CAUSAL
 
 
 def _arguments(draw: LayerDraw, row: Row) -> tuple[Tensor | int | None, ...]:
@@ -84,70 +73,39 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return layer_contract(draw, call, draw.keep(2, 1, 24))
 
 
-def _with(**parts):
-    def wrong(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-        return layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, **parts)
-
-    return wrong
+def _layer(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None, **parts):
+    return layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep, **parts)
 
 
-def _of_itself(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(x, x, (w_q, w_k, w_v, w_out), num_heads, keep)
+_with = changeable(_layer)
 
 
-def _memory_asks(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    return layer(memory, x, (w_q, w_k, w_v, w_out), num_heads, keep)
+def _of_itself(x, memory, w_q, w_k, w_v):
+    return x @ w_q, x @ w_k, x @ w_v
 
 
-def _values_from_x(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k = split(x @ w_q, num_heads), split(memory @ w_k, num_heads)
-    v = split(x @ w_v, num_heads)
-    return merge(attend(q, k, v, for_heads(keep))) @ w_out
+def _memory_asks(x, memory, w_q, w_k, w_v):
+    return memory @ w_q, x @ w_k, x @ w_v
 
 
-def _keys_from_x(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k = split(x @ w_q, num_heads), split(x @ w_k, num_heads)
-    v = split(memory @ w_v, num_heads)
-    return merge(attend(q, k, v, for_heads(keep))) @ w_out
+def _values_from_x(x, memory, w_q, w_k, w_v):
+    return x @ w_q, memory @ w_k, x @ w_v
+
+
+def _keys_from_x(x, memory, w_q, w_k, w_v):
+    return x @ w_q, x @ w_k, memory @ w_v
 
 
 def _length_of_x(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    def split(t):
-        return t.reshape(*x.shape[:-1], num_heads, -1).transpose(-3, -2)
+    def split(t, h):
+        return t.reshape(*x.shape[:-1], h, -1).transpose(-3, -2)
 
-    q, k, v = split(x @ w_q), split(memory @ w_k), split(memory @ w_v)
-    return merge(attend(q, k, v, for_heads(keep))) @ w_out
-
-
-def _causal(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    tq, tk = x.shape[-2], memory.shape[-2]
-    past = torch.ones(tq, tk, dtype=torch.bool, device=x.device).tril(tk - tq)
-    keep = past if keep is None else keep & past
-    return layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep)
+    return _layer(x, memory, w_q, w_k, w_v, w_out, num_heads, keep, split=split)
 
 
-def _causal_upper_left(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    ones = torch.ones(x.shape[-2], memory.shape[-2], dtype=torch.bool, device=x.device)
-    keep = ones.tril() if keep is None else keep & ones.tril()
-    return layer(x, memory, (w_q, w_k, w_v, w_out), num_heads, keep)
-
-
-def _no_output(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k = split(x @ w_q, num_heads), split(memory @ w_k, num_heads)
-    v = split(memory @ w_v, num_heads)
-    return merge(attend(q, k, v, for_heads(keep)))
-
-
-def _model_scale(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k = split(x @ w_q, num_heads), split(memory @ w_k, num_heads)
-    v = split(memory @ w_v, num_heads)
-    return merge(attend(q, k, v, for_heads(keep), x.shape[-1])) @ w_out
-
-
-def _memory_scale(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k = split(x @ w_q, num_heads), split(memory @ w_k, num_heads)
-    v = split(memory @ w_v, num_heads)
-    return merge(attend(q, k, v, for_heads(keep), memory.shape[-1])) @ w_out
+def _causal_upper_left(scores, keep):
+    past = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    return past if keep is None else keep & past
 
 
 CROSS_ATTENTION = Exercise(
@@ -160,28 +118,28 @@ CROSS_ATTENTION = Exercise(
     traps=(
         Trap(
             "memory never read",
-            _of_itself,
+            _with(project=_of_itself),
             "keys and values were made of x: that is self-attention. What is asked for has to come "
             "from the other source, memory.",
             "Cross-attention",
         ),
         Trap(
             "memory asks",
-            _memory_asks,
+            _with(project=_memory_asks),
             "the roles are swapped: there is one answer for each token that asks, and x asks. "
             "Queries from x, keys and values from memory.",
             "Cross-attention",
         ),
         Trap(
             "values from x",
-            _values_from_x,
+            _with(project=_values_from_x),
             "memory is searched, and then x is handed over. A key and its value belong to the "
             "same token: both come from memory.",
             "Cross-attention",
         ),
         Trap(
             "keys from x",
-            _keys_from_x,
+            _with(project=_keys_from_x),
             "x is searched, and then memory is handed over. A key and its value belong to the "
             "same token: both come from memory.",
             "Cross-attention",
@@ -195,75 +153,12 @@ CROSS_ATTENTION = Exercise(
         ),
         Trap(
             "a causal mask over the source",
-            _causal,
+            _with(**ALWAYS_CAUSAL),
             "the future that must be hidden is that of the sentence being written. The source is "
             "there as a whole: position 3 of the target may read all of it.",
             "Cross-attention",
-            (_causal_upper_left,),
+            (_with(mask=_causal_upper_left),),
         ),
-        Trap(
-            "the mask on its side",
-            _with(mask=mask_on_its_side),
-            "keep[..., i, j] says whether token i of x may read token j of memory: queries are "
-            "rows, and the padding of memory runs along the last dimension.",
-            "One mask for all heads",
-        ),
-        Trap(
-            "the mask on the wrong axis",
-            _with(mask=mask_as_it_is),
-            "keep is (*batch, Tq, Tk) and the scores are (*batch, H, Tq, Tk). Broadcasting starts "
-            "from the right, so the sentences land on the heads: it raises, or, with as many "
-            "sentences as heads, hides the wrong words in silence. Put a 1 where the heads stand, "
-            "third from the end: keep.unsqueeze(-3).",
-            "One mask for all heads",
-            (
-                _with(mask=mask_as_it_is, attend=scaled_dot_product_attention),
-                _with(mask=mask_second_axis),
-                _with(mask=mask_second_axis, attend=scaled_dot_product_attention),
-                _with(mask=mask_behind),
-            ),
-        ),
-        Trap(
-            "the mask forgotten",
-            _with(mask=no_mask),
-            "keep is accepted and never passed on: the target reads the padding of the source.",
-            "One mask for all heads",
-        ),
-        Trap(
-            "mask inverted",
-            _with(mask=mask_inverted),
-            "keep is True where a token of memory may be read. Inverted, the target reads nothing "
-            "of its source but the padding.",
-            "One mask for all heads",
-        ),
-        Trap(
-            "no output projection",
-            _no_output,
-            "the heads stand side by side and nothing joins them. w_out lets every feature of the "
-            "answer draw on all heads.",
-            "Project",
-        ),
-        Trap(
-            "scaled by the width of the model",
-            _model_scale,
-            "the sum in q·k runs over the D features of one head, after projection and split. "
-            "Neither the width of x nor that of memory has anything to do with it.",
-            "Attend",
-            (_memory_scale,),
-        ),
-        Trap(
-            "view instead of transpose",
-            _with(split=split_by_view),
-            "view(B, H, T, D) has the right shape and deals out whole tokens to the heads. First "
-            "(T, H, D), then swap.",
-            "Split",
-            (_with(split=split_by_view, merge=merge_by_reshape),),
-        ),
-        Trap(
-            "merged without transposing back",
-            _with(merge=merge_by_reshape),
-            "a reshape of (H, T, D) to (T, H·D) mixes the tokens. Swap heads and time back first.",
-            "Merge",
-        ),
+        *layer_traps(_with),
     ),
 )

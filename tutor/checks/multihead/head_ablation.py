@@ -6,22 +6,14 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import multihead as reference
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Row, pair
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import SCALE
 from tutor.checks.limits import between
-from tutor.checks.multihead.shared import (
-    CHAPTER,
-    SPLIT,
-    TK,
-    B,
-    C,
-    D,
-    H,
-    merge,
-    merge_by_reshape,
-)
+from tutor.checks.multihead.layer import merge, merge_by_reshape
+from tutor.checks.multihead.shared import CHAPTER, SPLIT, TK, B, C, D, H
 
 # Chosen so that no turn or reversal of the flags is the same again.
 _KEPT = Factor(
@@ -85,13 +77,50 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _inverted(heads, w_out, keep_heads):
-    return merge(heads * ~keep_heads[:, None, None]) @ w_out
+def _flags(keep_heads):
+    return keep_heads
 
 
-def _scaled_up(heads, w_out, keep_heads):
-    share = keep_heads.to(heads.dtype).mean()
-    return merge(heads * keep_heads[:, None, None] / share) @ w_out
+def _silenced(heads, flags):
+    return heads * flags[:, None, None]
+
+
+def _projected(merged, w_out):
+    return merged @ w_out
+
+
+def _ablation(
+    heads, w_out, keep_heads, flags=_flags, silence=_silenced, merge=merge, project=_projected
+):
+    """The right ablation, but for the parts that are given."""
+    return project(merge(silence(heads, flags(keep_heads))), w_out)
+
+
+_with = changeable(_ablation)
+
+
+def _inverted(keep_heads):
+    return ~keep_heads
+
+
+def _scaled_up(heads, flags):
+    return heads * flags[:, None, None] / flags.to(heads.dtype).mean()
+
+
+def _along_time(heads, flags):
+    return heads * flags[:, None]
+
+
+def _along_features(heads, flags):
+    return heads * flags
+
+
+def _nobody(heads, flags):
+    return heads
+
+
+def _not_projected(merged, w_out):
+    return merged
 
 
 def _of_the_answer(heads, w_out, keep_heads):
@@ -99,20 +128,8 @@ def _of_the_answer(heads, w_out, keep_heads):
     return out * keep_heads.repeat_interleave(out.shape[-1] // len(keep_heads))
 
 
-def _along_time(heads, w_out, keep_heads):
-    return merge(heads * keep_heads[:, None]) @ w_out
-
-
-def _along_features(heads, w_out, keep_heads):
-    return merge(heads * keep_heads) @ w_out
-
-
 def _every_hth(heads, w_out, keep_heads):
     return merge(heads) * keep_heads.repeat(heads.shape[-1]) @ w_out
-
-
-def _not_transposed(heads, w_out, keep_heads):
-    return merge_by_reshape(heads * keep_heads[:, None, None]) @ w_out
 
 
 def _first_rows(heads, w_out, keep_heads):
@@ -120,16 +137,18 @@ def _first_rows(heads, w_out, keep_heads):
     return kept @ w_out[: kept.shape[-1]]
 
 
-def _no_output(heads, w_out, keep_heads):
-    return merge(heads * keep_heads[:, None, None])
-
-
 def _in_place(heads, w_out, keep_heads):
     heads.detach()[..., ~keep_heads, :, :] = 0
     return merge(heads * keep_heads[:, None, None]) @ w_out
 
 
-def _nothing_silent(heads, w_out, keep_heads):
+def _of_the_batch(heads, w_out, keep_heads):
+    return merge(heads[keep_heads]) @ w_out
+
+
+def _batch_silenced(heads, w_out, keep_heads):
+    heads = heads.clone()
+    heads[~keep_heads] = 0
     return merge(heads) @ w_out
 
 
@@ -143,14 +162,14 @@ HEAD_ABLATION = Exercise(
     traps=(
         Trap(
             "inverted",
-            _inverted,
+            _with(flags=_inverted),
             "keep_heads is True for the heads that stay, as keep is True for what may be read. "
             "Here the silent ones speak.",
             "What losing a head costs",
         ),
         Trap(
             "the rest scaled up",
-            _scaled_up,
+            _with(silence=_scaled_up),
             "dropout divides by the share that it keeps; an ablation does not. It asks what the "
             "layer is without the head, and a louder rest is another change on top.",
             "What losing a head costs",
@@ -163,8 +182,17 @@ HEAD_ABLATION = Exercise(
             "Project",
         ),
         Trap(
+            "flags on the batch",
+            _of_the_batch,
+            "heads[keep_heads] chooses along the first dimension, which is the batch: it raises, "
+            "or, with as many sentences as heads, drops sentences. Heads stand third from the "
+            "end: heads * keep_heads[:, None, None].",
+            "What losing a head costs",
+            (_batch_silenced,),
+        ),
+        Trap(
             "flags along time",
-            _along_time,
+            _with(silence=_along_time),
             "keep_heads[:, None] stands on the axis of time, second from the end: it raises, or, "
             "with as many tokens as heads, it silences words. Heads stand third from the end: "
             "keep_heads[:, None, None].",
@@ -172,7 +200,7 @@ HEAD_ABLATION = Exercise(
         ),
         Trap(
             "flags along the features",
-            _along_features,
+            _with(silence=_along_features),
             "broadcasting starts from the right, so H flags land on the features of each head. "
             "They need a 1 for time and a 1 for the features behind them.",
             "What losing a head costs",
@@ -186,7 +214,7 @@ HEAD_ABLATION = Exercise(
         ),
         Trap(
             "merged without transposing back",
-            _not_transposed,
+            _with(merge=merge_by_reshape),
             "the silent heads are silent, and the others' tokens are mixed: swap heads and time "
             "back before you join heads and features.",
             "Merge",
@@ -201,7 +229,7 @@ HEAD_ABLATION = Exercise(
         ),
         Trap(
             "no output projection",
-            _no_output,
+            _with(project=_not_projected),
             "what a layer hands on is the projection of its heads, and that is where the loss of "
             "one shows.",
             "Project",
@@ -215,7 +243,7 @@ HEAD_ABLATION = Exercise(
         ),
         Trap(
             "nobody silenced",
-            _nothing_silent,
+            _with(silence=_nobody),
             "keep_heads is accepted and changes nothing. (heads * flags makes a new tensor and "
             "leaves the old one as it was.)",
             "What losing a head costs",

@@ -9,17 +9,8 @@ from tutor import multihead as reference
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.multihead.shared import (
-    CHAPTER,
-    SPLIT,
-    TK,
-    B,
-    D,
-    H,
-    merge_by_reshape,
-    merge_interleaved,
-    split,
-)
+from tutor.checks.multihead.layer import merge_by_reshape, merge_counted, merge_interleaved, split
+from tutor.checks.multihead.shared import CHAPTER, SPLIT, TK, B, D, H
 
 
 def _arguments(draw: Draw, row: Row) -> tuple[Tensor]:
@@ -111,6 +102,14 @@ MERGE_HEADS = Exercise(
             _features_before_time,
             "the result is (H·D, T), on its side: tokens are rows. The axes to swap are heads and "
             "time, not time and features.",
+            "Merge",
+        ),
+        Trap(
+            "axes counted from the front",
+            merge_counted,
+            "transpose(1, 2) swaps heads and time where there is one batch dimension, and others "
+            "where there is none or more. Counted from the end they are always the same: "
+            "transpose(-3, -2).",
             "Merge",
         ),
         Trap(

@@ -9,7 +9,8 @@ from tutor import multihead as reference
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.multihead.shared import CHAPTER, SPLIT, TK, B, split_by_view, split_interleaved
+from tutor.checks.multihead.layer import split_by_view, split_counted, split_interleaved
+from tutor.checks.multihead.shared import CHAPTER, SPLIT, TK, B
 
 
 def _arguments(draw: Draw, row: Row) -> tuple[Tensor, int]:
@@ -118,6 +119,14 @@ SPLIT_HEADS = Exercise(
             _heads_first,
             "torch.stack puts the new axis first, in front of the batch. It belongs right before "
             "time: stack(..., dim=-3).",
+            "Split",
+        ),
+        Trap(
+            "axes counted from the front",
+            split_counted,
+            "transpose(1, 2) swaps time and heads where there is one batch dimension, and others "
+            "where there is none or more. Counted from the end they are always the same: "
+            "transpose(-3, -2).",
             "Split",
         ),
         Trap(

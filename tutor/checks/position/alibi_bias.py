@@ -6,6 +6,7 @@ import torch
 from torch import Generator
 
 from tutor import position as reference
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
@@ -59,65 +60,90 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _bias(num_heads, distance, slopes=None):
-    slopes = published(num_heads, distance.device) if slopes is None else slopes
-    return slopes[:, None, None] * -distance
+def _newest(num_queries, num_keys):
+    return num_keys - num_queries
 
 
-def _signed(num_queries, num_keys, device, start=None):
-    """query - key"""
-    start = num_keys - num_queries if start is None else start
-    queries = torch.arange(num_queries, device=device) + start
-    return queries[:, None] - torch.arange(num_keys, device=device)
+def _distance(signed):
+    return signed.abs()
 
 
-def _rewards(num_heads, num_queries, num_keys, device=None):
-    return _bias(num_heads, -_signed(num_queries, num_keys, device).abs())
+def _cost(distance):
+    return -distance
 
 
-def _upper_left(num_heads, num_queries, num_keys, device=None):
-    return _bias(num_heads, _signed(num_queries, num_keys, device, start=0).abs())
+def _by_head(slopes, cost):
+    return slopes[:, None, None] * cost
 
 
-def _future_rewarded(num_heads, num_queries, num_keys, device=None):
-    return _bias(num_heads, _signed(num_queries, num_keys, device))
+def _as_it_is(bias, signed):
+    return bias
 
 
-def _future_free(num_heads, num_queries, num_keys, device=None):
-    return _bias(num_heads, _signed(num_queries, num_keys, device).clamp(min=0))
+def _bias(
+    num_heads,
+    num_queries,
+    num_keys,
+    device=None,
+    start=_newest,
+    distance=_distance,
+    cost=_cost,
+    slopes=published,
+    together=_by_head,
+    then=_as_it_is,
+):
+    """The right bias, but for the parts that are given."""
+    queries = torch.arange(num_queries, device=device) + start(num_queries, num_keys)
+    signed = queries[:, None] - torch.arange(num_keys, device=device)
+    return then(together(slopes(num_heads, device), cost(distance(signed))), signed)
 
 
-def _masked(num_heads, num_queries, num_keys, device=None):
-    signed = _signed(num_queries, num_keys, device)
-    return _bias(num_heads, signed).masked_fill(signed < 0, -torch.inf)
+_with = changeable(_bias)
+
+
+def _rewarded(distance):
+    return distance
+
+
+def _from_the_start(num_queries, num_keys):
+    return 0
+
+
+def _signed(signed):
+    return signed
+
+
+def _no_future(signed):
+    return signed.clamp(min=0)
+
+
+def _squared(signed):
+    return signed**2
+
+
+def _plus_one(signed):
+    return signed.abs() + 1
+
+
+def _masked(bias, signed):
+    return bias.masked_fill(signed < 0, -torch.inf)
 
 
 def _of_keys(num_heads, num_queries, num_keys, device=None):
     keys = torch.arange(num_keys, device=device).expand(num_queries, num_keys)
-    return _bias(num_heads, -keys)
+    return published(num_heads, device)[:, None, None] * keys
 
 
-def _one_slope(num_heads, num_queries, num_keys, device=None):
-    slopes = published(num_heads, device)[:1].expand(num_heads)
-    return _bias(num_heads, _signed(num_queries, num_keys, device).abs(), slopes)
+def _first_for_all(num_heads, device):
+    return published(num_heads, device)[:1].expand(num_heads)
 
 
-def _slopes_by_formula(num_heads, num_queries, num_keys, device=None):
-    slopes = formula_for_all(num_heads, device)
-    return _bias(num_heads, _signed(num_queries, num_keys, device).abs(), slopes)
+def _none(num_heads, device):
+    return torch.ones(num_heads, device=device)
 
 
-def _squared(num_heads, num_queries, num_keys, device=None):
-    return _bias(num_heads, _signed(num_queries, num_keys, device) ** 2)
-
-
-def _heads_last(num_heads, num_queries, num_keys, device=None):
-    distance = _signed(num_queries, num_keys, device).abs()
-    return -distance[..., None] * published(num_heads, device)
-
-
-def _from_one(num_heads, num_queries, num_keys, device=None):
-    return _bias(num_heads, _signed(num_queries, num_keys, device).abs() + 1)
+def _heads_last(slopes, cost):
+    return cost[..., None] * slopes
 
 
 ALIBI_BIAS = Exercise(
@@ -129,14 +155,14 @@ ALIBI_BIAS = Exercise(
     traps=(
         Trap(
             "far is rewarded",
-            _rewards,
+            _with(cost=_rewarded),
             "the bias is negative: the further away, the lower the score. With a plus every head "
             "looks at the beginning of the text, harder with every word.",
             "ALiBi",
         ),
         Trap(
             "aligned to the wrong corner",
-            _upper_left,
+            _with(start=_from_the_start),
             "with fewer queries than keys the queries are the newest positions: the last query "
             "stands at the last key, and its distance to it is 0. Counted from 0 instead, a model "
             "that generates with a cache takes its newest word for the first.",
@@ -144,7 +170,7 @@ ALIBI_BIAS = Exercise(
         ),
         Trap(
             "the future is rewarded",
-            _future_rewarded,
+            _with(distance=_signed),
             "query minus key is negative for a key that stands later, and the bias becomes a "
             "bonus. Behind a causal mask nobody sees it; in an encoder everybody looks to the end. "
             "Take the distance, |i - j|.",
@@ -152,14 +178,14 @@ ALIBI_BIAS = Exercise(
         ),
         Trap(
             "the future is free",
-            _future_free,
+            _with(distance=_no_future),
             "clamped at 0, a key that stands later costs nothing however far it is. The bias is "
             "symmetric; hiding the future is the mask's business.",
             "ALiBi",
         ),
         Trap(
             "the mask included",
-            _masked,
+            _with(distance=_signed, then=_masked),
             "-inf for later keys makes the bias a causal mask as well. Here it hides nothing: an "
             "encoder uses it too, and a row of nothing but -inf is nan.",
             "ALiBi",
@@ -174,33 +200,40 @@ ALIBI_BIAS = Exercise(
         ),
         Trap(
             "one slope for all heads",
-            _one_slope,
+            _with(slopes=_first_for_all),
             "each head has its own slope, so that some look near and some far.",
             "ALiBi",
         ),
         Trap(
+            "no slopes",
+            _with(slopes=_none),
+            "each head multiplies the distance by a slope of its own. Without one all heads look "
+            "at the last word or two and nowhere else.",
+            "ALiBi",
+        ),
+        Trap(
             "the formula for powers of two, for all",
-            _slopes_by_formula,
+            _with(slopes=formula_for_all),
             "2^(-8h / H) is for powers of two. For six heads the slopes are those of four, and two "
             "of those of eight.",
             "Any number of heads",
         ),
         Trap(
             "the distance squared",
-            _squared,
+            _with(distance=_squared),
             "the L in ALiBi is for linear. A square makes every head short-sighted.",
             "ALiBi",
         ),
         Trap(
             "heads last",
-            _heads_last,
+            _with(together=_heads_last),
             "heads stand before time, (H, Tq, Tk), so that the bias broadcasts onto scores of "
             "(B, H, Tq, Tk). With the heads last it may even broadcast, onto the wrong axes.",
             "ALiBi",
         ),
         Trap(
             "a distance of one to itself",
-            _from_one,
+            _with(distance=_plus_one),
             "a word is at distance 0 from itself. A constant more in a row changes no weight, and "
             "every comparison with a published bias.",
             "ALiBi",

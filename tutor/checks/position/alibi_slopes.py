@@ -116,6 +116,16 @@ def _all_of_twice(num_heads, device=None):
     return torch.cat((_geometric(power, device), more)).to(SINGLE)
 
 
+def _every_other_of_the_power(num_heads, device=None):
+    power = _power(num_heads)
+    slopes = _geometric(power, device)
+    return torch.cat((slopes, slopes[::2][: num_heads - power])).to(SINGLE)
+
+
+def _none_more(num_heads, device=None):
+    return _geometric(_power(num_heads), device).to(SINGLE)
+
+
 ALIBI_SLOPES = Exercise(
     reference=reference.alibi_slopes,
     chapter=CHAPTER,
@@ -142,6 +152,20 @@ ALIBI_SLOPES = Exercise(
             _second_ones,
             "of the slopes of twice the power, the first, third, fifth, ... are new. The second, "
             "fourth, ... are the ones that you have already.",
+            "Any number of heads",
+        ),
+        Trap(
+            "every other slope of the power itself",
+            _every_other_of_the_power,
+            "the additional slopes are every other one of *twice* the power: they lie between the "
+            "slopes that are there. Those of the power itself are there already.",
+            "Any number of heads",
+        ),
+        Trap(
+            "slopes missing",
+            _none_more,
+            "for twelve heads there are twelve slopes: eight of the power below, and four of twice "
+            "that power.",
             "Any number of heads",
         ),
         Trap(

@@ -6,10 +6,19 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import position as reference
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import DTYPE, LAYOUT
+from tutor.checks.position.angles import (
+    angle_traps,
+    from_zero,
+    given,
+    given_theta,
+    of_width,
+    single,
+)
 from tutor.checks.position.shared import (
     CHAPTER,
     LAYOUT_OF_PAIRS,
@@ -108,65 +117,85 @@ def _joined(pairs, layout):
     return torch.cat(pairs, -1) if layout == "half" else torch.stack(pairs, -1).flatten(-2)
 
 
-def _turned(x, angles, layout, sign=1.0, joined_in=None):
-    """The right features for the angles, unless put together in another layout."""
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    a, b = _pairs(x, layout)
-    return _joined((a * cos - sign * b * sin, a * sin + b * cos), joined_in or layout)
+def _turn(a, b, cos, sin):
+    return a * cos - b * sin, a * sin + b * cos
 
 
-def _from_zero(x, positions, theta=10000.0, layout="half"):
-    places = torch.arange(x.shape[-2], device=x.device)
-    return _turned(x, angles_of(places, x.shape[-1], theta), layout)
+def _as_asked(layout):
+    return layout
 
 
-def _theta(x, positions, theta=10000.0, layout="half"):
-    return _turned(x, angles_of(positions, x.shape[-1], 10000.0), layout)
+def _rope(
+    x,
+    positions,
+    theta=10000.0,
+    layout="half",
+    places=given,
+    base=given_theta,
+    angles=of_width,
+    layout_read=_as_asked,
+    turn=_turn,
+    joined_in=_as_asked,
+):
+    """The right features, but for the parts that are given."""
+    layout = layout_read(layout)
+    angle = angles(places(positions), x.shape[-1], base(theta))
+    pairs = turn(*_pairs(x, layout), angle.cos().to(x.dtype), angle.sin().to(x.dtype))
+    return _joined(pairs, joined_in(layout))
 
 
-def _other_layout(x, positions, theta=10000.0, layout="half"):
-    other = "half" if layout == "interleaved" else "interleaved"
-    return _turned(x, angles_of(positions, x.shape[-1], theta), other)
+_with = changeable(_rope)
 
 
-def _always(layout_used):
-    def always(x, positions, theta=10000.0, layout="half"):
-        return _turned(x, angles_of(positions, x.shape[-1], theta), layout_used)
-
-    return always
+def _other(layout):
+    return "half" if layout == "interleaved" else "interleaved"
 
 
-def _backwards(x, positions, theta=10000.0, layout="half"):
-    return _turned(x, -angles_of(positions, x.shape[-1], theta), layout)
+def _half(layout):
+    return "half"
 
 
-def _no_minus(x, positions, theta=10000.0, layout="half"):
-    return _turned(x, angles_of(positions, x.shape[-1], theta), layout, sign=-1.0)
+def _interleaved(layout):
+    return "interleaved"
 
 
-def _no_two(x, positions, theta=10000.0, layout="half"):
-    return _turned(x, angles_of(positions, x.shape[-1], theta, exponent=1), layout)
+def _backwards(a, b, cos, sin):
+    return a * cos + b * sin, b * cos - a * sin
+
+
+def _no_minus(a, b, cos, sin):
+    return a * cos + b * sin, a * sin + b * cos
+
+
+def _exchanged(a, b, cos, sin):
+    return a * sin - b * cos, a * cos + b * sin
+
+
+def _no_partner(a, b, cos, sin):
+    return a * cos + a * sin, b * cos + b * sin
+
+
+def _one_after_the_other(a, b, cos, sin):
+    a = a * cos - b * sin
+    return a, a * sin + b * cos
+
+
+def _added(a, b, cos, sin):
+    return a + sin, b + cos
 
 
 def _low_precision(x, positions, theta=10000.0, layout="half"):
-    frequencies = frequencies_of(x.shape[-1], theta, x.device).to(x.dtype)
-    return _turned(x, positions.to(x.dtype)[..., None] * frequencies, layout)
+    def angles(positions, width, theta):
+        frequencies = frequencies_of(width, theta, x.device).to(x.dtype)
+        return positions.to(x.dtype)[..., None] * frequencies
 
-
-def _single(x, positions, theta=10000.0, layout="half"):
-    frequencies = frequencies_of(x.shape[-1], theta, x.device, dtype=SINGLE)
-    return _turned(x, positions.float()[..., None] * frequencies, layout)
-
-
-def _whole(x, positions, theta=10000.0, layout="half"):
-    return _turned(x, angles_of(positions.long(), x.shape[-1], theta), layout)
+    return _rope(x, positions, theta, layout, angles=angles)
 
 
 def _heads_for_time(x, positions, theta=10000.0, layout="half"):
     count = x.shape[-3] if x.ndim > 2 else x.shape[-2]
     places = torch.arange(count, device=x.device)
-    angles = angles_of(places[:, None] if x.ndim > 2 else places, x.shape[-1], theta)
-    return _turned(x, angles, layout)
+    return _rope(x, places[:, None] if x.ndim > 2 else places, theta, layout)
 
 
 def _mixed(x, positions, theta=10000.0, layout="half"):
@@ -180,43 +209,15 @@ def _mixed(x, positions, theta=10000.0, layout="half"):
     return x * angles.cos().to(x.dtype) + partner * angles.sin().to(x.dtype)
 
 
-def _no_partner(x, positions, theta=10000.0, layout="half"):
-    angles = angles_of(positions, x.shape[-1], theta)
-    angles = _joined((angles, angles), layout)
-    return x * angles.cos().to(x.dtype) + x * angles.sin().to(x.dtype)
-
-
-def _one_after_the_other(x, positions, theta=10000.0, layout="half"):
-    angles = angles_of(positions, x.shape[-1], theta)
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    a, b = _pairs(x, layout)
-    a = a * cos - b * sin
-    b = a * sin + b * cos
-    return _joined((a, b), layout)
-
-
 def _in_place(x, positions, theta=10000.0, layout="half"):
-    turned = _turned(x, angles_of(positions, x.shape[-1], theta), layout)
+    turned = _rope(x, positions, theta, layout)
     x.data.copy_(turned)
     return turned
-
-
-def _added(x, positions, theta=10000.0, layout="half"):
-    angles = angles_of(positions, x.shape[-1], theta)
-    return x + _joined((angles.sin(), angles.cos()), layout).to(x.dtype)
 
 
 def _added_as_sinusoids(x, positions, theta=10000.0, layout="half"):
     angles = angles_of(positions, x.shape[-1], theta)
     return x + _joined((angles.sin(), angles.cos()), "interleaved").to(x.dtype)
-
-
-def _joined_always(layout_used):
-    def joined(x, positions, theta=10000.0, layout="half"):
-        angles = angles_of(positions, x.shape[-1], theta)
-        return _turned(x, angles, layout, joined_in=layout_used)
-
-    return joined
 
 
 APPLY_ROPE = Exercise(
@@ -229,22 +230,23 @@ APPLY_ROPE = Exercise(
     traps=(
         Trap(
             "positions always from zero",
-            _from_zero,
+            _with(places=from_zero),
             "the tokens were numbered 0, 1, 2, ... whatever the argument says. A model that "
             "generates passes one new query at a time: it would stand at 0 for ever, while its "
             "keys in the cache stand where they stood.",
             "Positions are an argument",
         ),
+        *angle_traps(_with, "Rotation instead of addition"),
         Trap(
-            "theta hard-coded",
-            _theta,
-            "10,000 is the paper's number and an argument here: LLaMA 3 turns by 500,000. Weights "
-            "load without any complaint into code that ignores it.",
+            "sine and cosine exchanged",
+            _with(turn=_exchanged),
+            "(a, b) becomes (a cos - b sin, a sin + b cos): at position 0, where the sine is 0 and "
+            "the cosine 1, nothing turns.",
             "Rotation instead of addition",
         ),
         Trap(
             "the other layout",
-            _other_layout,
+            _with(layout_read=_other),
             "half pairs feature i with i + D/2, interleaved pairs 2i with 2i + 1; yours does it "
             "the other way round. Each works by itself. Weights trained with one are useless in "
             "the other until their rows are reordered.",
@@ -252,24 +254,24 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "one layout for both",
-            _always("half"),
+            _with(layout_read=_half),
             "the argument layout is not read. Half of the calls are right, and no shape tells the "
             "others apart.",
             "Two layouts",
-            (_always("interleaved"),),
+            (_with(layout_read=_interleaved),),
         ),
         Trap(
             "taken apart in one layout, put together in the other",
-            _joined_always("half"),
+            _with(joined_in=_half),
             "interleaved features are taken with x[..., ::2] and x[..., 1::2] and must go back to "
             "where they came from: stack and flatten. Halves are put together with cat. Mixed, "
             "every feature is right and stands in another's place.",
             "Two layouts",
-            (_joined_always("interleaved"),),
+            (_with(joined_in=_interleaved),),
         ),
         Trap(
             "added instead of turned",
-            _added,
+            _with(turn=_added),
             "RoPE adds nothing. It turns each pair of features, and a score of two that are turned "
             "knows their distance alone; of sums it would know each position, too.",
             "Rotation instead of addition",
@@ -277,7 +279,7 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "turned the wrong way",
-            _backwards,
+            _with(turn=_backwards),
             "(a, b) becomes (a cos - b sin, a sin + b cos). With the other sign all scores inside "
             "your own model stay right, since only the difference of two angles counts, and it "
             "takes a foreign checkpoint to notice... or a query and a key turned by two functions.",
@@ -285,16 +287,9 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "no minus",
-            _no_minus,
+            _with(turn=_no_minus),
             "(a cos + b sin, a sin + b cos) is no rotation: lengths change, and scores depend on "
             "the positions themselves. The minus stands before b sin.",
-            "Rotation instead of addition",
-        ),
-        Trap(
-            "the exponent without its 2",
-            _no_two,
-            "the exponent is 2i / D for pair i. There are only D / 2 pairs, so i / D stops half "
-            "way and the slow pairs, which tell far from farther, are missing.",
             "Rotation instead of addition",
         ),
         Trap(
@@ -304,14 +299,7 @@ APPLY_ROPE = Exercise(
             "precision is off by half a radian at ten million. Compute the angles in double, and "
             "round sine and cosine.",
             "Numbers that grow",
-            (_single,),
-        ),
-        Trap(
-            "positions cut to integers",
-            _whole,
-            "a position need not be an integer: chapter 12 squeezes long texts between the "
-            "positions that a model knows. Cut off, several words share one.",
-            "Positions are an argument",
+            (_with(angles=single),),
         ),
         Trap(
             "the heads' index instead of the time",
@@ -330,14 +318,14 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "no partner",
-            _no_partner,
+            _with(turn=_no_partner),
             "x cos + x sin scales every feature by itself. A rotation mixes two features: the sine "
             "multiplies the partner.",
             "Rotation instead of addition",
         ),
         Trap(
             "the first overwritten before the second is read",
-            _one_after_the_other,
+            _with(turn=_one_after_the_other),
             "a was replaced by its turned value, and that value then entered b. Both lines of a "
             "rotation read the old a and the old b.",
             "Rotation instead of addition",

@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import position as reference
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
@@ -90,12 +91,40 @@ def _converted(w, num_heads, to, axis=0):
     return w.unflatten(axis, sizes).transpose(axis + 1, axis + 2).reshape(w.shape)
 
 
-def _wrong_way(w, num_heads, to):
-    return _converted(w, num_heads, "half" if to == "interleaved" else "interleaved")
+def _as_asked(to):
+    return to
 
 
-def _all_rows(w, num_heads, to):
-    return _converted(w, 1, to)
+def _counted(num_heads, rows):
+    return num_heads
+
+
+def _conversion(w, num_heads, to, way=_as_asked, heads=_counted):
+    """The right conversion, but for the parts that are given."""
+    return _converted(w, heads(num_heads, w.shape[0]), way(to))
+
+
+_with = changeable(_conversion)
+
+
+def _wrong_way(to):
+    return "half" if to == "interleaved" else "interleaved"
+
+
+def _half(to):
+    return "half"
+
+
+def _interleaved(to):
+    return "interleaved"
+
+
+def _one_head(num_heads, rows):
+    return 1
+
+
+def _of_width(num_heads, rows):
+    return rows // num_heads
 
 
 def _columns(w, num_heads, to):
@@ -124,11 +153,9 @@ def _odd_first(w, num_heads, to):
     return _converted(swapped, num_heads, to)
 
 
-def _always(to_used):
-    def always(w, num_heads, to):
-        return _converted(w, num_heads, to_used)
-
-    return always
+def _as_many_as_come_out(w, num_heads, to):
+    sizes = (-1, num_heads // 2, 2) if to == "half" else (-1, 2, num_heads // 2)
+    return w.unflatten(0, sizes).transpose(1, 2).reshape(w.shape)
 
 
 CONVERT_ROPE_LAYOUT = Exercise(
@@ -141,7 +168,7 @@ CONVERT_ROPE_LAYOUT = Exercise(
     traps=(
         Trap(
             "the wrong way round",
-            _wrong_way,
+            _with(way=_wrong_way),
             "this is the reordering for the other direction. To half: of each head first rows "
             "0, 2, 4, ..., then rows 1, 3, 5, .... The two differ as soon as a head has more than "
             "four features.",
@@ -149,7 +176,7 @@ CONVERT_ROPE_LAYOUT = Exercise(
         ),
         Trap(
             "across the heads",
-            _all_rows,
+            _with(heads=_one_head),
             "the rows of all heads were reordered as if they were one. Pairs never leave their "
             "head: split the rows into heads first.",
             "Converting a checkpoint",
@@ -176,6 +203,14 @@ CONVERT_ROPE_LAYOUT = Exercise(
             "Converting a checkpoint",
         ),
         Trap(
+            "num_heads for the width of a head",
+            _with(heads=_of_width),
+            "num_heads is the number of heads; each has w.shape[0] / num_heads rows. Here it was "
+            "taken for the number of rows of one.",
+            "Converting a checkpoint",
+            (_as_many_as_come_out,),
+        ),
+        Trap(
             "the odd rows first",
             _odd_first,
             "the first of each pair belongs to the first half. Exchanged, every pair turns the "
@@ -184,10 +219,10 @@ CONVERT_ROPE_LAYOUT = Exercise(
         ),
         Trap(
             "always in one direction",
-            _always("half"),
+            _with(way=_half),
             "the argument to is not read. There and back again should change nothing.",
             "Converting a checkpoint",
-            (_always("interleaved"),),
+            (_with(way=_interleaved),),
         ),
     ),
 )

@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import position as reference
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
@@ -108,40 +109,50 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
+def _by_logarithm(d, exact, size, furthest):
+    return ((d / exact).log() / math.log(furthest / exact) * (size - exact) + 1e-9).long()
+
+
+def _as_it_is(relative):
+    return relative
+
+
+def _asked(bidirectional):
+    return bidirectional
+
+
+def _given(furthest):
+    return furthest
+
+
 def _buckets(
-    relative,
-    bidirectional,
-    num_buckets,
-    max_distance,
-    *,
+    relative_position,
+    bidirectional=True,
+    num_buckets=32,
+    max_distance=128,
+    sign=_as_it_is,
+    directions=_asked,
+    furthest=_given,
     halve=True,
+    apart=True,
     future_by_size=False,
     clamp=True,
-    wide=None,
+    wide=_by_logarithm,
 ):
-    """The right buckets but for what the caller changes."""
-    size = num_buckets // 2 if bidirectional and halve else num_buckets
+    """The right buckets, but for the parts that are given."""
+    relative, both, most = sign(relative_position), directions(bidirectional), num_buckets
+    size = most // 2 if both and halve else most
     exact = size // 2
-    offset = num_buckets // 2
-    later = (relative > 0) * offset if bidirectional else torch.zeros_like(relative)
-    distance = relative.abs() if bidirectional or future_by_size else (-relative).clamp(min=0)
+    later = (relative > 0) * (most // 2 if apart else most) if both else 0 * relative
+    distance = relative.abs() if both or future_by_size else (-relative).clamp(min=0)
     d = distance.clamp(min=1).double()
-    if wide is None:
-        far = (d / exact).log() / math.log(max_distance / exact) * (size - exact)
-        far = (far + 1e-9).long()
-    else:
-        far = wide(d, exact, size, max_distance)
-    far = exact + far
+    far = exact + wide(d, exact, size, furthest(max_distance))
     if clamp:
         far = far.clamp(max=size - 1)
     return later + torch.where(distance < exact, distance, far)
 
 
-def _with(**changes):
-    def wrong(relative_position, bidirectional=True, num_buckets=32, max_distance=128):
-        return _buckets(relative_position, bidirectional, num_buckets, max_distance, **changes)
-
-    return wrong
+_with = changeable(_buckets)
 
 
 def _sign_not_read(r, bidirectional=True, num_buckets=32, max_distance=128):
@@ -149,20 +160,20 @@ def _sign_not_read(r, bidirectional=True, num_buckets=32, max_distance=128):
     return _buckets(-r.abs(), False, size, max_distance)
 
 
-def _query_minus_key(r, bidirectional=True, num_buckets=32, max_distance=128):
-    return _buckets(-r, bidirectional, num_buckets, max_distance)
+def _turned(relative):
+    return -relative
 
 
-def _always_two(r, bidirectional=True, num_buckets=32, max_distance=128):
-    return _buckets(r, True, num_buckets, max_distance)
+def _always(bidirectional):
+    return True
 
 
-def _always_causal(r, bidirectional=True, num_buckets=32, max_distance=128):
-    return _buckets(r, False, num_buckets, max_distance)
+def _never(bidirectional):
+    return False
 
 
-def _fixed_furthest(r, bidirectional=True, num_buckets=32, max_distance=128):
-    return _buckets(r, bidirectional, num_buckets, 128)
+def _of_t5(furthest):
+    return 128
 
 
 def _zero_is_later(r, bidirectional=True, num_buckets=32, max_distance=128):
@@ -203,21 +214,21 @@ RELATIVE_BUCKETS = Exercise(
     traps=(
         Trap(
             "query minus key",
-            _query_minus_key,
+            _with(sign=_turned),
             "the argument is key minus query: positive for a key that stands after the query. With "
             "the sign exchanged a causal model throws its whole past into bucket 0.",
             "Relative buckets",
         ),
         Trap(
             "always in two directions",
-            _always_two,
+            _with(directions=_always),
             "bidirectional is not read. A causal model has no use for the later half of the "
             "buckets: it spends all of them on the past.",
             "Relative buckets",
         ),
         Trap(
             "always in one direction",
-            _always_causal,
+            _with(directions=_never),
             "bidirectional is not read, and every key that stands later gets bucket 0, as if it "
             "were the query itself.",
             "Relative buckets",
@@ -235,8 +246,9 @@ RELATIVE_BUCKETS = Exercise(
             "all buckets for each direction",
             _with(halve=False),
             "num_buckets counts both directions together, and each has half of them. Otherwise the "
-            "buckets of the past run into those of the future.",
+            "buckets of the past run into those of the future, or out of the table.",
             "Relative buckets",
+            (_with(halve=False, apart=False), _with(apart=False)),
         ),
         Trap(
             "wide buckets from one too late",
@@ -255,7 +267,7 @@ RELATIVE_BUCKETS = Exercise(
         ),
         Trap(
             "max_distance hard-coded",
-            _fixed_furthest,
+            _with(furthest=_of_t5),
             "128 is T5's number, and an argument here.",
             "Relative buckets",
         ),

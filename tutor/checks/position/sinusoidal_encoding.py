@@ -1,16 +1,24 @@
 """What ``sinusoidal_encoding`` must satisfy, and the wrong answers that people give."""
 
-import math
 from collections.abc import Iterator
 
 import torch
 from torch import Generator, Tensor
 
 from tutor import position as reference
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import LAYOUT
+from tutor.checks.position.angles import (
+    angle_traps,
+    from_zero,
+    given,
+    given_theta,
+    of_width,
+    single,
+)
 from tutor.checks.position.shared import (
     BATCH,
     CHAPTER,
@@ -21,8 +29,6 @@ from tutor.checks.position.shared import (
     B,
     D,
     T,
-    angles_of,
-    frequencies_of,
     places,
 )
 
@@ -108,50 +114,33 @@ def _shift_is_a_rotation(call, generator: Generator, device: torch.device) -> st
     return None
 
 
-def _interleaved(positions: Tensor, angles: Tensor) -> Tensor:
-    return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2).to(_dtype(positions))
+def _interleaved(angles):
+    return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)
 
 
 def _dtype(positions: Tensor) -> torch.dtype:
     return positions.dtype if positions.is_floating_point() else SINGLE
 
 
-def _batch_index(positions, width, theta=10000.0):
+def _encoding(
+    positions,
+    width,
+    theta=10000.0,
+    places=given,
+    base=given_theta,
+    angles=of_width,
+    joined=_interleaved,
+):
+    """The right encoding, but for the parts that are given."""
+    return joined(angles(places(positions), width, base(theta))).to(_dtype(positions))
+
+
+_with = changeable(_encoding)
+
+
+def _batch_index(positions):
     rows = torch.arange(positions.shape[0], device=positions.device)
-    rows = rows.view(-1, *[1] * (positions.ndim - 1)).expand(positions.shape)
-    return _interleaved(positions, angles_of(rows, width, theta))
-
-
-def _concatenated(positions, width, theta=10000.0):
-    angles = angles_of(positions, width, theta)
-    return torch.cat((angles.sin(), angles.cos()), -1).to(_dtype(positions))
-
-
-def _from_zero(positions, width, theta=10000.0):
-    places = torch.arange(positions.shape[-1], device=positions.device).expand(positions.shape)
-    return _interleaved(positions, angles_of(places, width, theta))
-
-
-def _theta(positions, width, theta=10000.0):
-    return _interleaved(positions, angles_of(positions, width, 10000.0))
-
-
-def _no_two(positions, width, theta=10000.0):
-    return _interleaved(positions, angles_of(positions, width, theta, exponent=1))
-
-
-def _cosine_first(positions, width, theta=10000.0):
-    angles = angles_of(positions, width, theta)
-    return torch.stack((angles.cos(), angles.sin()), -1).flatten(-2).to(_dtype(positions))
-
-
-def _single(positions, width, theta=10000.0):
-    frequencies = frequencies_of(width, theta, positions.device, dtype=SINGLE)
-    return _interleaved(positions, positions.float()[..., None] * frequencies)
-
-
-def _upward(positions, width, theta=10000.0):
-    return _interleaved(positions, angles_of(positions, width, 1 / theta))
+    return rows.view(-1, *[1] * (positions.ndim - 1)).expand(positions.shape)
 
 
 def _own_frequency(positions, width, theta=10000.0):
@@ -160,28 +149,16 @@ def _own_frequency(positions, width, theta=10000.0):
     return torch.where(j % 2 == 0, angles.sin(), angles.cos()).to(_dtype(positions))
 
 
-def _last_is_theta(positions, width, theta=10000.0):
-    half = width // 2
-    i = torch.arange(half, device=positions.device, dtype=DOUBLE)
-    angles = positions.double()[..., None] * theta ** (-i / max(half - 1, 1))
-    return _interleaved(positions, angles)
+def _concatenated(angles):
+    return torch.cat((angles.sin(), angles.cos()), -1)
 
 
-def _whole(positions, width, theta=10000.0):
-    return _interleaved(positions, angles_of(positions.long(), width, theta))
+def _cosine_first(angles):
+    return torch.stack((angles.cos(), angles.sin()), -1).flatten(-2)
 
 
-def _sines_alone(positions, width, theta=10000.0):
-    sines = angles_of(positions, width, theta).sin()
-    return sines.repeat_interleave(2, -1).to(_dtype(positions))
-
-
-def _from_one(positions, width, theta=10000.0):
-    return _interleaved(positions, angles_of(positions + 1, width, theta))
-
-
-def _turns(positions, width, theta=10000.0):
-    return _interleaved(positions, 2 * math.pi * angles_of(positions, width, theta))
+def _sines_alone(angles):
+    return angles.sin().repeat_interleave(2, -1)
 
 
 SINUSOIDAL_ENCODING = Exercise(
@@ -194,7 +171,7 @@ SINUSOIDAL_ENCODING = Exercise(
     traps=(
         Trap(
             "the batch index instead of the time",
-            _batch_index,
+            _with(places=_batch_index),
             "the numbers of the first dimension were encoded. Where sentences lie in rows, that is "
             "which sentence it is, the same for all of its words. It runs, it has the right shape, "
             "and the model still cannot tell first from last.",
@@ -202,7 +179,7 @@ SINUSOIDAL_ENCODING = Exercise(
         ),
         Trap(
             "sines and cosines side by side",
-            _concatenated,
+            _with(joined=_concatenated),
             "all sines came first and then all cosines. The paper's encoding interleaves them: "
             "feature 2i is the sine and 2i + 1 the cosine of one angle. A model that is trained "
             "with either works; one that is trained with the one and run with the other does not.",
@@ -210,69 +187,33 @@ SINUSOIDAL_ENCODING = Exercise(
         ),
         Trap(
             "positions always from zero",
-            _from_zero,
+            _with(places=from_zero),
             "the tokens were numbered 0, 1, 2, ... whatever the argument says. While training "
             "nobody notices. A model that generates with a cache passes the position of its one "
             "newest token, and would get position 0 for every word.",
             "Positions are an argument",
         ),
-        Trap(
-            "theta hard-coded",
-            _theta,
-            "10,000 is the paper's number and an argument here. Long-context models use 500,000 "
-            "and more, and load without any complaint into code that ignores it.",
-            "Sinusoids",
-        ),
-        Trap(
-            "the exponent without its 2",
-            _no_two,
-            "the exponent is 2i / width for pair i: over the width / 2 pairs it must run from 0 to "
-            "almost 1. With i / width it stops half way, and the slowest pair is as fast as one in "
-            "the middle should be.",
-            "Sinusoids",
-        ),
+        *angle_traps(_with, "Sinusoids"),
         Trap(
             "the cosine first",
-            _cosine_first,
+            _with(joined=_cosine_first),
             "feature 2i is the sine, feature 2i + 1 the cosine. Position 0 is (0, 1, 0, 1, ...).",
             "Sinusoids",
         ),
         Trap(
             "sines alone",
-            _sines_alone,
+            _with(joined=_sines_alone),
             "a sine has every value twice a turn, and cannot tell where on its circle it stands. "
             "The sine and the cosine of one angle together can, and only together do they turn "
             "when the positions shift.",
             "Why a shift is a rotation",
         ),
         Trap(
-            "positions from one",
-            _from_one,
-            "the encoding is that of the numbers that are passed in. The first word is at 0: all "
-            "sines 0, all cosines 1.",
-            "Sinusoids",
-        ),
-        Trap(
-            "whole turns",
-            _turns,
-            "the angle is the position times the frequency, in radians, without 2π. With it the "
-            "first pair makes a whole turn at every word, and says nothing.",
-            "Sinusoids",
-        ),
-        Trap(
             "angles in single precision",
-            _single,
+            _with(angles=single),
             "single precision has 24 bits. A position of ten million uses them all, and its angle "
             "is wrong by up to half a radian. Compute the angle in double and round the sine.",
             "Numbers that grow",
-        ),
-        Trap(
-            "frequencies that grow",
-            _upward,
-            "multiplied by theta^(2i / width) where it should be divided: the first pair turns by "
-            "1 a position, and all others turn faster still, so that neighbours look like "
-            "strangers. The exponent is negative.",
-            "Sinusoids",
         ),
         Trap(
             "a frequency for every feature",
@@ -281,21 +222,6 @@ SINUSOIDAL_ENCODING = Exercise(
             "feature j the cosine turns slower than its sine: the pair leaves the circle, and a "
             "shift is no rotation any more.",
             "Why a shift is a rotation",
-        ),
-        Trap(
-            "the last wavelength stretched to theta",
-            _last_is_theta,
-            "divided by (width / 2 - 1), so that the last frequency is exactly 1 / theta. Some "
-            "code bases do that; the paper's formula, and every checkpoint that follows it, does "
-            "not.",
-            "Sinusoids",
-        ),
-        Trap(
-            "positions cut to integers",
-            _whole,
-            "a position need not be an integer: chapter 12 squeezes long texts between the "
-            "positions that a model knows. Cut off, several words share one.",
-            "Positions are an argument",
         ),
     ),
 )

@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import recurrence as reference
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import DOUBLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
@@ -91,7 +92,11 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _norms(jacobians, product_of=None, norm=None, oldest_first=False):
+def _all_lags(norms):
+    return norms
+
+
+def _norms(jacobians, product_of=None, norm=None, oldest_first=False, lags=_all_lags):
     """The right answer but for one of its parts."""
     width = jacobians.shape[-1]
     product = torch.eye(width, dtype=jacobians.dtype, device=jacobians.device)
@@ -102,7 +107,10 @@ def _norms(jacobians, product_of=None, norm=None, oldest_first=False):
         product = (product_of or torch.matmul)(product, jacobian)
         products.append(product)
     norm = norm or torch.linalg.matrix_norm
-    return torch.stack([norm(p) for p in products], -1)
+    return lags(torch.stack([norm(p) for p in products], -1))
+
+
+_with = changeable(_norms)
 
 
 def _norm_of_each(jacobians):
@@ -136,44 +144,32 @@ def _single(jacobians):
     return torch.cat((_norms(jacobians)[..., :1], _norm_of_each(jacobians)), -1)
 
 
-def _wrong_order(jacobians):
-    return _norms(jacobians, lambda product, jacobian: jacobian @ product)
+def _left(product, jacobian):
+    return jacobian @ product
 
 
-def _from_the_start(jacobians):
-    return _norms(jacobians, lambda product, jacobian: jacobian @ product, oldest_first=True)
+def _lag_0_missing(norms):
+    return norms[..., 1:]
 
 
-def _from_the_start_wrong_order(jacobians):
-    return _norms(jacobians, oldest_first=True)
+def _last_lag_missing(norms):
+    return norms[..., :-1]
 
 
-def _lag_0_missing(jacobians):
-    return _norms(jacobians)[..., 1:]
+def _reversed(norms):
+    return norms.flip(-1)
 
 
-def _last_lag_missing(jacobians):
-    return _norms(jacobians)[..., :-1]
+def _squared(p):
+    return p.square().sum((-2, -1))
 
 
-def _reversed(jacobians):
-    return _norms(jacobians).flip(-1)
+def _root_of_mean(p):
+    return torch.linalg.matrix_norm(p) / p.shape[-1]
 
 
-def _squared(jacobians):
-    return _norms(jacobians) ** 2
-
-
-def _root_of_mean(jacobians):
-    return _norms(jacobians) / jacobians.shape[-1]
-
-
-def _of_a_unit(jacobians):
-    return _norms(jacobians) / jacobians.shape[-1] ** 0.5
-
-
-def _elementwise(jacobians):
-    return _norms(jacobians, torch.mul)
+def _of_a_unit(p):
+    return torch.linalg.matrix_norm(p) / p.shape[-1] ** 0.5
 
 
 def _elementwise_from_ones(jacobians):
@@ -182,15 +178,7 @@ def _elementwise_from_ones(jacobians):
     return torch.linalg.matrix_norm(torch.cat((ones, jacobians.flip(-3)), -3).cumprod(-3))
 
 
-def _norm_by(norm):
-    def wrong(jacobians):
-        return _norms(jacobians, norm=norm)
-
-    return wrong
-
-
-def _one_at_lag_0(jacobians):
-    norms = _norms(jacobians)
+def _one_at_lag_0(norms):
     return torch.cat((torch.ones_like(norms[..., :1]), norms[..., 1:]), -1)
 
 
@@ -218,7 +206,7 @@ GRADIENT_NORM_BY_LAG = Exercise(
         ),
         Trap(
             "multiplied in the wrong order",
-            _wrong_order,
+            _with(product_of=_left),
             "∂h_T/∂h_{T-2} = J_T J_{T-1}: the newest Jacobian stands on the left, and every older "
             "one is multiplied from the *right*. Matrices do not commute, and no shape gives it "
             "away. (Jacobians that are transposed give the same numbers.)",
@@ -226,30 +214,30 @@ GRADIENT_NORM_BY_LAG = Exercise(
         ),
         Trap(
             "counted from the start",
-            _from_the_start,
+            _with(product_of=_left, oldest_first=True),
             "that is ∂h_t/∂h_0, forward from the first step. Asked for is ∂h_T/∂h_{T-lag}: from "
             "the last state backwards, as the gradient travels.",
             _SECTION,
-            (_from_the_start_wrong_order,),
+            (_with(oldest_first=True),),
         ),
         Trap(
             "a lag missing",
-            _lag_0_missing,
+            _with(lags=_lag_0_missing),
             "T Jacobians make T + 1 lags: lag 0 is ∂h_T/∂h_T, the identity, whose norm is √C, and "
             "lag T is the product of all.",
             _SECTION,
-            (_last_lag_missing,),
+            (_with(lags=_last_lag_missing),),
         ),
         Trap(
             "1 at lag 0",
-            _one_at_lag_0,
+            _with(lags=_one_at_lag_0),
             "lag 0 is the identity, and its Frobenius norm is √C: C ones on the diagonal, squared, "
             "added, and the root taken. All later lags are to be compared with that.",
             _SECTION,
         ),
         Trap(
             "the lags backwards",
-            _reversed,
+            _with(lags=_reversed),
             "lag 0 comes first. The Jacobians are stored oldest first, the lags are counted from "
             "the newest.",
             _SECTION,
@@ -263,20 +251,20 @@ GRADIENT_NORM_BY_LAG = Exercise(
         ),
         Trap(
             "the root forgotten",
-            _squared,
+            _with(norm=_squared),
             "the Frobenius norm is the *square root* of the sum of squares.",
             _SECTION,
         ),
         Trap(
             "divided by the width",
-            _root_of_mean,
+            _with(norm=_root_of_mean),
             "a sum of squares, not their mean: the norm of the identity is √C, not 1.",
             _SECTION,
-            (_of_a_unit,),
+            (_with(norm=_of_a_unit),),
         ),
         Trap(
             "multiplied entry by entry",
-            _elementwise,
+            _with(product_of=torch.mul),
             "* multiplies entries, @ multiplies matrices. The chain rule needs the second: an "
             "entry of the product is a sum over all ways from one unit to another.",
             _SECTION,
@@ -284,18 +272,18 @@ GRADIENT_NORM_BY_LAG = Exercise(
         ),
         Trap(
             "another norm",
-            _norm_by(lambda p: torch.linalg.matrix_norm(p, 2)),
+            _with(norm=lambda p: torch.linalg.matrix_norm(p, 2)),
             "the largest singular value, the sum of all, the largest column, the largest entry, "
             "the trace, the determinant: each measures something else. Asked for is the Frobenius "
             "norm, the root of the sum of all squared entries, torch.linalg.matrix_norm's default.",
             _SECTION,
             (
-                _norm_by(lambda p: torch.linalg.matrix_norm(p, "nuc")),
-                _norm_by(lambda p: torch.linalg.matrix_norm(p, 1)),
-                _norm_by(lambda p: p.abs().sum((-2, -1))),
-                _norm_by(lambda p: p.abs().amax((-2, -1))),
-                _norm_by(lambda p: p.diagonal(0, -2, -1).sum(-1)),
-                _norm_by(lambda p: torch.linalg.det(p.double()).abs().to(p.dtype)),
+                _with(norm=lambda p: torch.linalg.matrix_norm(p, "nuc")),
+                _with(norm=lambda p: torch.linalg.matrix_norm(p, 1)),
+                _with(norm=lambda p: p.abs().sum((-2, -1))),
+                _with(norm=lambda p: p.abs().amax((-2, -1))),
+                _with(norm=lambda p: p.diagonal(0, -2, -1).sum(-1)),
+                _with(norm=lambda p: torch.linalg.det(p.double()).abs().to(p.dtype)),
             ),
         ),
     ),

@@ -4,32 +4,50 @@ import torch
 from torch.nn import functional as F
 
 from tutor import recurrence as reference
+from tutor.checks.changes import changeable
 from tutor.checks.exercise import Exercise, Trap
+from tutor.checks.recurrence.cells import as_it_is, bias_traps, candidate, gate, products
 from tutor.checks.recurrence.shared import CHAPTER, cell_cases, cell_contract
 
 
-def _candidate(from_x, from_h, r):
-    return torch.tanh(from_x + r * from_h)
+def _past(from_x, from_h, r, h, w_n, b_n):
+    return from_x + r * from_h
 
 
 def _new(n, h, z):
     return (1 - z) * n + z * h
 
 
-def _step(x, h, w_ih, w_hh, b_ih, b_hh, order="rzn", candidate=_candidate, new=_new):
-    """The right step, but for the order of its gates, its candidate or its new state."""
-    from_x = dict(zip(order, F.linear(x, w_ih, b_ih).chunk(3, -1), strict=True))
-    from_h = dict(zip(order, F.linear(h, w_hh, b_hh).chunk(3, -1), strict=True))
-    r, z = (torch.sigmoid(from_x[gate] + from_h[gate]) for gate in "rz")
-    return new(candidate(from_x["n"], from_h["n"], r), h, z)
+def _state(h):
+    return h
 
 
-def _with(**parts):
-    def wrong(x, h, w_ih, w_hh, b_ih, b_hh):
-        return _step(x, h, w_ih, w_hh, b_ih, b_hh, **parts)
+def _step(
+    x,
+    h,
+    w_ih,
+    w_hh,
+    b_ih,
+    b_hh,
+    state=_state,
+    order="rzn",
+    products=products,
+    gate=gate,
+    past=_past,
+    candidate=candidate,
+    new=_new,
+):
+    """The right step, but for the order of its gates or for one of its parts."""
+    h = state(h)
+    both = products(x, h, w_ih, w_hh, b_ih, b_hh)
+    from_x, from_h = (dict(zip(order, s.chunk(3, -1), strict=True)) for s in both)
+    r, z = (gate(from_x[name] + from_h[name]) for name in "rz")
+    of_n = order.index("n")
+    n = past(from_x["n"], from_h["n"], r, h, w_hh.chunk(3)[of_n], b_hh.chunk(3)[of_n])
+    return new(candidate(n), h, z)
 
-    return wrong
 
+_with = changeable(_step)
 
 _WRONG_ORDERS = tuple(_with(order=order) for order in ("zrn", "rnz", "nrz", "znr", "nzr"))
 
@@ -62,64 +80,32 @@ def _squashed(n, h, z):
     return torch.tanh(_new(n, h, z))
 
 
-def _reset_on_all(from_x, from_h, r):
-    return torch.tanh(r * (from_x + from_h))
+def _reset_on_all(from_x, from_h, r, h, w_n, b_n):
+    return r * (from_x + from_h)
 
 
-def _reset_on_input(from_x, from_h, r):
-    return torch.tanh(r * from_x + from_h)
+def _reset_on_input(from_x, from_h, r, h, w_n, b_n):
+    return r * from_x + from_h
 
 
-def _no_reset(from_x, from_h, r):
-    return torch.tanh(from_x + from_h)
+def _no_reset(from_x, from_h, r, h, w_n, b_n):
+    return from_x + from_h
 
 
-def _reset_inverted(from_x, from_h, r):
-    return torch.tanh(from_x + (1 - r) * from_h)
+def _reset_inverted(from_x, from_h, r, h, w_n, b_n):
+    return from_x + (1 - r) * from_h
 
 
-def _sigmoid_candidate(from_x, from_h, r):
-    return torch.sigmoid(from_x + r * from_h)
+def _reset_first(from_x, from_h, r, h, w_n, b_n):
+    return from_x + F.linear(r * h, w_n, b_n)
 
 
-def _linear_candidate(from_x, from_h, r):
-    return from_x + r * from_h
+def _bias_outside(from_x, from_h, r, h, w_n, b_n):
+    return from_x + r * (from_h - b_n) + b_n
 
 
-def _reset_first(x, h, w_ih, w_hh, b_ih, b_hh):
-    w_n, b_n = w_hh.chunk(3)[2], b_hh.chunk(3)[2]
-    x_r, x_z, x_n = F.linear(x, w_ih, b_ih).chunk(3, -1)
-    h_r, h_z, _ = F.linear(h, w_hh, b_hh).chunk(3, -1)
-    r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-    n = torch.tanh(x_n + F.linear(r * h, w_n, b_n))
-    return (1 - z) * n + z * h
-
-
-def _bias_outside(x, h, w_ih, w_hh, b_ih, b_hh):
-    b_n = b_hh.chunk(3)[2]
-
-    def candidate(from_x, from_h, r):
-        return torch.tanh(from_x + r * (from_h - b_n) + b_n)
-
-    return _step(x, h, w_ih, w_hh, b_ih, b_hh, candidate=candidate)
-
-
-def _one_bias(x, h, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h, w_ih, w_hh, b_ih, torch.zeros_like(b_hh))
-
-
-def _other_bias(x, h, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h, w_ih, w_hh, torch.zeros_like(b_ih), b_hh)
-
-
-def _detached(x, h, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h.detach(), w_ih, w_hh, b_ih, b_hh)
-
-
-def _raw_gates(x, h, w_ih, w_hh, b_ih, b_hh):
-    x_r, x_z, x_n = F.linear(x, w_ih, b_ih).chunk(3, -1)
-    h_r, h_z, h_n = F.linear(h, w_hh, b_hh).chunk(3, -1)
-    return _new(_candidate(x_n, h_n, x_r + h_r), h, x_z + h_z)
+def _detached(h):
+    return h.detach()
 
 
 _SECTION = "The GRU: one gate for two jobs"
@@ -140,8 +126,15 @@ GRU_STEP = Exercise(
             _SECTION,
         ),
         Trap(
+            "tanh for the gates",
+            _with(gate=candidate),
+            "a gate says which share passes, so it lies between 0 and 1: the sigmoid. A share of "
+            "-1 would turn the sign of what it lets through.",
+            _SECTION,
+        ),
+        Trap(
             "the reset before the product",
-            _reset_first,
+            _with(past=_reset_first),
             "W (r ∘ h) is the cell as first published. torch has r ∘ (W h + b), the reset after "
             "the product, so that all products with h can be done at once. The two are different "
             "networks.",
@@ -149,7 +142,7 @@ GRU_STEP = Exercise(
         ),
         Trap(
             "the bias outside the reset",
-            _bias_outside,
+            _with(past=_bias_outside),
             "the reset gate multiplies W h + b_hn, with its bias. This is why torch's GRU really "
             "needs both biases: they are not one bias written twice.",
             _SECTION,
@@ -164,19 +157,19 @@ GRU_STEP = Exercise(
         ),
         Trap(
             "the input is reset, too",
-            _with(candidate=_reset_on_all),
+            _with(past=_reset_on_all),
             "the reset gate decides how much of the *past* the candidate sees. The input is always "
             "read in full.",
             _SECTION,
-            (_with(candidate=_reset_on_input),),
+            (_with(past=_reset_on_input),),
         ),
         Trap(
             "no reset",
-            _with(candidate=_no_reset),
+            _with(past=_no_reset),
             "r is computed and never used, or read the wrong way round. The candidate cannot "
             "start afresh then.",
             _SECTION,
-            (_with(candidate=_reset_inverted),),
+            (_with(past=_reset_inverted),),
         ),
         Trap(
             "old and new do not share",
@@ -188,15 +181,15 @@ GRU_STEP = Exercise(
         ),
         Trap(
             "the candidate is no gate",
-            _with(candidate=_sigmoid_candidate),
+            _with(candidate=gate),
             "r and z are gates between 0 and 1; the candidate n is a state, tanh, between -1 and "
             "1.",
             _SECTION,
-            (_with(candidate=_linear_candidate),),
+            (_with(candidate=as_it_is),),
         ),
         Trap(
             "a gate without its sigmoid",
-            _raw_gates,
+            _with(gate=as_it_is),
             "r and z are shares, σ of their sums, between 0 and 1. The sum itself may be -3 or 7: "
             "then (1 - z) ∘ n + z ∘ h lies far outside of what it mixes.",
             _SECTION,
@@ -208,17 +201,15 @@ GRU_STEP = Exercise(
             "what is kept at every step, and the gradient with it.",
             _SECTION,
         ),
-        Trap(
-            "a bias missing",
-            _one_bias,
+        *bias_traps(
+            _with,
             "both biases belong to the cell. For the candidate they are not even interchangeable: "
             "b_hh is reset, b_ih is not.",
             _SECTION,
-            (_other_bias,),
         ),
         Trap(
             "a detached state",
-            _detached,
+            _with(state=_detached),
             "the numbers are right, but detach() cuts the road into the past. z ∘ h is the part "
             "that carries a gradient unchanged when z is near 1.",
             "A product of Jacobians",

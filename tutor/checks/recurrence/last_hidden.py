@@ -149,6 +149,11 @@ def _mean(states, lengths):
     return kept.sum(1) / lengths.clamp(min=1)[:, None]
 
 
+def _mean_by_product(states, lengths):
+    real = torch.arange(states.shape[1], device=states.device) < lengths[:, None]
+    return (states * real[..., None]).sum(1) / lengths.clamp(min=1)[:, None].to(states.dtype)
+
+
 def _mean_of_all(states, lengths):
     return states.mean(1)
 
@@ -248,7 +253,7 @@ LAST_HIDDEN = Exercise(
             "a mean, a sum or a maximum over time is another summary (pooling), and often a good "
             "one. Asked for is the one state that has read everything.",
             _SECTION,
-            (_mean_of_all, _sum, _maximum),
+            (_mean_by_product, _mean_of_all, _sum, _maximum),
         ),
         Trap(
             "nan times 0",

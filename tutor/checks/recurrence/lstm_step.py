@@ -1,43 +1,63 @@
 """What ``lstm_step`` must satisfy, and the wrong answers that people give."""
 
 import torch
-from torch.nn import functional as F
 
 from tutor import recurrence as reference
+from tutor.checks.changes import changeable
 from tutor.checks.exercise import Exercise, Trap
+from tutor.checks.recurrence.cells import as_it_is, bias_traps, candidate, gate, products
 from tutor.checks.recurrence.shared import CHAPTER, cell_cases, cell_contract
-
-
-def _sums(x, h, w_ih, w_hh, b_ih, b_hh):
-    return F.linear(x, w_ih, b_ih) + F.linear(h, w_hh, b_hh)
 
 
 def _rows(sums):
     return sums.chunk(4, -1)
 
 
-def _cell(c, gate):
-    return torch.sigmoid(gate["f"]) * c + torch.sigmoid(gate["i"]) * torch.tanh(gate["g"])
+def _cell(c, i, f, g):
+    return f * c + i * g
 
 
-def _shown(gate, new, old):
-    return torch.sigmoid(gate["o"]) * torch.tanh(new)
+def _shown(o, new, old):
+    return o * torch.tanh(new)
+
+
+def _both(new_h, new_c):
+    return new_h, new_c
+
+
+def _as_they_came(h, c):
+    return h, c
 
 
 def _step(
-    x, h, c, w_ih, w_hh, b_ih, b_hh, order="ifgo", sums=_sums, rows=_rows, cell=_cell, shown=_shown
+    x,
+    h,
+    c,
+    w_ih,
+    w_hh,
+    b_ih,
+    b_hh,
+    state=_as_they_came,
+    order="ifgo",
+    products=products,
+    rows=_rows,
+    gate=gate,
+    forget=gate,
+    output=gate,
+    candidate=candidate,
+    cell=_cell,
+    shown=_shown,
+    returned=_both,
 ):
     """The right step, but for the order of its gates or for one of its parts."""
-    gate = dict(zip(order, rows(sums(x, h, w_ih, w_hh, b_ih, b_hh)), strict=True))
-    new = cell(c, gate)
-    return shown(gate, new, c), new
+    h, c = state(h, c)
+    from_x, from_h = products(x, h, w_ih, w_hh, b_ih, b_hh)
+    s = dict(zip(order, rows(from_x + from_h), strict=True))
+    new = cell(c, gate(s["i"]), forget(s["f"]), candidate(s["g"]))
+    return returned(shown(output(s["o"]), new, c), new)
 
 
-def _with(**parts):
-    def wrong(x, h, c, w_ih, w_hh, b_ih, b_hh):
-        return _step(x, h, c, w_ih, w_hh, b_ih, b_hh, **parts)
-
-    return wrong
+_with = changeable(_step)
 
 
 # Of other libraries and papers first; all 23 would take a check too long.
@@ -50,111 +70,79 @@ def _interleaved(s):
     return s.unflatten(-1, (-1, 4)).unbind(-1)
 
 
-def _forget_inverted(c, gate):
-    kept = (1 - torch.sigmoid(gate["f"])) * c
-    return kept + torch.sigmoid(gate["i"]) * torch.tanh(gate["g"])
+def _inverted(s):
+    return 1 - torch.sigmoid(s)
 
 
-def _coupled(c, gate):
-    f = torch.sigmoid(gate["f"])
-    return f * c + (1 - f) * torch.tanh(gate["g"])
+def _plus_one(s):
+    return torch.sigmoid(s + 1)
 
 
-def _coupled_to_input(c, gate):
-    i = torch.sigmoid(gate["i"])
-    return (1 - i) * c + i * torch.tanh(gate["g"])
+def _all_kept(s):
+    return torch.ones_like(s)
 
 
-def _no_forgetting(c, gate):
-    return c + torch.sigmoid(gate["i"]) * torch.tanh(gate["g"])
+def _nothing_kept(s):
+    return torch.zeros_like(s)
 
 
-def _forget_bias(c, gate):
-    return _cell(c, {**gate, "f": gate["f"] + 1})
+def _coupled(c, i, f, g):
+    return f * c + (1 - f) * g
 
 
-def _returned_swapped(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h, c, w_ih, w_hh, b_ih, b_hh)[::-1]
+def _coupled_to_input(c, i, f, g):
+    return (1 - i) * c + i * g
 
 
-def _shown_twice(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    new, _ = _step(x, h, c, w_ih, w_hh, b_ih, b_hh)
-    return new, new
+def _squashed_cell(c, i, f, g):
+    return torch.tanh(f * c + i * g)
 
 
-def _no_tanh_of_cell(gate, new, old):
-    return torch.sigmoid(gate["o"]) * new
+def _no_tanh_of_cell(o, new, old):
+    return o * new
 
 
-def _squashed_cell(c, gate):
-    return torch.tanh(_cell(c, gate))
+def _old_cell_shown(o, new, old):
+    return o * torch.tanh(old)
 
 
-def _old_cell_shown(gate, new, old):
-    return torch.sigmoid(gate["o"]) * torch.tanh(old)
+def _sigmoid_of_cell(o, new, old):
+    return o * torch.sigmoid(new)
 
 
-def _sigmoid_for_g(c, gate):
-    return torch.sigmoid(gate["f"]) * c + torch.sigmoid(gate["i"]) * torch.sigmoid(gate["g"])
+def _swapped(new_h, new_c):
+    return new_c, new_h
 
 
-def _g_not_squashed(c, gate):
-    return torch.sigmoid(gate["f"]) * c + torch.sigmoid(gate["i"]) * gate["g"]
+def _shown_twice(new_h, new_c):
+    return new_h, new_h
 
 
-def _tanh_gates(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    i, f, g, o = (s.tanh() for s in _sums(x, h, w_ih, w_hh, b_ih, b_hh).chunk(4, -1))
-    c = f * c + i * g
-    return o * c.tanh(), c
+def _exchanged(h, c):
+    return c, h
 
 
-def _one_bias(x, h, w_ih, w_hh, b_ih, b_hh):
-    return x @ w_ih.mT + b_ih + h @ w_hh.mT
+def _cell_for_both(h, c):
+    return c, c
 
 
-def _other_bias(x, h, w_ih, w_hh, b_ih, b_hh):
-    return x @ w_ih.mT + h @ w_hh.mT + b_hh
+def _state_for_both(h, c):
+    return h, h
 
 
-def _gates_read_the_cell(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, c, c, w_ih, w_hh, b_ih, b_hh)
+def _detached(h, c):
+    return h, c.detach()
 
 
-def _keeps_the_state(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h, h, w_ih, w_hh, b_ih, b_hh)
-
-
-def _detached(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h, c.detach(), w_ih, w_hh, b_ih, b_hh)
-
-
-def _both_detached(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    return _step(x, h.detach(), c.detach(), w_ih, w_hh, b_ih, b_hh)
+def _both_detached(h, c):
+    return h.detach(), c.detach()
 
 
 def _in_place(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    i, f, g, o = _sums(x, h, w_ih, w_hh, b_ih, b_hh).chunk(4, -1)
+    i, f, g, o = sum(products(x, h, w_ih, w_hh, b_ih, b_hh)).chunk(4, -1)
     c *= torch.sigmoid(f)
     c += torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(c), c
-
-
-def _raw_gates(x, h, c, w_ih, w_hh, b_ih, b_hh):
-    i, f, g, o = _sums(x, h, w_ih, w_hh, b_ih, b_hh).chunk(4, -1)
-    c = f * c + i * torch.tanh(g)
-    return o * torch.tanh(c), c
-
-
-def _raw_output_gate(gate, new, old):
-    return gate["o"] * torch.tanh(new)
-
-
-def _no_output_gate(gate, new, old):
-    return torch.tanh(new)
-
-
-def _cell_dropped(c, gate):
-    return torch.sigmoid(gate["i"]) * torch.tanh(gate["g"])
 
 
 _SECTION = "The LSTM: add, do not overwrite"
@@ -187,7 +175,7 @@ LSTM_STEP = Exercise(
         ),
         Trap(
             "the forget gate inverted",
-            _with(cell=_forget_inverted),
+            _with(forget=_inverted),
             "despite its name the forget gate says how much is *kept*: f = 1 keeps the cell as it "
             "is. With (1 - f) the bias that should make it remember makes it forget.",
             _SECTION,
@@ -202,28 +190,28 @@ LSTM_STEP = Exercise(
         ),
         Trap(
             "nothing is forgotten",
-            _with(cell=_no_forgetting),
+            _with(forget=_all_kept),
             "the cell of 1997 had no forget gate, and its state grew along with the text. The gate "
             "came in 2000; torch has it.",
             _SECTION,
         ),
         Trap(
             "1 added to the forget gate",
-            _with(cell=_forget_bias),
+            _with(forget=_plus_one),
             "a forget bias of 1 is a good initialisation, and that is where it belongs: in b_ih, "
             "once. Some libraries added it in every step; torch does not.",
             _SECTION,
         ),
         Trap(
             "returned in another order",
-            _returned_swapped,
+            _with(returned=_swapped),
             "(new_h, new_c): what is shown first, what is kept second. Swapped, the next step "
             "reads the unbounded cell as its state.",
             _SECTION,
         ),
         Trap(
             "the cell not returned",
-            _shown_twice,
+            _with(returned=_shown_twice),
             "h is what the cell shows, c is what it keeps. A step that hands on h twice has lost "
             "what its output gate did not show.",
             _SECTION,
@@ -251,64 +239,76 @@ LSTM_STEP = Exercise(
         ),
         Trap(
             "the candidate is no gate",
-            _with(cell=_sigmoid_for_g),
+            _with(candidate=gate),
             "i, f and o are gates between 0 and 1. g is what is written: tanh, between -1 and 1. "
             "With a sigmoid the cell could only ever be increased.",
             _SECTION,
-            (_with(cell=_g_not_squashed),),
+            (_with(candidate=as_it_is),),
         ),
         Trap(
             "tanh for the gates",
-            _tanh_gates,
+            _with(gate=candidate, forget=candidate, output=candidate),
             "a gate says which share passes, so it lies between 0 and 1: the sigmoid. A gate of -1 "
             "would turn the sign of the memory at every step.",
             _SECTION,
         ),
         Trap(
             "a gate without its sigmoid",
-            _raw_gates,
+            _with(gate=as_it_is, forget=as_it_is, output=as_it_is),
             "a gate is a share, σ of its sum, between 0 and 1. The sum itself may be -3 or 7, and "
             "at every step the cell would be multiplied by it.",
             _SECTION,
-            (_with(shown=_raw_output_gate),),
+            (_with(output=as_it_is), _with(forget=as_it_is), _with(gate=as_it_is)),
+        ),
+        Trap(
+            "no input gate",
+            _with(gate=_all_kept),
+            "what is written is the share i of the candidate g. Without it every input is written "
+            "in full, and the cell can ignore nothing.",
+            _SECTION,
         ),
         Trap(
             "no output gate",
-            _with(shown=_no_output_gate),
+            _with(output=_all_kept),
             "what is shown is the share o of tanh(c). Without it the cell can keep nothing to "
             "itself until it is needed.",
             _SECTION,
         ),
         Trap(
             "the old cell dropped",
-            _with(cell=_cell_dropped),
+            _with(forget=_nothing_kept),
             "the new cell is what the forget gate keeps of the old one *plus* what is written. "
             "With the second part alone nothing lasts longer than a step.",
             _SECTION,
         ),
-        Trap(
-            "a bias missing",
-            _with(sums=_one_bias),
+        *bias_traps(
+            _with,
             "both biases are added, b_ih and b_hh. A forget bias that sits in the one that is left "
             "out is lost.",
             _SECTION,
-            (_with(sums=_other_bias),),
+        ),
+        Trap(
+            "sigmoid of the cell",
+            _with(shown=_sigmoid_of_cell),
+            "what is shown is o ∘ tanh(c): the cell may be negative, and the sigmoid would never "
+            "let that be seen.",
+            _SECTION,
         ),
         Trap(
             "h and c mixed up",
-            _gates_read_the_cell,
+            _with(state=_cell_for_both),
             "the gates read x and h; c is multiplied by the forget gate and never meets a weight. "
             "That is its point: nothing but the gate stands in its way.",
             _SECTION,
-            (_keeps_the_state,),
+            (_with(state=_state_for_both), _with(state=_exchanged)),
         ),
         Trap(
             "a detached cell",
-            _detached,
+            _with(state=_detached),
             "the numbers are right, but the cell is the road that the gradient takes into the "
             "past. detach() closes it.",
             "A product of Jacobians",
-            (_both_detached,),
+            (_with(state=_both_detached),),
         ),
         Trap(
             "the caller's cell overwritten",

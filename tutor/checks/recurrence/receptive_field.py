@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import recurrence as reference
+from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
@@ -94,119 +95,127 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _field(kernel_sizes, dilations, strides, reach=None, apart=None, plus=1):
-    """The right answer but for one of its parts."""
-    reach = (reach or _reach)(kernel_sizes, dilations)
-    return plus + (reach * (apart or _apart)(strides)).cumsum(0)
+def _in_order(kernel_sizes, dilations, strides):
+    return kernel_sizes, dilations, strides
 
 
-def _reach(kernel_sizes, dilations):
-    return (kernel_sizes - 1) * dilations
+def _reach(k, d):
+    return (k - 1) * d
 
 
-def _apart(strides):
-    return strides.cumprod(0) // strides
+def _apart(s):
+    """Inputs between neighbours in a layer's input."""
+    return s.cumprod(0) // s
 
 
-def _dilation_forgotten(kernel_sizes, dilations, strides):
-    return _field(kernel_sizes, dilations, strides, lambda k, d: k - 1)
+def _together(reaches, apart):
+    return (reaches * apart).cumsum(0)
 
 
-def _stride_forgotten(kernel_sizes, dilations, strides):
-    return _field(kernel_sizes, dilations, strides, apart=torch.ones_like)
+def _field(
+    kernel_sizes,
+    dilations,
+    strides,
+    layers=_in_order,
+    reach=_reach,
+    apart=_apart,
+    together=_together,
+    plus=1,
+):
+    """The right answer, but for the parts that are given."""
+    k, d, s = layers(kernel_sizes, dilations, strides)
+    return plus + together(reach(k, d), apart(s))
 
 
-def _plain(kernel_sizes, dilations, strides):
-    return _dilation_forgotten(kernel_sizes, dilations, torch.ones_like(strides))
+_with = changeable(_field)
 
 
-def _whole_kernels(kernel_sizes, dilations, strides):
-    return _field(kernel_sizes, dilations, strides, lambda k, d: k * d)
+def _exchanged(kernel_sizes, dilations, strides):
+    return kernel_sizes, strides, dilations
 
 
-def _sum_of_kernels(kernel_sizes, dilations, strides):
-    return _field(kernel_sizes, dilations, strides, lambda k, d: k * d, plus=0)
-
-
-def _sum_of_widths(kernel_sizes, dilations, strides):
-    return _field(kernel_sizes, dilations, strides, lambda k, d: (k - 1) * d + 1, plus=0)
-
-
-def _dilated_kernel(kernel_sizes, dilations, strides):
-    return _field(kernel_sizes, dilations, strides, lambda k, d: k * d - 1)
-
-
-def _no_one(kernel_sizes, dilations, strides):
-    return _field(kernel_sizes, dilations, strides, plus=0)
-
-
-def _product(kernel_sizes, dilations, strides):
-    return ((kernel_sizes - 1) * dilations + 1).cumprod(0)
-
-
-def _product_of_kernels(kernel_sizes, dilations, strides):
-    return kernel_sizes.cumprod(0)
-
-
-def _own_stride(kernel_sizes, dilations, strides):
-    return _field(kernel_sizes, dilations, strides, apart=lambda s: s.cumprod(0))
-
-
-def _stride_of_the_layer(kernel_sizes, dilations, strides):
-    return _field(kernel_sizes, dilations, strides, apart=lambda s: s)
-
-
-def _stride_before_only(kernel_sizes, dilations, strides):
-    return _field(
-        kernel_sizes,
-        dilations,
-        strides,
-        apart=lambda s: torch.cat((torch.ones_like(s[:1]), s[:-1])),
-    )
-
-
-def _strides_after(kernel_sizes, dilations, strides):
-    return _field(
-        kernel_sizes,
-        dilations,
-        strides,
-        apart=lambda s: s.flip(0).cumprod(0).flip(0) // s,
-    )
-
-
-def _strides_added(kernel_sizes, dilations, strides):
-    return _field(kernel_sizes, dilations, strides, apart=lambda s: 1 + s.cumsum(0) - s)
+def _last_first(kernel_sizes, dilations, strides):
+    return kernel_sizes.flip(0), dilations.flip(0), strides.flip(0)
 
 
 def _dilations_multiplied(kernel_sizes, dilations, strides):
-    return _field(kernel_sizes, dilations.cumprod(0), strides)
+    return kernel_sizes, dilations.cumprod(0), strides
 
 
-def _largest(kernel_sizes, dilations, strides):
-    if not len(kernel_sizes):
-        return torch.zeros_like(kernel_sizes)
-    return ((kernel_sizes - 1) * dilations + 1).cummax(0).values
+def _undilated(k, d):
+    return k - 1
 
 
-def _each(kernel_sizes, dilations, strides):
-    return (kernel_sizes - 1) * dilations + 1
+def _whole_kernel(k, d):
+    return k * d
 
 
-def _last_only(kernel_sizes, dilations, strides):
-    return 1 + ((kernel_sizes - 1) * dilations * _apart(strides)).sum()
+def _width(k, d):
+    return (k - 1) * d + 1
 
 
-def _from_the_input(kernel_sizes, dilations, strides):
-    right = _field(kernel_sizes, dilations, strides)
-    return torch.cat((torch.ones_like(right[:1]), right)) if len(right) else right + 1
+def _dilated_kernel(k, d):
+    return k * d - 1
 
 
-def _divided(kernel_sizes, dilations, strides):
-    return 1 + ((kernel_sizes - 1) * dilations // strides).cumsum(0)
+def _kernel(k, d):
+    return k
 
 
-def _divided_by_those_before(kernel_sizes, dilations, strides):
-    return 1 + ((kernel_sizes - 1) * dilations // _apart(strides)).cumsum(0)
+def _own_too(s):
+    return s.cumprod(0)
+
+
+def _own_alone(s):
+    return s
+
+
+def _one_before_alone(s):
+    return torch.cat((torch.ones_like(s[:1]), s[:-1]))
+
+
+def _after(s):
+    return s.flip(0).cumprod(0).flip(0) // s
+
+
+def _summed(s):
+    return s.cumsum(0)
+
+
+def _one_and_sum_before(s):
+    return 1 + s.cumsum(0) - s
+
+
+def _sum_before(s):
+    return (s.cumsum(0) - s).clamp(min=1)
+
+
+def _product(widths, apart):
+    return widths.cumprod(0)
+
+
+def _largest(widths, apart):
+    return widths.cummax(0).values if len(widths) else widths
+
+
+def _each(widths, apart):
+    return widths
+
+
+def _last_only(reaches, apart):
+    return (reaches * apart).sum()
+
+
+def _from_the_input(reaches, apart):
+    return torch.cat((torch.zeros_like(reaches[:1]), (reaches * apart).cumsum(0)))
+
+
+def _divided(reaches, apart):
+    return (reaches // apart).cumsum(0)
+
+
+def _reversed(reaches, apart):
+    return _together(reaches, apart).flip(0)
 
 
 _SECTION = "How far a convolution sees"
@@ -220,95 +229,112 @@ RECEPTIVE_FIELD = Exercise(
     traps=(
         Trap(
             "the dilation forgotten",
-            _dilation_forgotten,
+            _with(reach=_undilated),
             "a dilated kernel has gaps: its k taps reach over (k - 1) · d + 1 positions. Without "
             "the dilation, stacks that double it look no better than plain ones.",
             _SECTION,
-            (_plain,),
+            (_with(reach=_undilated, apart=torch.ones_like),),
         ),
         Trap(
             "the strides forgotten",
-            _stride_forgotten,
+            _with(apart=torch.ones_like),
             "after a layer of stride 2, neighbours stand two inputs apart, and every later kernel "
             "reaches twice as far.",
             _SECTION,
         ),
         Trap(
             "divided by the stride",
-            _divided,
+            _with(apart=_own_alone, together=_divided),
             "a stride makes the output shorter, and what one output sees *wider*: its neighbours "
             "stand further apart in the input. The strides before a layer multiply its reach.",
             _SECTION,
-            (_divided_by_those_before,),
+            (_with(together=_divided),),
         ),
         Trap(
             "k instead of k - 1",
-            _whole_kernels,
+            _with(reach=_whole_kernel),
             "a kernel of k sees k - 1 positions *beside* the one it stands on, and that one is "
             "counted once, not in every layer. Kernel 1 adds nothing.",
             _SECTION,
-            (_sum_of_kernels, _sum_of_widths),
+            (_with(reach=_whole_kernel, plus=0), _with(reach=_width, plus=0)),
         ),
         Trap(
             "a dilated kernel of k · d",
-            _dilated_kernel,
+            _with(reach=_dilated_kernel),
             "k taps have k - 1 gaps between them. The dilated kernel is (k - 1) · d + 1 wide, not "
             "k · d.",
             _SECTION,
         ),
         Trap(
             "the position itself not counted",
-            _no_one,
+            _with(plus=0),
             "the sum of all reaches says how far back the output sees. The position it stands on "
             "is one more.",
             _SECTION,
         ),
         Trap(
             "multiplied instead of added",
-            _product,
+            _with(plus=0, reach=_width, together=_product),
             "each layer *adds* what its kernel reaches. Receptive fields multiply only if every "
             "layer strides by its kernel's whole width.",
             _SECTION,
-            (_product_of_kernels,),
+            (_with(plus=0, reach=_kernel, together=_product),),
         ),
         Trap(
             "the layer's own stride",
-            _own_stride,
+            _with(apart=_own_too),
             "a layer's kernel reads the layer's *input*, before its own stride: the product runs "
             "over the strides of the layers before it.",
             _SECTION,
-            (_stride_of_the_layer,),
+            (_with(apart=_own_alone),),
         ),
         Trap(
             "strides do not add up, they multiply",
-            _stride_before_only,
+            _with(apart=_one_before_alone),
             "the gap between neighbours is the product of all strides before the layer: not the "
             "last one alone, nor their sum, nor those that come after.",
             _SECTION,
-            (_strides_added, _strides_after),
+            tuple(
+                _with(apart=apart) for apart in (_one_and_sum_before, _summed, _sum_before, _after)
+            ),
+        ),
+        Trap(
+            "strides and dilations exchanged",
+            _with(layers=_exchanged),
+            "a dilation spreads the taps of its own kernel; a stride spreads what comes after its "
+            "layer. The arguments are kernel sizes, dilations, strides, in this order.",
+            _SECTION,
+        ),
+        Trap(
+            "the layers in reverse",
+            _with(layers=_last_first),
+            "the first layer reads the input, and its field is the first number. From the last "
+            "layer on, other strides stand before each layer.",
+            _SECTION,
+            (_with(together=_reversed),),
         ),
         Trap(
             "dilations multiplied up",
-            _dilations_multiplied,
+            _with(layers=_dilations_multiplied),
             "a dilation is counted in positions of the layer's own input, and every layer has its "
             "own. Only strides are handed on to the layers above.",
             _SECTION,
         ),
         Trap(
             "each layer by itself",
-            _each,
+            _with(plus=0, reach=_width, together=_each),
             "layers stand on top of each other: the second sees what the first one saw at each of "
             "its taps. The largest kernel alone does not say how far the network sees.",
             _SECTION,
-            (_largest,),
+            (_with(plus=0, reach=_width, together=_largest),),
         ),
         Trap(
             "one number, or one too many",
-            _last_only,
+            _with(together=_last_only),
             "asked for is the field after *each* layer, the first one's first: as many numbers as "
             "there are layers.",
             _SECTION,
-            (_from_the_input,),
+            (_with(together=_from_the_input),),
         ),
     ),
 )

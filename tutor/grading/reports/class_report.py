@@ -184,7 +184,7 @@ def _submission(gradebook: Gradebook, folder: Path, chapter: str, student: Any) 
         try:
             # Ours: without nbformat's validation, which takes longer than everything else here.
             nb = nbformat.v4.reads(path.read_text(encoding="utf-8"))
-            _read_outputs(nb, row)
+            read_outputs(nb, row)
             _read_facts(nb, row)
         except Exception:  # cut off on a full disk, say, or changed by hand
             row.problems.append(f"autograded/{notebook.name}.ipynb cannot be read: grade it again")
@@ -199,7 +199,8 @@ def _submission(gradebook: Gradebook, folder: Path, chapter: str, student: Any) 
     return row
 
 
-def _read_outputs(nb: nbformat.NotebookNode, row: Submission) -> None:
+def read_outputs(nb: nbformat.NotebookNode, row: Submission) -> None:
+    """Traps and errors that the outputs of a graded notebook tell of."""
     for cell in nb.cells:
         if cell.cell_type != "code":
             continue
@@ -210,7 +211,7 @@ def _read_outputs(nb: nbformat.NotebookNode, row: Submission) -> None:
             report = output.get("data", {}).get(MIME)
             if report is not None and is_grade(cell) and not _blames_another(report):
                 failures = (v["failure"] for v in report["verdicts"])
-                traps = {f["trap"]["name"]: f["trap"] for f in failures if f and f["trap"]}
+                traps = {t["name"]: t for f in failures if f for t in f["traps"]}
                 row.traps += [(name, trap) for trap in traps.values()]
         if is_grade(cell) and not cell.outputs:
             row.problems.append(f"{name}: its check said nothing")

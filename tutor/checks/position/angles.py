@@ -1,0 +1,136 @@
+"""Angles of positions, in steps: the right ones, and the wrong ones that people make of them."""
+
+from collections.abc import Callable
+
+import torch
+
+from tutor.checks.draw import SINGLE
+from tutor.checks.exercise import Trap
+from tutor.checks.position.shared import angles_of, frequencies_of
+
+
+def given(positions):
+    return positions
+
+
+def given_theta(theta):
+    return theta
+
+
+def of_width(positions, width, theta):
+    return angles_of(positions, width, theta)
+
+
+# Other positions
+
+
+def from_zero(positions):
+    return torch.arange(positions.shape[-1], device=positions.device).expand(positions.shape)
+
+
+def from_one(positions):
+    return positions + 1
+
+
+def whole(positions):
+    return positions.long()
+
+
+# Another theta
+
+
+def of_the_paper(theta):
+    return 10000.0
+
+
+def upside_down(theta):
+    return 1 / theta
+
+
+# Other frequencies
+
+
+def no_two(positions, width, theta):
+    return angles_of(positions, width, theta, exponent=1)
+
+
+def doubled(positions, width, theta):
+    return angles_of(positions, width, theta, exponent=4)
+
+
+def last_is_theta(positions, width, theta):
+    i = torch.arange(width // 2, device=positions.device, dtype=torch.float64)
+    return positions.double()[..., None] * theta ** (-i / max(width // 2 - 1, 1))
+
+
+def single(positions, width, theta):
+    frequencies = frequencies_of(width, theta, positions.device, dtype=SINGLE)
+    return positions.float()[..., None] * frequencies
+
+
+def whole_turns(positions, width, theta):
+    return 2 * torch.pi * angles_of(positions, width, theta)
+
+
+def angle_traps(with_: Callable, formula: str) -> tuple[Trap, ...]:
+    """``with_``: makes an answer of other ``places``, ``base`` or ``angles``; and the heading of
+    the section that has the formula."""
+    return (
+        Trap(
+            "theta hard-coded",
+            with_(base=of_the_paper),
+            "10,000 is the paper's number and an argument here. Long-context models use 500,000 "
+            "and more, and load without any complaint into code that ignores it.",
+            formula,
+        ),
+        Trap(
+            "positions from one",
+            with_(places=from_one),
+            "what counts are the numbers that are passed in, and the first of them is 0.",
+            formula,
+        ),
+        Trap(
+            "the exponent without its 2",
+            with_(angles=no_two),
+            "the exponent is 2i / D for pair i: over the D / 2 pairs it must run from 0 to almost "
+            "1. With i / D it stops half way, and the slow pairs, which tell far from farther, are "
+            "missing.",
+            formula,
+        ),
+        Trap(
+            "the exponent doubled",
+            with_(angles=doubled),
+            "the exponent is 2i / D for pair i, and torch.arange(0, D, 2) is 2i already. With "
+            "another 2 the later half of the pairs hardly turns at all.",
+            formula,
+        ),
+        Trap(
+            "whole turns",
+            with_(angles=whole_turns),
+            "the angle is the position times the frequency, in radians, without 2π. With it the "
+            "first pair makes a whole turn at every word, and says nothing.",
+            formula,
+        ),
+        Trap(
+            "frequencies that grow",
+            with_(base=upside_down),
+            "multiplied by theta^(2i / D) where it should be divided: the first pair turns by 1 a "
+            "position, and all others turn faster still, so that neighbours look like strangers. "
+            "The exponent is negative.",
+            formula,
+        ),
+        Trap(
+            "the last wavelength stretched to theta",
+            with_(angles=last_is_theta),
+            "divided by (D / 2 - 1), so that the last frequency is exactly 1 / theta. Some code "
+            "bases do that; the paper's formula, and every checkpoint that follows it, does not.",
+            formula,
+        ),
+        Trap(
+            "positions cut to integers",
+            with_(places=whole),
+            "a position need not be an integer: chapter 12 squeezes long texts between the "
+            "positions that a model knows. Cut off, several words share one.",
+            "Positions are an argument",
+        ),
+    )
