@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -244,10 +245,15 @@ def test_marks_are_the_submissions_whatever_the_order_of_commands(graded, cluste
     shutil.rmtree(place.folder / "submitted" / "s02")
     version = hand_in(place.folder, "s01", RIGHT) / "attention.ipynb"
     first = version.read_bytes()
-    for _ in range(2):
+    for dated in (True, False):
+        stamp = version.with_name("timestamp.txt")
+        stamp.write_text("2026-03-03 6:55 PM CET") if dated else stamp.unlink()
         hand_in(place.folder, "s01", {"causal_mask": "causal_mask = None"})
         nbgrader(place, "autograde", CHAPTER, "--force", "--student=s01")
         assert points_in(place)["s01"] == 0
+        with open_gradebook(place.database) as gradebook:
+            time_of = gradebook.find_submission(CHAPTER, "s01").timestamp
+        assert time_of == (datetime(2026, 3, 3, 17, 55) if dated else None)
         version.write_bytes(first)
         outcomes = {o.student: o for o in run(place, log, cluster, pages=True)}
         assert outcomes["s01"].graded and not outcomes["s00"].graded
