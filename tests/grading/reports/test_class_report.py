@@ -27,7 +27,7 @@ def test_report_names_each_trap_with_its_count_and_who_fell_into_it(page):
     expected = [
         f"1 × {s.trap.name} in {TRAPPED}; section “{s.trap.section}” "
         f"{s.trap.misconception} {s.name} ({s.id})"
-        for s in students()
+        for s in sorted(students(), key=lambda s: s.id)
         if s.trap
     ]
     assert found == expected
