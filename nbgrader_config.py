@@ -3,7 +3,8 @@
 from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveAutoGrades
 
 from tutor.course.release import Stamp
-from tutor.grading.nbgrader_parts import AnySubmission, Judged, SaveReasons
+from tutor.grading.nbgrader_parts import AnySubmission, Judged, ReleaseFeedback, SaveReasons
+from tutor.grading.reports.pages import Pages
 
 c = get_config()  # traitlets defines it
 
@@ -27,6 +28,9 @@ c.Autograde.autograde_preprocessors = [
     AssignLatePenalties,
     CheckCellMetadata,
 ]
+
+c.GenerateFeedback.exporter_class = Pages
+c.ExchangeFactory.release_feedback = ReleaseFeedback
 
 # False runs students' code without a sandbox: see book/instructors.md before you do.
 c.Judged.sandboxed = True

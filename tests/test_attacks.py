@@ -13,6 +13,7 @@ import pytest
 from tests.attacks import SUBMISSIONS, record, stock
 from tests.attacks.__main__ import _tell
 from tests.attacks.corpus import FULL, NOTHING, Work
+from tests.attacks.course import FOLDER
 from tests.attacks.runners import Pass, as_json, faults, graded
 from tutor import ROOT
 
@@ -73,7 +74,7 @@ def test_builder_writes_something_and_not_what_all_solved_writes(name, tmp_path)
         }
         for f in (tmp_path / "x", tmp_path / "solved")
     )
-    plain = {"all_solved", "name_with_quotes"}
+    plain = {"all_solved", "name_with_quotes", "name_that_a_spreadsheet_runs"}
     assert (mine == solved) == (name in plain)
 
 
@@ -123,6 +124,12 @@ def test_nobody_reached_the_network(result):
 
 def test_no_page_runs_a_students_script(result):
     assert not result.scripts
+
+
+def test_no_terminal_and_no_spreadsheet_obeys_a_name(passes):
+    assert "\x1b" not in passes["tutor"].log and "\x07" not in passes["tutor"].log
+    grades = (FOLDER / "tutor" / "grades.csv").read_text("utf-8")
+    assert "'=HYPERLINK" in grades and "\n=" not in grades and ",=" not in grades
 
 
 def test_the_grader_itself_takes_no_more_than_a_few_gigabytes(result):

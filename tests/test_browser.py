@@ -125,3 +125,22 @@ def test_each_answer_of_a_quiz_gets_its_own_feedback(book, home, browser):
                     assert "$" not in quiz.inner_text() and "\\(" not in quiz.inner_text()
                 assert all(feedback) and len(set(feedback)) == len(feedback), feedback
             assert not problems
+
+
+@pytest.mark.parametrize("view", ["light", "dark"])
+def test_paper_is_white_and_cuts_no_line(book, home, browser, view):
+    path = containing(book, 'class="highlight')[0]
+    code = ".bd-article .highlight pre span[class]"
+    lines = "[...document.querySelectorAll('.bd-article pre')]"
+    cut = f"{lines}.filter(p => p.scrollWidth > p.clientWidth + 1).length"
+    with opened(browser, f"{home}/{path}", "light") as (page, _):
+        light = page.locator(code).evaluate_all("all => all.map(e => getComputedStyle(e).color)")
+    with opened(browser, f"{home}/{path}", view) as (page, _):
+        page.emulate_media(media="print", color_scheme=view)
+        page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+        found = page.locator(code).evaluate_all("all => all.map(e => getComputedStyle(e).color)")
+        assert found == light
+        page.set_viewport_size({"width": 650, "height": 900})  # of a sheet
+        assert page.evaluate(cut) == 0
+        page.emulate_media(media="screen", color_scheme=view)
+        page.wait_for_function(f"document.documentElement.dataset.theme === '{view}'")

@@ -86,3 +86,21 @@
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", draw);
   else draw();
 })();
+
+// Paper is white: what is printed from the dark theme is printed in the light one.
+(() => {
+  const html = document.documentElement;
+  let screen = null;
+  function print(begins) {
+    if (begins && screen === null) {
+      screen = html.dataset.theme;
+      html.dataset.theme = "light";
+    } else if (!begins && screen !== null) {
+      html.dataset.theme = screen;
+      screen = null;
+    }
+  }
+  window.addEventListener("beforeprint", () => print(true));
+  window.addEventListener("afterprint", () => print(false));
+  window.matchMedia("print").addEventListener("change", (paper) => print(paper.matches));
+})();

@@ -1100,6 +1100,37 @@ def gradient_of_another_shape(work: Work) -> None:
     )
 
 
+# What the feedback pages are made from, once all marks are stored
+
+
+@submission()
+def blank_lines_between_two(work: Work) -> None:
+    """Fourteen thousand lines of one space: a highlighter goes over them once for each."""
+    work.after("stable_softmax", "x = 1\n" + " \n" * 14_000 + "y = 2")
+
+
+@submission()
+def quotes_and_brackets_without_end(work: Work) -> None:
+    """Openings of all kinds that nothing closes, behind a comment's sign and in an open string."""
+    work.after("stable_softmax", "# " + "f\"{'([" * 10_000)
+    work.at_the_end("'''" + '"""' * 30_001)
+
+
+@submission()
+def colour_without_a_number(work: Work) -> None:
+    """The code that begins one of 256 colours, and does not say which."""
+    work.after("stable_softmax", "print('\\x1b[38m', '\\x1b[48;5m', '\\x1b[38;2;1m')")
+
+
+@submission()
+def colours_without_end(work: Work) -> None:
+    """300,000 characters of a terminal's codes, as output, as a value and as an error."""
+    codes = "'\\x1b[1m' * 75_000"
+    work.after("stable_softmax", f"print({codes})")
+    work.after("stable_softmax", f"class Shown:\n    __repr__ = lambda self: {codes}\nShown()")
+    work.at_the_end(f"raise ValueError({codes})")
+
+
 @submission(points=NO_MASK)
 def answer_too_large_to_send(work: Work) -> None:
     """An answer of half a gigabyte of real numbers."""

@@ -235,3 +235,33 @@ def name_with_brackets(work: Work) -> None:
     for name in FULL:
         if name != "causal_mask":
             work.write(name, "")
+
+
+@submission(student="\x1b[2J\x1b[31mred\x1b]0;title\x07")
+def name_that_a_terminal_obeys(work: Work) -> None:
+    """The student's folder has a name of a terminal's codes, and something to say about it."""
+    work.files["timestamp.txt"] = b"some day"
+
+
+@submission(student='=HYPERLINK("x")')
+def name_that_a_spreadsheet_runs(work: Work) -> None:
+    """The student's folder has the name of a formula."""
+
+
+@submission()
+def timestamp_of_several_places(work: Work) -> None:
+    """timestamp.txt names a zone that India, Israel and Ireland have, on a 12-hour clock."""
+    work.files["timestamp.txt"] = b"2026-12-01 6:55 PM IST\n"
+
+
+@submission()
+def secret_that_is_a_link(work: Work) -> None:
+    """The exchange's secret is a link to a file of the instructor's, which would be copied."""
+    work.files["submission_secret.txt"] = Link(f"../../../{marks.CANARY}.txt")
+
+
+@submission()
+def secret_of_nonsense(work: Work) -> None:
+    """The exchange's secret is megabytes of something, and the time a pipe."""
+    work.files["submission_secret.txt"] = b"\xff/../" * 1_000_000
+    work.files["timestamp.txt"] = Pipe()

@@ -228,6 +228,14 @@ def test_lab_copies_and_never_overwrites(course):
     assert (course / MINE).read_bytes() == mine
 
 
+def test_a_course_that_cannot_be_written_is_said(course):
+    (course / "work").write_text("in the place of the folder")
+    done = run(course, "python", "-m", "tutor.course.lab")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert re.match(rf"{re.escape(str(course))}/work/\S+ cannot be written: ", done.stderr)
+    assert "Copy the course to a folder in which you may write" in done.stderr
+
+
 def test_update_moves_solutions_and_keeps_the_old_notebook(course):
     lab.copy(course)
     solve(course / MINE, "causal_mask", "def causal_mask(): ...")

@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -199,6 +201,66 @@ def test_a_missing_autograded_notebook_is_made_again(graded, cluster):
     assert lines(log) == 4 and (place.folder / "autograded/s02" / CHAPTER).is_dir()
 
 
+def another_score(place: ClassFolder, student: str) -> None:
+    with open_gradebook(place.database) as gradebook:
+        gradebook.find_grade("causal_mask", NOTEBOOK, CHAPTER, student).auto_score = 1.0
+        gradebook.db.commit()
+
+
+def another_comment(place: ClassFolder, student: str) -> None:
+    with open_gradebook(place.database) as gradebook:
+        name = "causal_mask-solution"
+        gradebook.find_comment(name, NOTEBOOK, CHAPTER, student).auto_comment = "Too late."
+        gradebook.db.commit()
+
+
+def another_notebook(place: ClassFolder, student: str) -> None:
+    shutil.copyfile(
+        ROOT / "exercises" / CHAPTER / f"{NOTEBOOK}.ipynb", place.autograded(student, CHAPTER)
+    )
+
+
+def half_a_notebook(place: ClassFolder, student: str) -> None:
+    path = place.autograded(student, CHAPTER)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize(
+    "change", [another_score, another_comment, another_notebook, half_a_notebook]
+)
+def test_what_is_not_the_submissions_grade_any_more_is_graded_again(graded, cluster, change):
+    place, log = graded
+    before = place.autograded("s01", CHAPTER).read_text("utf-8")
+    place.autograded("s01", CHAPTER).chmod(0o644)
+    change(place, "s01")
+    assert [o.student for o in run(place, log, cluster, pages=True) if o.graded] == ["s01"]
+    assert points_in(place)["s01"] == FULL and "Too late." not in comments_in(place, "s01")
+    assert place.autograded("s01", CHAPTER).read_text("utf-8") == before
+    assert not any(o.graded for o in run(place, log, cluster))
+
+
+def test_marks_are_the_submissions_whatever_the_order_of_commands(graded, cluster):
+    """Graded by a stand-in here, which finds everything right, and by nbgrader for what it is."""
+    place, log = graded
+    shutil.rmtree(place.folder / "submitted" / "s02")
+    version = hand_in(place.folder, "s01", RIGHT) / "attention.ipynb"
+    first = version.read_bytes()
+    for dated in (True, False):
+        stamp = version.with_name("timestamp.txt")
+        stamp.write_text("2026-03-03 6:55 PM CET") if dated else stamp.unlink()
+        hand_in(place.folder, "s01", {"causal_mask": "causal_mask = None"})
+        nbgrader(place, "autograde", CHAPTER, "--force", "--student=s01")
+        assert points_in(place)["s01"] == 0
+        with open_gradebook(place.database) as gradebook:
+            time_of = gradebook.find_submission(CHAPTER, "s01").timestamp
+        assert time_of == (datetime(2026, 3, 3, 17, 55) if dated else None)
+        version.write_bytes(first)
+        outcomes = {o.student: o for o in run(place, log, cluster, pages=True)}
+        assert outcomes["s01"].graded and not outcomes["s00"].graded
+        assert points_in(place)["s01"] == outcomes["s01"].points == FULL
+        assert "(Score: 50.0 / 50.0)" in place.page("s01", CHAPTER).read_text("utf-8")
+
+
 def test_another_device_settings_or_secret_grade_again(monkeypatch):
     before = specification.specification(CHAPTER, "cpu")
     assert before == specification.specification(CHAPTER, "cpu")
@@ -272,11 +334,32 @@ def test_a_change_of_time_is_noticed_without_grading_again(graded, cluster, monk
     assert list(points.values()) == [0.0, FULL] and lines(log) == 3
 
 
+@pytest.mark.parametrize("without", ["", "some day", "2026-03-03 10:00 IST"])
+def test_a_time_that_is_taken_away_takes_lateness_with_it(graded, cluster, monkeypatch, without):
+    place, log = graded
+    strict = settings()
+    strict.LateSubmissionPlugin.penalty_method = "zero"
+    monkeypatch.setattr("tutor.grading.gradebook.settings", lambda: strict)
+    with open_gradebook(place.database) as gradebook:
+        gradebook.update_or_create_assignment(CHAPTER, duedate=DUE)
+    stamp = place.folder / "submitted" / "s01" / CHAPTER / "timestamp.txt"
+    kept = [place.step(s, "s01", CHAPTER) / "timestamp.txt" for s in ("autograded", "feedback")]
+    stamp.write_text("2026-03-03 10:00 UTC")
+    assert {o.student: o.points for o in run(place, log, cluster)}["s01"] == 0
+    assert all(path.exists() for path in kept)
+    stamp.write_text(without) if without else stamp.unlink()
+    assert {o.student: o.points for o in run(place, log, cluster)}["s01"] == FULL
+    assert not any(path.exists() for path in kept)
+    with open_gradebook(place.database) as gradebook:
+        assert gradebook.find_submission(CHAPTER, "s01").total_seconds_late == 0
+
+
 # Whatever ends in the middle
 
 
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     place, log, gate = quick_class(tmp_path, 12), tmp_path / "log", tmp_path / "gate"
+    scratch = Path(tempfile.mkdtemp(dir="/tmp"))  # a short name, for the sockets in it
     script = f"""
 from pathlib import Path
 from tests.grading.standin import Quick
@@ -288,17 +371,21 @@ if __name__ == "__main__":
     (tmp_path / "run.py").write_text(script)
     call = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}
     command = [sys.executable, str(tmp_path / "run.py")]
+    call["env"]["TMPDIR"] = str(scratch)
     with subprocess.Popen(command, stdout=subprocess.PIPE, **call) as first:
         done = {json.loads(first.stdout.readline())["student"] for _ in range(4)}
         children = psutil.Process(first.pid).children(recursive=True)
         first.kill()
     _, alive = psutil.wait_procs(children, timeout=100)
     assert not alive
+    (left,) = scratch.iterdir()
+    assert any(left.iterdir())
     before = lines(log)
     assert len(done) <= before <= 6 + 2  # both workers wait at the gate
     gate.touch()
     second = subprocess.run(command, capture_output=True, check=True, **call)
     *outcomes, last = map(json.loads, second.stdout.splitlines())
+    scratch.rmdir()  # neither the first run's files nor its own are there
     again = {o["student"] for o in outcomes if o["graded"]}
     assert not done & again
     assert lines(log) - before == len(again) == last["summary"]["graded"]

@@ -1,9 +1,12 @@
 """The one writer to nbgrader's gradebook."""
 
+import shutil
+
 import pytest
 from sqlalchemy import text
 
 from tests.grading.helpers import FULL, points_in
+from tutor import ROOT
 from tutor.course.sample_class import CHAPTER, EXERCISES
 from tutor.course.settings import open_gradebook
 from tutor.grading.class_folder import ClassFolder
@@ -21,8 +24,20 @@ def test_a_submission_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert points_in(place) == {}
     with Writer(place.database, CHAPTER) as writer:
         writer.save("ada", None, scores, {}, "hash")
-        assert writer.graded() == {"ada": ("hash", None)}
+        assert writer.graded() == {"ada": (writer.key("ada", "hash"), None)}
+        assert (
+            writer.key("ada", "another") != writer.key("ada", "hash") != writer.key("eve", "hash")
+        )
     assert points_in(place) == {"ada": FULL}
+
+
+def test_a_course_in_a_folder_with_brackets_is_found(tmp_path, monkeypatch):
+    root = tmp_path / "attention [2026]"
+    shutil.copytree(ROOT / "solutions" / CHAPTER, root / "solutions" / CHAPTER)
+    monkeypatch.setattr("tutor.grading.gradebook.ROOT", root)
+    tell(ClassFolder(tmp_path).database, CHAPTER)
+    with open_gradebook(ClassFolder(tmp_path).database) as gradebook:
+        assert gradebook.find_assignment(CHAPTER).max_score == FULL
 
 
 def test_our_table_leaves_nbgraders_alone(graded):

@@ -106,7 +106,13 @@ def _unused(path: Path) -> Path:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tutor.course.lab", description=__doc__)
     parser.add_argument("--update", action="store_true", help="move your solutions to new versions")
-    lines = update() if parser.parse_args(argv).update else copy()
+    update_too = parser.parse_args(argv).update
+    try:
+        lines = update() if update_too else copy()
+    except OSError as error:
+        print(f"{error.filename} cannot be written: {error.strerror}.", file=sys.stderr)
+        print("Copy the course to a folder in which you may write, and try there.", file=sys.stderr)
+        return 1
     print("\n".join(lines) or "work/ is up to date.")
     return 0
 

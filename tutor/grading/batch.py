@@ -22,7 +22,15 @@ from distributed import Client, KilledWorker, LocalCluster, Security, as_complet
 from tutor import ROOT
 from tutor.course.release import source_notebook
 from tutor.grading import CannotGrade, forks
-from tutor.grading.class_folder import ClassFolder, HandedIn, chapters, hashed, read, write
+from tutor.grading.class_folder import (
+    ClassFolder,
+    HandedIn,
+    chapters,
+    hashed,
+    keep_beside,
+    read,
+    write,
+)
 from tutor.grading.gradebook import Marks, Writer, tell
 from tutor.grading.record import Outcome, Record, refused
 from tutor.grading.specification import specification
@@ -83,9 +91,9 @@ class Run:
                 self.problems.append(f"{student!r} cannot be a student's name: rename the folder")
                 continue
             handed_in = read(self.place, student, self.chapter)
-            made_from, _ = graded.get(student, (None, None))
-            autograded = self.place.autograded(student, self.chapter)
-            if self.again or made_from != self._key(handed_in) or not autograded.exists():
+            made_from = self._key(handed_in, self._autograded(student))
+            known, _ = graded.get(student, (None, None))
+            if self.again or known != self.writer.key(student, made_from):
                 if handed_in.data is not None:
                     todo.append(student)
                     continue
@@ -94,7 +102,7 @@ class Run:
                 continue
             marks = self.writer.save(student, handed_in.timestamp)
             self.marks[student] = (made_from, marks)
-            self._write_timestamp(handed_in)
+            self._write_beside(handed_in)
             yield self._outcome(student, marks)
         if todo:
             with self._cluster(len(todo)) as client:
@@ -194,28 +202,32 @@ class Run:
         ):
             yield client
 
-    def _key(self, handed_in: HandedIn) -> str:
-        return hashed(handed_in.digest.encode(), self.expected.encode())
+    def _key(self, handed_in: HandedIn, autograded: bytes) -> str:
+        """Of the submission, of what it was graded by, and of the notebook that came of it."""
+        return hashed(handed_in.digest.encode(), self.expected.encode(), autograded)
+
+    def _autograded(self, student: str) -> bytes:
+        try:
+            return self.place.autograded(student, self.chapter).read_bytes()
+        except OSError:
+            return b""
 
     def _save(self, handed_in: HandedIn, record: Record, failed: bool = False) -> Outcome:
         """Files first: each appears whole or not at all, and before the gradebook tells of it."""
-        student, made_from = handed_in.student, self._key(handed_in)
-        write(self.place.autograded(student, self.chapter), record.notebook + "\n", 0o444)
-        self._write_timestamp(handed_in)
+        student, text = handed_in.student, record.notebook + "\n"
+        made_from = self._key(handed_in, text.encode())
+        write(self.place.autograded(student, self.chapter), text, 0o444)
+        self._write_beside(handed_in)
         marks = self.writer.save(
             student, handed_in.timestamp, record.scores, record.comments, made_from, again=failed
         )
         self.marks[student] = (made_from, marks)
         return self._outcome(student, marks, record, failed)
 
-    def _write_timestamp(self, handed_in: HandedIn) -> None:
-        if handed_in.timestamp is None:
-            return
-        text = f"{handed_in.timestamp:%Y-%m-%d %H:%M:%S.%f} UTC\n"
+    def _write_beside(self, handed_in: HandedIn) -> None:
         for step, mode in (("autograded", 0o444), ("feedback", 0o644)):
-            path = self.place.step(step, handed_in.student, self.chapter) / "timestamp.txt"
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
-                write(path, text, mode)
+            folder = self.place.step(step, handed_in.student, self.chapter)
+            keep_beside(folder, handed_in.timestamp, handed_in.secret, mode)
 
     def _outcome(
         self, student: str, marks: Marks, record: Record | None = None, failed: bool = False

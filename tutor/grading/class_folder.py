@@ -14,12 +14,13 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from nbgrader.utils import parse_utc
+from traitlets.config import Config
 
 from tutor import ROOT
 from tutor.course.settings import settings
-from tutor.grading import CannotGrade
+from tutor.grading import CannotGrade, times
 from tutor.sandbox.limits import Limits
+from tutor.sandbox.outputs import inert
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class HandedIn:
     """None if there is nothing to grade; then ``problems`` says why."""
     problems: tuple[str, ...] = ()
     timestamp: datetime | None = None
+    secret: str | None = None
+    """By which nbgrader's exchange finds the student to whom a feedback page goes."""
 
     @property
     def digest(self) -> str:
@@ -111,13 +114,14 @@ def chapters() -> dict[str, str]:
 
 
 _UNKNOWN = "nobody knows whether this is late"
+_SECRET = re.compile(r"[\w=+/-]{1,1000}\s*")
 
 
 def read(place: ClassFolder, student: str, chapter: str) -> HandedIn:
     notebook, limits = chapters()[chapter], Limits.of(settings().Judged)
     problems: list[str] = []
     submitted = place.folder / place.submitted
-    data = timestamp = None
+    data, about = None, (None, None)
     try:
         with _folder(submitted, student, chapter) as folder:
             name = f"{notebook}.ipynb"
@@ -127,18 +131,60 @@ def read(place: ClassFolder, student: str, chapter: str) -> HandedIn:
                 problems.append(_nothing_there(folder, name))
             except OSError as error:
                 problems.append(f"{name} {_why(error)}.")
-            try:
-                text = _file(folder, "timestamp.txt", 4096).decode().strip()
-                timestamp = parse_utc(text) if text else None
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                problems.append(f"timestamp.txt {_why(error)}: {_UNKNOWN}.")
-            except Exception:  # whatever a parser makes of a student's text
-                problems.append(f"timestamp.txt holds no date: {_UNKNOWN}.")
+            about = _beside(folder, settings(), problems)
     except OSError as error:
         problems.append(f"{chapter} {_why(error)}.")
-    return HandedIn(student, chapter, notebook, data, tuple(problems), timestamp)
+    return HandedIn(student, chapter, notebook, data, tuple(problems), *about)
+
+
+def beside(folder: Path, config: Config) -> tuple[datetime | None, str | None, list[str]]:
+    """The time of a submission and its secret, from the files beside its notebook, and what is
+    wrong with these."""
+    problems: list[str] = []
+    try:
+        with _folder(folder.parent.parent, folder.parent.name, folder.name) as opened:
+            return *_beside(opened, config, problems), problems
+    except OSError as error:
+        return None, None, [f"{folder.name} {_why(error)}."]
+
+
+def _beside(folder: int, config: Config, problems: list[str]) -> tuple[datetime | None, str | None]:
+    timestamp = secret = None
+    try:
+        if text := _file(folder, "timestamp.txt", 4096).decode().strip():
+            timestamp = times.read(text, config.Exchange.get("timezone", "UTC"))
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        problems.append(f"timestamp.txt {_why(error)}: {_UNKNOWN}.")
+    except UnicodeDecodeError:
+        problems.append(f"timestamp.txt holds no date: {_UNKNOWN}.")
+    except times.Unclear as unclear:
+        problems.append(f"timestamp.txt {inert(str(unclear))}: {_UNKNOWN}.")
+    try:
+        secret = _file(folder, "submission_secret.txt", 4096).decode("ascii")
+    except FileNotFoundError:
+        pass
+    except (OSError, UnicodeDecodeError):
+        secret = ""
+    if secret is not None and not _SECRET.fullmatch(secret):
+        secret = None
+        problems.append("submission_secret.txt holds none: nbgrader's exchange takes no feedback.")
+    return timestamp, secret
+
+
+BESIDE = "timestamp.txt", "submission_secret.txt"
+
+
+def keep_beside(folder: Path, timestamp: datetime | None, secret: str | None, mode: int) -> None:
+    """Put them where nbgrader's feedback and its exchange look for them."""
+    written = timestamp and f"{timestamp:%Y-%m-%d %H:%M:%S.%f} UTC\n"
+    for name, text in zip(BESIDE, (written, secret), strict=True):
+        path = folder / name
+        if text is None:
+            path.unlink(missing_ok=True)
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            write(path, text, mode)
 
 
 @contextlib.contextmanager
@@ -191,11 +237,13 @@ def _nothing_there(folder: int, name: str) -> str:
 
 def write(path: Path, text: str, mode: int) -> None:
     """The file appears whole or not at all."""
+    write_bytes(path, text.encode("utf-8"), mode)
+
+
+def write_bytes(path: Path, data: bytes, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=".", delete=False
-    ) as file:
-        file.write(text)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        file.write(data)
     os.chmod(file.name, mode)
     os.replace(file.name, path)
 

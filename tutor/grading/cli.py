@@ -1,4 +1,5 @@
-"""The ``tutor`` command: grade a class, check a notebook, see how far one has come."""
+"""The ``tutor`` command: collect and grade what a class hands in, check a notebook, see how far one
+has come."""
 
 import argparse
 import contextlib
@@ -15,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tutor import ROOT
-from tutor.grading import CannotGrade, forks
+from tutor.grading import CannotGrade, forks, scratch
 from tutor.sandbox import importing
+from tutor.sandbox.outputs import clean
 
 # Imported where they are used: a student who checks a notebook needs no Dask and no gradebook.
 if TYPE_CHECKING:
@@ -48,9 +50,8 @@ CLUSTERS = """on a cluster:
 def main(argv: list[str] | None = None, **replaced: Any) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        return {"grade": grade, "check": check, "status": status}[arguments.command](
-            arguments, **replaced
-        )
+        commands = {"collect": collect, "grade": grade, "check": check, "status": status}
+        return commands[arguments.command](arguments, **replaced)
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         return 130
@@ -68,18 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         help="grade a class",
     )
     grade.add_argument("chapter", nargs="*", help="such as 03_attention; default: all in submitted")
-    grade.add_argument(
-        "--submitted", type=Path, metavar="DIR", help="default: submitted/ in the course's folder"
-    )
     where = grade.add_mutually_exclusive_group()
     where.add_argument("--workers", type=int, metavar="N", help="processes here; default: cores")
     where.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, see below")
     grade.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     grade.add_argument("--again", action="store_true", help="also what was graded before")
     grade.add_argument("--json", action="store_true", help="one object a submission, to stdout")
-    grade.add_argument(
-        "--db", metavar="URL", default="", help="gradebook, such as postgresql://user@host/name"
-    )
     grade.add_argument(
         "--format", choices=("canvas", "moodle"), help="also write the grades for its import"
     )
@@ -88,6 +83,25 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="no sandbox: students' code may then read and change all that you can, also grades",
     )
+
+    collect = commands.add_parser(
+        "collect", help="take a platform's archive apart", description="Put the notebooks of an "
+        "archive that Canvas or Moodle gives, or of the folder that became of it, where grading "
+        "looks. Whatever a file is called, it arrives, or a sentence says why not. The exit code "
+        "is 1 if there is any sentence."
+    )  # fmt: skip
+    collect.add_argument("chapter", help="such as 03_attention")
+    collect.add_argument("archive", type=Path)
+    for command in (grade, collect):
+        command.add_argument(
+            "--submitted",
+            type=Path,
+            metavar="DIR",
+            help="default: submitted/ in the course's folder",
+        )
+        command.add_argument(
+            "--db", metavar="URL", default="", help="gradebook, such as postgresql://user@host/name"
+        )
 
     check = commands.add_parser(
         "check", help="run a notebook and its checks", description="Run a notebook from the first "
@@ -105,24 +119,39 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# tutor grade
+# tutor collect, tutor grade
+
+
+def collect(arguments: argparse.Namespace) -> int:
+    from tutor.grading.collect import collect
+
+    place = _place(arguments)
+    try:
+        arrived, said = collect(arguments.archive, arguments.chapter, place)
+    except (CannotGrade, OSError) as error:
+        print(f"{error}", file=sys.stderr)
+        return 2
+    for sentence in said:
+        print(_shown(sentence))
+    print(f"{arrived} notebook{'s' * (arrived != 1)} in {place.folder / place.submitted}.")
+    return int(bool(said))
 
 
 def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None) -> int:
     """``scheduler`` may be a Dask cluster itself, which brings its own credentials."""
+    scratch.begin()
     forks.context()  # it imports while this process does
     with importing():
         from sqlalchemy.exc import SQLAlchemyError
 
         from tutor.grading import batch, worker
-        from tutor.grading.class_folder import ClassFolder, chapters
+        from tutor.grading.class_folder import chapters
         from tutor.grading.reports import class_report, exports, feedback
 
     if arguments.workers is not None and arguments.workers < 1:
         print("--workers takes a number of processes, 1 or more.", file=sys.stderr)
         return 2
-    submitted = (arguments.submitted or ROOT / "submitted").resolve()
-    place = ClassFolder(submitted.parent, _url(arguments, submitted), submitted.name)
+    place = _place(arguments)
     asked = arguments.chapter or place.chapters()
     options = {n: getattr(arguments, n) for n in ("workers", "scheduler", "device", "again")}
     options["scheduler"] = scheduler or arguments.scheduler
@@ -154,9 +183,16 @@ def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None
         print(f"{error}", file=sys.stderr)
         return 1
     for problem in problems:
-        print(problem, file=sys.stderr)
+        print(_shown(problem), file=sys.stderr)
     show.end(place.folder, [p.name for p in written])
     return int(bool(problems) or show.failed > 0)
+
+
+def _place(arguments: argparse.Namespace) -> "ClassFolder":
+    from tutor.grading.class_folder import ClassFolder
+
+    submitted = (arguments.submitted or ROOT / "submitted").resolve()
+    return ClassFolder(submitted.parent, _url(arguments, submitted), submitted.name)
 
 
 def _url(arguments: argparse.Namespace, submitted: Path) -> str:
@@ -178,6 +214,11 @@ def _nothing(place: "ClassFolder", chapters: list[str]) -> str:
         f"    {folder}/<student>/<chapter>/<notebook>.ipynb\n"
         f"such as {folder}/ada/{chapter}/{known()[chapter]}.ipynb, and run this again."
     )
+
+
+def _shown(text: str) -> str:
+    """For a terminal, which obeys some characters: a student's folder may have any name."""
+    return clean("".join(c if c.isprintable() else "?" for c in text))
 
 
 class _Plain:
@@ -204,7 +245,7 @@ class _Plain:
         self.say(f"In {folder}: {', '.join(files)}, feedback/.")
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stdout, flush=True)
+        print(_shown(text), file=sys.stdout, flush=True)
 
 
 class _Json(_Plain):
@@ -219,7 +260,7 @@ class _Json(_Plain):
         print(json.dumps({"summary": {**counts, "folder": str(folder), "files": files}}))
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(_shown(text), file=sys.stderr, flush=True)
 
 
 class _Live(_Plain):

@@ -3,13 +3,17 @@
 The tables hold afterwards what ``nbgrader autograde`` leaves in them, so that feedback, formgrader,
 manual grading and export go on from there. One table is ours, ``tutor_graded``: what each grade was
 made from. It is written in the same transaction, so a run that is killed, at whatever moment,
-leaves a submission graded or not graded, and the next run can tell which.
+leaves a submission graded or not graded, and the next run can tell which. And it is remembered
+together with the marks that were stored: where something else has written others since, as
+``nbgrader autograde --force`` does, the submission counts as not graded.
 """
 
+import json
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from nbgrader.api import (
     Assignment,
@@ -31,6 +35,7 @@ from sqlalchemy import Column, MetaData, String, Table, delete, insert, select, 
 from tutor import ROOT
 from tutor.course.settings import open_gradebook, settings
 from tutor.grading import CannotGrade
+from tutor.grading.class_folder import hashed
 
 GRADED = Table(
     "tutor_graded",
@@ -89,7 +94,7 @@ class Writer:
         self._gradebook.close()
 
     def graded(self) -> dict[str, tuple[str, str | None]]:
-        """What the grade and the feedback page of each student were made from."""
+        """The ``key`` of each student's grade, and what the feedback page was made from."""
         rows = self._db.execute(
             select(SubmittedAssignment.student_id, GRADED.c.made_from, GRADED.c.page)
             .join(GRADED, GRADED.c.submission == SubmittedAssignment.id)
@@ -97,6 +102,32 @@ class Writer:
         ).all()
         self._db.commit()
         return {student: (made_from, page) for student, made_from, page in rows}
+
+    def key(self, student: str, made_from: str) -> str:
+        """What is remembered of a grade: what it was made from, and what stands there of it."""
+        key = self._key(student, made_from)
+        self._db.commit()
+        return key
+
+    def _key(self, student: str, made_from: str) -> str:
+        mine = (
+            select(SubmittedNotebook.id)
+            .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
+            .where(
+                SubmittedNotebook.notebook_id == self._notebook,
+                SubmittedAssignment.assignment_id == self._assignment,
+                SubmittedAssignment.student_id == student,
+            )
+        )
+        found = {}
+        for table, cells, column in (
+            (Grade, self._grade_cells, Grade.auto_score),
+            (Comment, self._comment_cells, Comment.auto_comment),
+        ):
+            query = select(table.cell_id, column).where(table.notebook_id.in_(mine))
+            of_cell = dict(map(tuple, self._db.execute(query)))
+            found[table.__name__] = {name: of_cell.get(cell) for name, cell in cells.items()}
+        return hashed(made_from.encode(), json.dumps(found, sort_keys=True).encode())
 
     def save(
         self,
@@ -109,8 +140,9 @@ class Writer:
     ) -> Marks:
         """Write one submission and return what stands there now.
 
-        Without ``scores`` only the time of submission and the penalty for lateness are brought up
-        to date. A score of None asks for a manual grade. Manual scores and comments are kept.
+        Without ``scores`` only the time of submission, which may be unknown, and the penalty for
+        lateness are brought up to date. A score of None asks for a manual grade. Manual scores and
+        comments are kept.
         With ``again`` the submission counts as not graded: the next run tries once more.
         """
         try:
@@ -127,7 +159,8 @@ class Writer:
         submission, _ = self._rows_of(student)
         self._db.execute(delete(GRADED).where(GRADED.c.submission == submission))
         if not again:
-            self._db.execute(insert(GRADED).values(submission=submission, made_from=made_from))
+            key = self._key(student, made_from)
+            self._db.execute(insert(GRADED).values(submission=submission, made_from=key))
 
     def _save(self, student, timestamp, scores, comments) -> Marks:
         submission, notebook = self._rows_of(student)
@@ -136,7 +169,7 @@ class Writer:
                 SubmittedAssignment.id == submission
             )
         ).one()
-        if timestamp is not None and timestamp != stored:
+        if timestamp != stored:
             self._change(SubmittedAssignment, [{"id": submission, "timestamp": timestamp}])
 
         grades = self._db.execute(
@@ -175,7 +208,7 @@ class Writer:
             if row.manual_comment is not None:
                 shown[name] = row.manual_comment
 
-        late = self._seconds_late(timestamp or stored, extension)
+        late = self._seconds_late(timestamp, extension)
         penalty = self._penalty(student, sum(total.values()), late)
         self._change(SubmittedNotebook, [{"id": notebook, "late_submission_penalty": penalty}])
         return Marks(total, self._possible, shown, penalty or 0.0)
@@ -244,11 +277,14 @@ def tell(url: str, chapter: str) -> None:
     """Tell the gradebook of the chapter's exercises, as ``nbgrader generate_assignment`` does."""
     open_gradebook(url).close()
     config = settings()
-    config.CourseDirectory.root = str(ROOT)
     config.CourseDirectory.db_url = url
-    with tempfile.TemporaryDirectory() as release:
+    with tempfile.TemporaryDirectory() as folder:
+        # nbgrader takes the course's folder for a pattern: a name with a bracket matches nothing.
+        course = Path(folder, "course")
+        course.symlink_to(ROOT)
+        config.CourseDirectory.root = str(course)
         # exercises/ is written by `make release` only, which never overwrites an edit.
-        config.CourseDirectory.release_directory = release
+        config.CourseDirectory.release_directory = str(Path(folder, "release"))
         result = NbGraderAPI(config=config).generate_assignment(chapter)
     if result["success"]:
         return

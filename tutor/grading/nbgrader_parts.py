@@ -7,7 +7,6 @@ what nbgrader offers afterwards (manual grading, late penalties, feedback, expor
 import atexit
 import glob
 import os
-import stat
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,15 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.exchange.default import ExchangeReleaseFeedback
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_solution
 from traitlets import Bool, Float, Integer, Unicode
+from traitlets.config import Config
 
 from tutor import ROOT
 from tutor.grading import submission
+from tutor.grading.class_folder import BESIDE, beside, keep_beside
 from tutor.grading.grader import Grader
 from tutor.sandbox.limits import Limits
 
@@ -34,7 +36,7 @@ class AnySubmission(NotebookExporter):
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         if isinstance(self.parent, Autograde):
-            self.parent.coursedir = _guarded(self.parent.coursedir)
+            self.parent.coursedir = _guarded(self.parent.coursedir, self.config)
             # By now it has listed the notebooks that it finds. Those that were asked for count, in
             # every folder: nbgrader passes over one without a notebook, or with a bracket.
             pattern = self.parent._format_source(
@@ -51,7 +53,17 @@ class AnySubmission(NotebookExporter):
         released = submission.released(resources["nbgrader"]["assignment"], path.stem)
         submitted = submission.read(path, released, Limits.of(self.config.Judged))
         nb = submission.restore(released, submitted)
+        about = resources["nbgrader"]
+        timestamp, secret, problems = beside(path.parent, self.config)
+        folder = Path(self.parent._format_dest(about["assignment"], about["student"]))
+        keep_beside(folder, timestamp, secret, 0o444)
+        if timestamp is None:  # nbgrader would keep that of an earlier version
+            with Gradebook(about["db_url"]) as gradebook:
+                found = gradebook.find_submission(about["assignment"], about["student"])
+                found.timestamp = None
+                gradebook.db.commit()
         nb.metadata["tutor"]["problems"] = list(submitted.problems)
+        nb.metadata["tutor"]["beside"] = problems
         return self.from_notebook_node(nb, resources, **kwargs)
 
 
@@ -59,21 +71,14 @@ class _Guarded(CourseDirectory):
     """Takes nothing from a submission's folder but its notebook and a date that can be read."""
 
     def get_existing_timestamp(self, dest_path: str) -> Any:
-        path = Path(dest_path) / "timestamp.txt"
-        try:
-            about = os.lstat(path)
-            if not stat.S_ISREG(about.st_mode) or about.st_size > 1000:
-                raise ValueError("is no file with a date in it")
-            return super().get_existing_timestamp(dest_path)
-        except FileNotFoundError:
-            return None
-        except Exception as error:  # a date may be out of every range
-            self.log.warning("%s is ignored: %s", path, error)
-            return None
+        timestamp, _, problems = beside(Path(dest_path), self.config)
+        for problem in problems:
+            self.log.warning("%s: %s", dest_path, problem)
+        return timestamp
 
 
-def _guarded(coursedir: CourseDirectory) -> CourseDirectory:
-    guarded = _Guarded(parent=coursedir.parent, config=coursedir.config)
+def _guarded(coursedir: CourseDirectory, config: Config) -> CourseDirectory:
+    guarded = _Guarded(parent=coursedir.parent, config=config)
     for name in coursedir.trait_names(config=True):
         setattr(guarded, name, getattr(coursedir, name))
     # Files that lie beside a notebook, and what they link to, are not copied.
@@ -120,11 +125,12 @@ class Judged(_Limited):
         problems = tuple(nb.metadata["tutor"]["problems"])
         if problems and not submitted.written:
             submitted = submission.Submitted(problems=problems)
-        submitted = replace(submitted, problems=problems)
+        submitted, also = replace(submitted, problems=problems), nb.metadata["tutor"]["beside"]
         grader = _grader(about["assignment"], limits, self.device, self.sandboxed)
         graded = grader.grade_submitted(submitted, released)
         for sentence in (*graded.problems, *graded.limits_broken):
             self.log.warning("%s: %s", about["student"], sentence)
+        graded.notebook.metadata["tutor"]["beside"] = also
         return graded.notebook, resources
 
 
@@ -134,6 +140,7 @@ class SaveReasons(NbGraderPreprocessor):
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         about, tutor = resources["nbgrader"], nb.metadata["tutor"]
         reasons = " ".join([*tutor["problems"], *tutor["limits"]])
+        tutor["problems"] += tutor.pop("beside")
         if reasons:
             with Gradebook(about["db_url"]) as gradebook:
                 for cell in filter(is_solution, nb.cells):
@@ -146,6 +153,23 @@ class SaveReasons(NbGraderPreprocessor):
                     comment.auto_comment = reasons
                 gradebook.db.commit()
         return nb, resources
+
+
+class ReleaseFeedback(ExchangeReleaseFeedback):
+    """Passes over who has not handed in through the exchange, where nbgrader's own stops."""
+
+    def copy_files(self) -> None:
+        excluded = self.coursedir.student_id_exclude
+        folders = [Path(folder) for folder in glob.glob(self.src_path)]
+        without = [f for f in folders if not all((f / name).exists() for name in BESIDE)]
+        for folder in without:
+            self.log.warning("%s did not come through the exchange: give it back yourself", folder)
+        names = [folder.parent.name for folder in without]
+        self.coursedir.student_id_exclude = ",".join(filter(None, [excluded, *names]))
+        try:
+            super().copy_files()
+        finally:
+            self.coursedir.student_id_exclude = excluded
 
 
 _graders: dict[Any, Grader] = {}

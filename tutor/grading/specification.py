@@ -9,7 +9,8 @@ from tutor.grading.hidden import secret
 from tutor.sandbox.limits import Limits
 
 _AROUND = {"course/bundle", "course/lab", "course/sample_class"}
-_AROUND |= {f"grading/{name}" for name in ("batch", "class_folder", "cli", "gradebook", "preload")}
+_AROUND |= {f"grading/{name}" for name in ("batch", "class_folder", "cli", "collect", "gradebook")}
+_AROUND |= {"grading/preload", "grading/scratch", "grading/times"}
 """Files that do not decide about a grade."""
 
 

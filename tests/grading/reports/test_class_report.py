@@ -2,13 +2,14 @@
 
 import html
 import json
+import os
 import re
 from html.parser import HTMLParser
 
 import nbformat
 
 from tutor.checks import judge
-from tutor.course.sample_class import EXERCISES, TRAPPED, students
+from tutor.course.sample_class import CHAPTER, EXERCISES, TRAPPED, students
 from tutor.course.settings import open_gradebook
 from tutor.grading.reports import class_report, similarity
 from tutor.grading.reports.class_report import Chapter, Submission, render
@@ -26,7 +27,7 @@ def test_report_names_each_trap_with_its_count_and_who_fell_into_it(page):
     expected = [
         f"1 × {s.trap.name} in {TRAPPED}; section “{s.trap.section}” "
         f"{s.trap.misconception} {s.name} ({s.id})"
-        for s in students()
+        for s in sorted(students(), key=lambda s: s.id)
         if s.trap
     ]
     assert found == expected
@@ -113,6 +114,17 @@ def test_report_of_an_empty_gradebook_says_so(tmp_path):
     with open_gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}"):
         pass
     assert "no exercise yet" in class_report.write(tmp_path).read_text("utf-8")
+
+
+def test_a_notebook_cut_off_on_disk_costs_the_report_that_students_traps_and_no_more(graded):
+    place, _ = graded
+    path = place.autograded("s01", CHAPTER)
+    path.chmod(0o644)
+    os.truncate(path, path.stat().st_size // 2)
+    (chapter,) = class_report.collect(place.folder, place.database)
+    reasons = {s.student: why for s, why in chapter.needs_a_look()}
+    assert reasons == {"s01": ["autograded/attention.ipynb cannot be read: grade it again"]}
+    assert [s.total for s in chapter.graded] == [50.0] * 3
 
 
 def test_report_names_pairs_limits_and_the_slowest():

@@ -26,6 +26,20 @@ def test_canvas_and_moodle_get_their_columns(graded):
     assert moodle[2] == ["Ada, Countess", "L'Ovelace", "s00", "a@b.c", "50.0"]
 
 
+def test_an_id_is_no_formula_either(graded):
+    place, _ = graded
+    with open_gradebook(place.database) as gradebook:
+        for student in ("=1+1", "@evil", "+1", "-1", "\t=1"):
+            gradebook.update_or_create_student(student, lms_user_id=f"={student}")
+    for layout in exports.FORMATS:
+        exports.write(place.folder, place.database, layout)
+    for name in ("grades", "grades-canvas", "grades-moodle"):
+        text = (place.folder / f"{name}.csv").read_text("utf-8")
+        fields = [field for row in csv.reader(text.splitlines()) for field in row]
+        assert "'=1+1" in fields
+        assert not [field for field in fields if field.startswith(("=", "@", "+", "-", "\t"))]
+
+
 def test_a_name_is_no_formula_of_a_spreadsheet(graded):
     place, _ = graded
     with open_gradebook(place.database) as gradebook:

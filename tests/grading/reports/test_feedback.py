@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import time
 
 import nbformat
 
@@ -10,6 +11,7 @@ from tests.grading.helpers import lines
 from tutor.course.sample_class import CHAPTER, NOTEBOOK
 from tutor.grading.batch import Run
 from tutor.grading.gradebook import Marks
+from tutor.grading.reports import apart as parts
 from tutor.grading.reports import class_report, feedback
 from tutor.grading.reports.apart import Failed, apart
 
@@ -58,7 +60,14 @@ def test_limits_are_those_of_the_processes_apart_and_not_our_own():
     )
 
 
-def test_page_that_cannot_be_made_is_said_and_the_others_are_there(graded):
+def test_who_waits_for_ever_is_stopped_by_the_clock(monkeypatch):
+    monkeypatch.setattr(parts, "WALL_FACTOR", 1)
+    jobs = {"waits": (3600,), "works": (0,)}
+    found = dict(apart(time.sleep, jobs, workers=1, seconds=1))
+    assert str(found["waits"]) == "it took too long" and found["works"] is None
+
+
+def test_page_that_cannot_be_made_is_a_plain_one_with_the_marks(graded):
     place, log = graded
     run = Run(place, CHAPTER)
     assert not any(outcome.graded for outcome in run) and lines(log) == 3
@@ -68,10 +77,19 @@ def test_page_that_cannot_be_made_is_said_and_the_others_are_there(graded):
     autograded.chmod(0o644)
     autograded.write_text("<b>no notebook</b>")
     (problem,) = feedback.write_pages(place, CHAPTER, run.marks)
-    assert (
-        problem.startswith("There is no feedback page for s00: NotJSONError") and "<" not in problem
-    )
-    assert place.page("s01", CHAPTER).exists() and not place.page("s00", CHAPTER).exists()
+    why = "could not be made of the notebook: NotJSONError"
+    assert problem.startswith(f"The feedback page for s00 {why}") and "<" not in problem
+    plain, other = (place.page(s, CHAPTER).read_text("utf-8") for s in ("s00", "s01"))
+    assert why in plain and "s00: 50 of 50" in plain and "<b>no" not in plain
+    assert "<td>causal_mask<td>5 of 5" in plain and why not in other
+    # It is said once.
+    assert feedback.write_pages(place, CHAPTER, run.marks) == []
+
+
+def test_plain_page_shows_comments_and_the_penalty_as_text():
+    marks = Marks({"f": 3.0}, {"f": 5.0}, {"f-solution": "<i>See me.</i>"}, penalty=1.0)
+    shown = feedback.plain_page("<b>", CHAPTER, marks, "It broke.")
+    assert "&lt;b&gt;: 2 of 5" in shown and "&lt;i&gt;See me." in shown and "penalty: 1" in shown
 
 
 def test_report_without_what_could_not_be_compared_is_better_than_none(graded, monkeypatch):

@@ -1,11 +1,14 @@
 """Work on what students wrote, in processes with limits of their own: what takes one of them for
 ever, or all of its memory, ends that one, costs its own page and nobody else's.
+
+Of processor time, of time by the clock, which covers who waits, and of memory.
 """
 
 import contextlib
 import math
 import resource
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection, wait
@@ -15,7 +18,8 @@ from tutor.grading import forks
 from tutor.sandbox.inside.isolation import used_now
 
 SECONDS = 120
-"""Of processor time, for one job."""
+"""Of processor time, for one job; by the clock, ``WALL_FACTOR`` times as many."""
+WALL_FACTOR = 10
 MEBIBYTES = 4096
 """Of data, for one process, beside what it begins with."""
 
@@ -28,7 +32,7 @@ class _Process:
     """Does one job at a time."""
 
     def __init__(self, seconds: int, mebibytes: int):
-        context = forks.context()
+        context, self.stopped = forks.context(), False
         self.link, theirs = context.Pipe()
         arguments = (theirs, seconds, mebibytes)
         self.process = context.Process(target=_serve, args=arguments, daemon=True)
@@ -44,9 +48,14 @@ class _Process:
 
     def ending(self) -> str:
         self.process.join()
-        if self.process.exitcode == -signal.SIGXCPU:
+        if self.stopped or self.process.exitcode == -signal.SIGXCPU:
             return "it took too long"
         return f"its process ended ({self.process.exitcode})"
+
+    def stop(self) -> None:
+        """Its job has waited for too long."""
+        self.stopped = True
+        self.process.kill()
 
     def close(self) -> None:
         self.link.close()
@@ -81,7 +90,7 @@ def apart(
     mebibytes: int = MEBIBYTES,
 ) -> Iterator[tuple[str, Any]]:
     """``function(*jobs[name])`` for each, as ``(name, result)``; the result may be a ``Failed``."""
-    waiting, busy = deque(jobs), {}
+    waiting, busy, until = deque(jobs), {}, {}
     with contextlib.ExitStack() as stack:
 
         def begin(one: _Process) -> None:
@@ -90,6 +99,7 @@ def apart(
             name = waiting.popleft()
             one.link.send((function, jobs[name]))
             busy[one.link] = one, name
+            until[one.link] = time.monotonic() + WALL_FACTOR * seconds
 
         def fresh() -> _Process:
             one = _Process(seconds, mebibytes)
@@ -99,7 +109,13 @@ def apart(
         for _ in range(min(workers, len(jobs))):
             begin(fresh())
         while busy:
-            for link in wait(list(busy)):
+            left = max(0.0, min(until[link] for link in busy) - time.monotonic())
+            ready = wait(list(busy), left if left < math.inf else None)
+            for link in busy.keys() - ready:
+                if until[link] <= time.monotonic():
+                    busy[link][0].stop()
+                    until[link] = math.inf
+            for link in ready:
                 one, name = busy.pop(link)
                 try:
                     result = one.result()

@@ -181,10 +181,14 @@ def _submission(gradebook: Gradebook, folder: Path, chapter: str, student: Any) 
             row.problems.append(f"{notebook.name}.ipynb is missing or could not be graded")
             continue
         row.scores |= {grade.name: grade.score for grade in notebook.grades}
-        # Ours: without nbformat's validation, which takes longer than everything else here.
-        nb = nbformat.v4.reads(path.read_text(encoding="utf-8"))
-        read_outputs(nb, row)
-        _read_facts(nb, row)
+        try:
+            # Ours: without nbformat's validation, which takes longer than everything else here.
+            nb = nbformat.v4.reads(path.read_text(encoding="utf-8"))
+            read_outputs(nb, row)
+            _read_facts(nb, row)
+        except Exception:  # cut off on a full disk, say, or changed by hand
+            row.problems.append(f"autograded/{notebook.name}.ipynb cannot be read: grade it again")
+            continue
         present = {c.metadata.get("nbgrader", {}).get("grade_id") for c in nb.cells}
         for grade in notebook.grades:
             if grade.name not in present:

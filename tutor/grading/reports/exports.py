@@ -18,7 +18,7 @@ from tutor.course.settings import open_gradebook
 
 FORMATS = ("canvas", "moodle")
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
 
 COLUMNS = (
     "assignment",
@@ -77,11 +77,11 @@ def grades(url: str) -> list[dict[str, Any]]:
                     "assignment": chapter.name,
                     "duedate": chapter.duedate,
                     "timestamp": handed_in.timestamp if handed_in else None,
-                    "student_id": student.id,
-                    "last_name": _no_formula(student.last_name),
-                    "first_name": _no_formula(student.first_name),
-                    "email": _no_formula(student.email),
-                    "lms_user_id": student.lms_user_id,
+                    "student_id": _plain(student.id),
+                    "last_name": _plain(student.last_name),
+                    "first_name": _plain(student.first_name),
+                    "email": _plain(student.email),
+                    "lms_user_id": _plain(student.lms_user_id),
                     "raw_score": raw,
                     "late_submission_penalty": penalty,
                     "score": max(0.0, raw - penalty),
@@ -126,9 +126,11 @@ def _by_student(
     return ((people[s], scores[s]) for s in people)
 
 
-def _no_formula(name: str | None) -> str | None:
-    """What a spreadsheet does not take for a formula: names are what students say."""
-    return f"'{name}" if name and name.lstrip().startswith(_FORMULA) else name
+def _plain(text: str | None) -> str | None:
+    """What a spreadsheet does not take for a formula, nor a terminal for a command: names are what
+    students say, and ids may be the names of folders."""
+    text = text and "".join(c if c.isprintable() else "?" for c in text)
+    return f"'{text}" if text and text.lstrip().startswith(_FORMULA) else text
 
 
 def _table(path: Path, rows: Iterable[Iterable[Any]]) -> Path:

@@ -5,18 +5,13 @@ They are made when all marks are stored.
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import nbformat
-from nbconvert.exporters import HTMLExporter
-from nbconvert.filters import Highlight2HTML
-from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
-from nbformat import NotebookNode
+from markupsafe import escape
 from nbgrader.converters import GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import GetGrades
@@ -26,38 +21,15 @@ from tutor.course.settings import settings
 from tutor.grading.class_folder import ClassFolder, chapters, hashed, write
 from tutor.grading.gradebook import Marks, Writer
 from tutor.grading.reports.apart import Failed, apart
+from tutor.grading.reports.pages import Pages
 from tutor.sandbox.outputs import inert
 
 
-class _Pages(HTMLExporter):
-    """nbconvert's pages. It parses each once more to name its pictures and to make its cells
-    reachable by the tabulator key, which takes longer than everything before."""
-
-    def from_notebook_node(
-        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kwargs: Any
-    ) -> tuple[str, dict[str, Any]]:
-        language = nb.metadata.get("language_info", {}).get("name", "ipython3")
-        self.register_filter("highlight_code", Highlight2HTML(pygments_lexer=language, parent=self))
-        resources = self._init_resources(resources)
-        kinds = WidgetsDataTypeFilter(
-            notebook_metadata=self._nb_metadata, parent=self, resources=resources
-        )
-        self.register_filter("filter_data_type", kinds)
-        made, resources = super(HTMLExporter, self).from_notebook_node(nb, resources, **kwargs)
-        return _PICTURE.sub(f'<img alt="{_NO_ALT}" ', made), resources
-
-
-_PICTURE = re.compile(r"<img (?![^>]*\balt=)")
-_LONGEST = 200_000
-"""Characters of a page's cells."""
-_NO_ALT = "A picture that the notebook drew"
-
-
 @cache
-def _exporter() -> HTMLExporter:
+def _exporter() -> Pages:
     course = CourseDirectory(root=str(ROOT), config=settings())
     converter = GenerateFeedback(coursedir=course, config=settings())
-    exporter = _Pages(parent=converter, config=converter.config)
+    exporter = Pages(parent=converter, config=converter.config)
     for step in converter.preprocessors:
         if step is not GetGrades:  # it opens the gradebook; the marks are at hand
             exporter.register_preprocessor(step, enabled=True)
@@ -66,11 +38,8 @@ def _exporter() -> HTMLExporter:
 
 def page(text: str, student: str, chapter: str, notebook: str, marks: Marks) -> str:
     """The page for one autograded notebook, given as JSON."""
-    nb, left = nbformat.reads(text, as_version=4), _LONGEST
+    nb = nbformat.reads(text, as_version=4)
     for cell in nb.cells:
-        if len(cell.source) > left:  # to colour it would take minutes
-            cell.source = f"{cell.source[:left]}\n\n# The rest of this cell is not shown."
-        left = max(0, left - len(cell.source))
         about = cell.metadata.get("nbgrader", {})
         name = about.get("grade_id")
         if name in marks.comments:
@@ -95,7 +64,8 @@ def write_pages(
     marks: Mapping[str, tuple[str, Marks]],
     workers: int | None = None,
 ) -> list[str]:
-    """Write the pages that are missing or of other marks; a sentence for each that was not made.
+    """Write the pages that are missing or of other marks; a sentence for each that could not be
+    made of the notebook, and is a plain one with the marks.
 
     ``marks``: of each student, what the grade was made from, and what stands in the gradebook.
     """
@@ -110,12 +80,33 @@ def write_pages(
         }
         for student, text in apart(_page_of, jobs, workers or os.cpu_count() or 1):
             if isinstance(text, Failed):
-                problems.append(f"There is no feedback page for {student}: {inert(str(text))}")
-            else:
-                write(place.page(student, chapter), text + "\n", 0o644)
-                made[student] = keys[student]
+                why = f"could not be made of the notebook: {inert(str(text))}"
+                problems.append(f"The feedback page for {inert(student)} {why}")
+                text = plain_page(student, chapter, marks[student][1], f"This page {why}.")
+            write(place.page(student, chapter), text + "\n", 0o644)
+            made[student] = keys[student]
         writer.remember_pages(made)
     return problems
+
+
+def plain_page(student: str, chapter: str, marks: Marks, why: str) -> str:
+    """The marks and the comments alone; nothing is read of what the student wrote."""
+    rows = "".join(
+        f"<tr><td>{escape(name)}<td>{points:g} of {marks.possible[name]:g}"
+        for name, points in marks.scores.items()
+    )
+    said = dict.fromkeys(filter(None, marks.comments.values()))
+    comments = "".join(f"<p>{escape(comment)}" for comment in said)
+    late = f"<p>Late submission penalty: {marks.penalty:g}" if marks.penalty else ""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{escape(chapters()[chapter])}</title>
+<h1>{escape(chapter)}, {escape(student)}: {marks.points:g} of {sum(marks.possible.values()):g}</h1>
+<p>{escape(why)} The marks are those of the checks, all the same.
+<table>{rows}</table>
+{late}{comments}
+</html>"""
 
 
 def _page_of(path: Path, student: str, chapter: str, marks: Marks) -> str:

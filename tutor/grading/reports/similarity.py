@@ -2,14 +2,13 @@
 
 A right answer of three lines looks like everybody's, and so does what follows the reference or a
 hint: one exercise accuses nobody. What counts is to agree in several, each time with something that
-few others wrote. copydetect cuts each solution into short runs of tokens, once with its names and
-comments and once without; runs of the reference solution and of the notebook as it was given are
-left out. Where two solutions consist of the same runs, the class itself says how surprising that
-is: if 1 in 8 have it, 3 bits. A pair is listed if its surprises sum to ``MARGIN`` bits more than
-the luckiest of all pairs of the class would need.
+few others wrote. Each solution is cut into short runs, once with its names and comments and once
+without; runs of the reference solution and of the notebook as it was given are left out. Where two
+solutions consist of the same runs, the class itself says how surprising that is: if 1 in 8 have it,
+3 bits. A pair is listed if its surprises sum to ``MARGIN`` bits more than the luckiest of all pairs
+of the class would need.
 """
 
-import io
 import itertools
 import math
 from collections import Counter
@@ -17,9 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from pygments import token
+
 from tutor import ROOT
 from tutor.course.release import source_notebook
 from tutor.grading import submission
+from tutor.grading.reports import linear
 
 RUN = 20
 """Characters of a run, with every name written as one letter."""
@@ -31,6 +33,16 @@ SAME = 0.9
 """Share of common runs from which on two solutions are the same."""
 MARGIN = 4.0
 """Bits: a class in which nobody copied has a pair on this list about once in 16 times."""
+
+_LETTERS = {
+    token.Name: "V",
+    token.Name.Function: "F",
+    token.Name.Class: "O",
+    token.String: "S",
+    token.Comment: "",
+    token.Whitespace: "",
+}
+"""What a run without names has in the place of a token."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,6 @@ def _runs(text: str, names_count: bool) -> frozenset[int]:
 
 def fingerprint(text: str, length: int, names_count: bool) -> frozenset[int]:
     """Hashes of the text's runs of ``length`` characters."""
-    from copydetect import CodeFingerprint  # it brings matplotlib
-
-    prints = CodeFingerprint("solution.py", length, 1, filter=not names_count, fp=io.StringIO(text))
-    return frozenset(int(h) for h in prints.hashes)
+    if not names_count:
+        text = "".join(_LETTERS.get(kind, part) for kind, part in linear.tokens(text))
+    return frozenset(hash(text[i : i + length]) for i in range(len(text) - length + 1))
