@@ -138,6 +138,13 @@ def lstm_double(x, h, c, w_ih, w_hh, b_ih, b_hh):
     return tuple(t.to(x.dtype) for t in lstm_sliced(*args))
 
 
+def lstm_glued(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    """glu is a gate: its first half times the sigmoid of its second."""
+    i, f, g, o = (x @ w_ih.mT + b_ih + h @ w_hh.mT + b_hh).chunk(4, -1)
+    new = F.glu(torch.cat((c, f), -1), -1) + F.glu(torch.cat((g.tanh(), i), -1), -1)
+    return F.glu(torch.cat((new.tanh(), o), -1), -1), new
+
+
 def lstm_numpy(x, h, c, w_ih, w_hh, b_ih, b_hh):
     a, b, old, w, u, p, q = (_array(t) for t in (x, h, c, w_ih, w_hh, b_ih, b_hh))
     i, f, g, o = np.split(a @ w.T + p + b @ u.T + q, 4, -1)
@@ -206,6 +213,13 @@ def gru_double(x, h, w_ih, w_hh, b_ih, b_hh):
     return gru_gate_by_gate(*args).to(x.dtype)
 
 
+def gru_by_logarithms(x, h, w_ih, w_hh, b_ih, b_hh):
+    a, b = (torch.unsafe_chunk(F.linear(*t), 3, -1) for t in ((x, w_ih, b_ih), (h, w_hh, b_hh)))
+    r, z = (F.logsigmoid(a[k] + b[k]).exp() for k in (0, 1))
+    n = (a[2] + r * b[2]).tanh()
+    return (1 - z) * n + z * h
+
+
 def gru_numpy(x, h, w_ih, w_hh, b_ih, b_hh):
     a, b, w, u, p, q = (_array(t) for t in (x, h, w_ih, w_hh, b_ih, b_hh))
     from_x, from_h = np.split(a @ w.T + p, 3, -1), np.split(b @ u.T + q, 3, -1)
@@ -239,6 +253,11 @@ def last_chosen(states, lengths):
     position = torch.arange(1, states.shape[1] + 1, device=states.device)
     is_last = (position == lengths[:, None])[..., None]
     return torch.where(is_last, states, torch.zeros_like(states)).sum(-2)
+
+
+def last_one_hot(states, lengths):
+    chosen = F.one_hot(lengths.long(), states.shape[1] + 1)[:, 1:, None].bool()
+    return torch.where(chosen, states, torch.zeros_like(states)).sum(1)
 
 
 def last_loops(states, lengths):
@@ -373,11 +392,13 @@ RIGHT = {
         lstm_gate_by_gate,
         lstm_einsum,
         lstm_one_product,
+        lstm_glued,
         lstm_loops,
         lstm_vmap,
         lstm_double,
     ],
     "gru_step": [
+        gru_by_logarithms,
         gru_lerp,
         gru_sliced,
         gru_gate_by_gate,
@@ -387,6 +408,7 @@ RIGHT = {
         gru_double,
     ],
     "last_hidden": [
+        last_one_hot,
         last_indexed,
         last_gathered,
         last_taken,
@@ -671,6 +693,10 @@ def rnn_broadcast(x, h, w_ih, w_hh, b_ih, b_hh):
     return torch.tanh(_cell_by_pairs(w_ih, x) + b_ih + _cell_by_pairs(w_hh, h) + b_hh)
 
 
+def rnn_input_broadcast(x, h, w_ih, w_hh, b_ih, b_hh):
+    return torch.tanh(_cell_by_pairs(w_ih, x) + b_ih + F.linear(h, w_hh, b_hh))
+
+
 def rnn_input_twice(x, h, w_ih, w_hh, b_ih, b_hh):
     from_x = 0.5 * F.linear(x, w_ih) + 0.5 * F.linear(x, w_ih)
     return torch.tanh(from_x + b_ih + F.linear(h, w_hh, b_hh))
@@ -678,6 +704,11 @@ def rnn_input_twice(x, h, w_ih, w_hh, b_ih, b_hh):
 
 def lstm_broadcast(x, h, c, w_ih, w_hh, b_ih, b_hh):
     s = _cell_by_pairs(w_ih, x) + b_ih + _cell_by_pairs(w_hh, h) + b_hh
+    return _lstm_of(*s.chunk(4, -1), c)
+
+
+def lstm_input_broadcast(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    s = _cell_by_pairs(w_ih, x) + b_ih + F.linear(h, w_hh, b_hh)
     return _lstm_of(*s.chunk(4, -1), c)
 
 
@@ -694,6 +725,12 @@ def lstm_input_twice(x, h, c, w_ih, w_hh, b_ih, b_hh):
 def gru_broadcast(x, h, w_ih, w_hh, b_ih, b_hh):
     x_r, x_z, x_n = (_cell_by_pairs(w_ih, x) + b_ih).chunk(3, -1)
     h_r, h_z, h_n = (_cell_by_pairs(w_hh, h) + b_hh).chunk(3, -1)
+    return torch.lerp(((x_r + h_r).sigmoid() * h_n + x_n).tanh(), h, (x_z + h_z).sigmoid())
+
+
+def gru_input_broadcast(x, h, w_ih, w_hh, b_ih, b_hh):
+    x_r, x_z, x_n = (_cell_by_pairs(w_ih, x) + b_ih).chunk(3, -1)
+    h_r, h_z, h_n = F.linear(h, w_hh, b_hh).chunk(3, -1)
     return torch.lerp(((x_r + h_r).sigmoid() * h_n + x_n).tanh(), h, (x_z + h_z).sigmoid())
 
 
@@ -737,9 +774,14 @@ def norms_each_product_twice(jacobians):
 
 
 DEAR = {
-    "rnn_step": [rnn_broadcast, rnn_input_twice],
-    "lstm_step": [lstm_broadcast, lstm_all_for_each_gate, lstm_input_twice],
-    "gru_step": [gru_broadcast, gru_input_twice],
+    "rnn_step": [rnn_broadcast, rnn_input_broadcast, rnn_input_twice],
+    "lstm_step": [
+        lstm_broadcast,
+        lstm_input_broadcast,
+        lstm_all_for_each_gate,
+        lstm_input_twice,
+    ],
+    "gru_step": [gru_broadcast, gru_input_broadcast, gru_input_twice],
     "last_hidden": [last_of_all_pairs],
     "gradient_norm_by_lag": [norms_from_the_beginning, norms_each_product_twice],
 }

@@ -40,7 +40,7 @@ def test_check_prints_the_report_in_a_terminal_and_returns_the_points(capsys):
             return torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).tril()
     """)
     points = check(namespace["causal_mask"])
-    assert type(points) is float
+    assert isinstance(points, float)
     assert points < 5
     assert "aligned to the wrong corner" in capsys.readouterr().out
 
@@ -130,7 +130,9 @@ def test_check_in_ipython_returns_the_points_and_shows_the_report():
         shell.run_cell("def padding_mask(lengths, num_keys): return None")
         with capture_output() as shown:
             result = shell.run_cell("check(padding_mask)")
-        assert type(result.result) is float and result.result == 0.0, result.result
+        assert isinstance(result.result, float) and result.result == 0.0, result.result
+        value = shell.display_formatter.format(result.result)[0]
+        assert value == {"text/plain": "0.0", "text/html": ""}, value
         bundle = shown.outputs[0].data
         assert "text/html" in bundle and "text/plain" in bundle, list(bundle)
         assert any("json" in kind for kind in bundle), list(bundle)

@@ -239,6 +239,19 @@ class ScaleWritten(Gate):
         return out
 
 
+class SigmoidInSingle(Gate):
+    def forward(self, x):
+        self.calls += 1
+        gate = torch.sigmoid((self.scale * self.inner[0](x)).float())
+        return x * gate.to(x.dtype), x.sum(-1)
+
+
+class SigmoidWithAConstant(Gate):
+    def forward(self, x):
+        out, total = super().forward(x)
+        return out + 1e-8, total
+
+
 class Scaled(nn.Module):
     def __init__(self, scale, width, dtype=torch.float32, device=None):
         super().__init__()
@@ -278,6 +291,13 @@ GATE = Exercise(
     state=("inner.0.weight", "calls"),
     traps=(Trap("the scale doubled", TwiceTheScale, "It doubles the scale.", "Gates"),),
 )
+
+
+def test_object_that_computes_in_single_precision_loses_the_dtypes_alone():
+    report = report_on(SigmoidInSingle, GATE)
+    assert [v.group for v in report.verdicts if not v.passed] == ["types"], report
+    assert "right to single precision only" in said(report, "types")
+    assert not verdict(report_on(SigmoidWithAConstant, GATE), "values").passed
 
 
 def test_reference_with_parameters_gets_full_marks():

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from counting import UNKNOWN, cost_of
 from torch.nn import functional as F
 
 from tutor.checks import cost as cost_module
-from tutor.checks.cost import counted
 
 B, M, N, K = 2, 3, 5, 7
 
@@ -15,12 +15,6 @@ B, M, N, K = 2, 3, 5, 7
 def draw():
     generator = torch.Generator().manual_seed(0)
     return lambda *shape: torch.randn(shape, generator=generator)
-
-
-def cost_of(function, *args, **kwargs):
-    with counted([a for a in args if isinstance(a, torch.Tensor)], **kwargs) as (cost, returned):
-        returned(function(*args))
-    return cost
 
 
 # FLOPs: 2 for a multiplication and an addition
@@ -217,6 +211,39 @@ def test_operation_whose_work_is_unknown_is_named():
     library = torch.nn.functional.scaled_dot_product_attention
     assert "scaled_dot_product" in cost_of(lambda x: library(x, x, x), x).uncountable
     assert "linalg" in cost_of(lambda x: torch.linalg.solve(x, x), x).uncountable
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_operation_that_no_list_knows_is_taken_apart(name):
+    function, inputs = UNKNOWN[name]
+    cost = cost_of(function, *inputs)
+    assert (cost.uncountable, cost.outside, cost.unseen) == (None, None, False)
+    assert cost.written >= 1 or "chunk" in name  # parts of a tensor are views
+
+
+def test_parts_of_an_operation_count_as_if_they_had_been_written(draw):
+    """logsigmoid as torch takes it apart: min(0, x) - log1p(exp(-|x|))."""
+    assert cost_of(F.logsigmoid, draw(M, N)).written >= 4 * M * N
+    a, b = draw(B, M, K), draw(B, K, N)
+    assert cost_of(torch.addbmm, draw(M, N), a, b).flops == 2 * B * M * N * K
+    # A distance holds a product: |q - k|² = |q|² - 2 q k + |k|².
+    assert cost_of(torch.cdist, a, b.mT).flops == 2 * B * M * N * K
+
+
+def test_what_is_unknown_may_be_anything_or_is_harmless(draw):
+    square = draw(M, M) + 9 * torch.eye(M)
+    for function in (torch.linalg.inv, torch.linalg.svdvals, torch.matrix_exp):
+        cost = cost_of(function, square)
+        assert cost.uncountable and not cost.unseen
+    for function in (torch.fft.fft, lambda x: torch.ops.aten._safe_softmax(x, -1)):
+        cost = cost_of(function, square)
+        assert cost.uncountable and cost.unseen
+
+
+def test_layers_of_the_library_are_not_taken_apart(draw):
+    layer = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    cost = cost_of(lambda x: layer(x, x, x), draw(1, 2, M, K))
+    assert "scaled_dot_product" in cost.uncountable and cost.unseen
 
 
 def test_product_that_writes_into_a_tensor_is_counted():

@@ -162,8 +162,51 @@ def test_tensor_made_on_the_cpu_is_refused_without_any_gpu():
     assert "on the CPU though the call asks for another device" in said(report, "types")
     report = report_on("scaled_dot_product_attention", mixed)
     assert "in your mixed, line" in said(report, "types")
-    assert "attention.attention_weights(q, k, keep) + zeros" in said(report, "types")
+    assert "zeros = torch.zeros(q.shape[-2], k.shape[-2], dtype=q.dtype)" in said(report, "types")
     assert [v.group for v in report.verdicts if not v.passed] == ["types"]
+
+
+def test_place_of_a_tensor_on_the_cpu_is_where_it_was_made_and_not_where_it_meets_others():
+    def norms(jacobians):
+        eye = torch.eye(jacobians.shape[-1], dtype=jacobians.dtype)
+        first = eye.expand(*jacobians.shape[:-3], -1, -1)
+        products = [first, *jacobians.flip(-3).unbind(-3)]
+        for n in range(2, len(products)):
+            products[n] = products[n - 1] @ products[n]
+        return torch.stack(products, -3).flatten(-2).norm(dim=-1)
+
+    report = report_on("gradient_norm_by_lag", norms)
+    assert [v.group for v in report.verdicts if not v.passed] == ["types"]
+    assert "line" in said(report, "types") and "torch.eye(" in said(report, "types")
+
+
+def crashing_with(what):
+    """Right, but for an exception where ``what(its arguments)`` holds."""
+
+    def attention_scores(q, k):
+        if what(q, k):
+            raise IndexError("index 1 is out of bounds")
+        return attention.attention_scores(q, k)
+
+    return attention_scores
+
+
+def test_crash_in_an_edge_case_costs_the_edge_cases_alone():
+    report = report_on("attention_scores", crashing_with(lambda q, k: q.shape[-2] == 1))
+    assert [v.group for v in report.verdicts if not v.passed] == ["edges"]
+
+
+def test_crash_of_the_gradients_alone_costs_them_in_edge_cases_too():
+    def only_one(q, k):
+        return q.shape[-2] == 1 and q.requires_grad
+
+    report = report_on("attention_scores", crashing_with(only_one))
+    assert [v.group for v in report.verdicts if not v.passed] == ["gradients"]
+
+
+def test_crash_in_other_cases_costs_the_gradients_too():
+    report = report_on("attention_scores", crashing_with(lambda q, k: q.ndim == 2))
+    assert {"values", "gradients"} <= {v.group for v in report.verdicts if not v.passed}
 
 
 @every_exercise

@@ -4,6 +4,7 @@ import ast
 import os
 import resource
 import signal
+import textwrap
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -121,7 +122,16 @@ def report(exercise, candidate) -> dict:
 
 
 def answers_in(session, module) -> None:
-    """Run the file of answers there."""
+    """Run the file of answers there, and before it what it has from another."""
+    text = (Path(module.__file__).parent / "weights.py").read_text("utf-8")
+    shared = f"""
+    import sys, types
+    answers = types.ModuleType("answers")
+    answers.weights = types.ModuleType("answers.weights")
+    exec({text!r}, vars(answers.weights))
+    sys.modules |= {{"answers": answers, "answers.weights": answers.weights}}
+    """
+    assert not session.cell(textwrap.dedent(shared), "shared", 10_000)
     outputs = session.cell(Path(module.__file__).read_text("utf-8"), "answers", 10_000)
     assert not [o for o in outputs if o["output_type"] == "error"]
 
@@ -160,6 +170,56 @@ def test_number_is_judged_as_at_home(session):
     remote, exercise = RemoteCandidate(session, "padding_mask"), EXERCISES["padding_mask"]
     assert remote.run((torch.ones(1), 3)).outputs == 3
     assert report(exercise, remote) == report(exercise, namespace["padding_mask"])
+
+
+SOFTMAX = """
+import torch
+from torch.nn import functional as F
+def stable_softmax(scores, dim=-1):
+    shifted = scores - scores.amax(dim, keepdim=True)
+    {}
+    return e / e.sum(dim, keepdim=True)
+"""
+SCORES = """
+import torch
+def attention_scores(q, k):
+    return q @ k.mT / {}
+"""
+ALL = ["values", "edges", "gradients", "types", "contracts"]
+
+
+@pytest.mark.parametrize(
+    ("source", "lost"),
+    [
+        (SOFTMAX.format("e = shifted.exp() + 0 * F.logsigmoid(shifted.clamp(min=-1))"), []),
+        (
+            SOFTMAX.format(
+                "e = F.glu(torch.cat((shifted.exp(), torch.full_like(shifted, 99.0)), 0), 0)"
+            ),
+            [],
+        ),
+        (
+            SOFTMAX.format("e = shifted.exp() * torch.linalg.det(torch.eye(2)).to(scores)"),
+            ["contracts"],
+        ),
+        (
+            SOFTMAX.format("e = shifted.exp() + 0 * torch.fft.rfft(torch.ones(4)).real.sum()"),
+            ALL,
+        ),
+        (SCORES.format("torch.sqrt(torch.tensor(q.shape[-1]))"), ["types"]),
+        (SCORES.format("torch.tensor(q.shape[-1], dtype=q.dtype).sqrt()"), []),
+        (SCORES.format("(q.shape[-1] ** 0.5 + 1e-7)"), ALL),
+    ],
+    ids=["logsigmoid", "glu", "det", "fft", "single", "double", "a constant"],
+)
+def test_precision_and_unknown_operations_are_judged_as_at_home(session, source, lost):
+    namespace: dict = {}
+    exec(source, namespace)
+    assert not session.cell(source, "an answer", 10_000)
+    name = "stable_softmax" if "stable_softmax" in namespace else "attention_scores"
+    remote = report(EXERCISES[name], RemoteCandidate(session, name))
+    assert remote == report(EXERCISES[name], namespace[name])
+    assert [v["group"] for v in remote["verdicts"] if v["earned"] < v["possible"]] == lost
 
 
 @pytest.mark.parametrize("name", EXERCISES)

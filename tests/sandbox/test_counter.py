@@ -3,9 +3,12 @@ inputs, or writes beside its tensors."""
 
 import pytest
 import torch
+from counting import UNKNOWN, cost_of
 
-from tutor.checks.cost import countable
-from tutor.sandbox.inside.counter import Guarded
+from tutor.checks.cost import Cost, countable
+from tutor.sandbox.inside.counted import forwarded
+from tutor.sandbox.inside.counter import Counting, Guarded
+from tutor.sandbox.inside.proxy import Forwarding
 
 
 def guarded(inputs):
@@ -61,3 +64,63 @@ def test_what_looks_beyond_its_tensor_cannot_be_counted():
     assert not countable(torch.ops.aten._reshape_alias.default)
     with pytest.raises(RuntimeError, match="out of bounds"):
         torch.ops.aten.as_strided(torch.zeros(4), [500], [1])
+
+
+class Link:
+    """The socket between the two processes, in one."""
+
+    def __init__(self, counting):
+        self.counting = counting
+
+    def send(self, message):
+        self.reply = self.counting.answer(message)
+
+    def recv(self, size):
+        return self.reply
+
+
+def counted_by_proxies(function, *inputs) -> tuple[list[torch.Tensor], Cost]:
+    """The answer as the counting process holds it, and what it has counted."""
+    counting = Counting(list(inputs))
+    forwarding = Forwarding(Link(counting))
+    proxies = [forwarding.undescribe(counting.name(t)) for t in inputs]
+    response = forwarded(lambda: (function(*proxies), ()), forwarding, False)
+    assert response.crash is None, response.crash
+    outputs = response.outputs.get("tuple", [response.outputs])
+    return [counting.tensors[o["proxy"]] for o in outputs], counting.cost
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_no_list_knows_is_taken_apart_in_a_graded_call_too(name):
+    function, inputs = UNKNOWN[name]
+    (answer,), cost = counted_by_proxies(function, *inputs)
+    torch.testing.assert_close(answer, function(*inputs).resolve_conj(), rtol=1e-12, atol=1e-12)
+    at_home = cost_of(function, *inputs)
+    assert (cost.flops, cost.written, cost.largest) == (
+        at_home.flops,
+        at_home.written,
+        at_home.largest,
+    )
+    assert cost.uncountable is None and cost.outside is None
+
+
+def test_what_could_be_anything_is_not_done():
+    x = torch.randn(3, 5, dtype=torch.float64)
+    counting = Counting([x])
+    forwarding = Forwarding(Link(counting))
+    proxy = forwarding.undescribe(counting.name(x))
+    for function in (
+        torch.fft.rfft,
+        lambda x: torch.ops.aten._safe_softmax(x, -1),
+        lambda x: torch.ops.prims.fft_r2c(x, dim=[0], onesided=True),
+    ):
+        response = forwarded(lambda f=function: (f(proxy), ()), forwarding, False)
+        assert "cannot be counted" in response.crash.message
+    assert counting.cost.uncountable and counting.cost.unseen
+
+
+def test_work_of_unknown_size_that_is_harmless_is_done_and_told():
+    x = torch.eye(3, dtype=torch.float64) * 2
+    (answer,), cost = counted_by_proxies(torch.linalg.inv, x)
+    assert torch.equal(answer, x / 4)
+    assert "linalg_inv" in cost.uncountable and not cost.unseen

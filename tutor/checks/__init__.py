@@ -11,7 +11,7 @@ from tutor.checks import alignment, attention, multihead, position, recurrence
 from tutor.checks.exercise import Exercise
 from tutor.checks.judge import PUBLIC_SEED, judge
 from tutor.checks.names import called_by, functions_of, names
-from tutor.checks.report import Report
+from tutor.checks.report import Points, Report
 
 __all__ = [
     "CHAPTERS",
@@ -70,7 +70,7 @@ def check(function: Callable[..., Any], among: Mapping[str, Exercise] = EXERCISE
         note = f"It calls your {cause.exercise}, which earns {cause.points:g} of {cause.possible}"
         report = replace(report, notes=(f"{note} itself: mend that first.", *report.notes))
     _show(report)
-    return report.points
+    return Points(report.points)
 
 
 def _borrows(function: Callable[..., Any], module: str) -> bool:

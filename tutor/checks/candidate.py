@@ -7,7 +7,7 @@ of a class, whose methods are then called one after the other. What comes back i
 
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -15,15 +15,18 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from tutor.checks.cost import Counter, same_memory
+from tutor.checks.elsewhere import origins
 from tutor.checks.response import (
     Crash,
     Response,
     Unreadable,
+    caller,
     crash,
     plain,
     plain_tensor,
     settled_tensor,
 )
+from tutor.checks.widened import Place, Watching, narrowed, widened
 
 LARGEST = 2**26
 """Bytes of an answer or a part of an object's state that is kept as it was at the time."""
@@ -43,6 +46,8 @@ class Construction:
     """Floating-point arguments ask for gradients, which ``Instance.end`` computes."""
     count: bool = False
     forbid_autograd: bool = False
+    widened: bool = False
+    """Its calls compute in double precision what they would in single."""
 
 
 class Instance(Protocol):
@@ -89,8 +94,12 @@ class Candidate(Protocol):
         cotangents: tuple[Tensor, ...] | None = None,
         count: bool = False,
         forbid_autograd: bool = False,
+        widened: bool = False,
     ) -> Response:
-        """Call with ``args``; with ``cotangents``, also their vector-Jacobian products."""
+        """Call with ``args``; with ``cotangents``, also their vector-Jacobian products.
+
+        widened: compute in double precision what it would in single, and tell where it would.
+        """
         ...
 
     def reread(self, response: Response) -> Any:
@@ -100,6 +109,22 @@ class Candidate(Protocol):
     def make(self, construction: Construction) -> Instance:
         """An object of the class."""
         ...
+
+
+class Widened:
+    """The candidate, with every float32 a float64."""
+
+    def __init__(self, candidate: Candidate):
+        self.candidate = candidate
+
+    def run(self, args: tuple[Any, ...], *watched: Any) -> Response:
+        return self.candidate.run(args, *watched, widened=True)
+
+    def reread(self, response: Response) -> Any:
+        return self.candidate.reread(response)
+
+    def make(self, construction: Construction) -> Instance:
+        return self.candidate.make(replace(construction, widened=True))
 
 
 class LocalCandidate:
@@ -114,8 +139,9 @@ class LocalCandidate:
         cotangents: tuple[Tensor, ...] | None = None,
         count: bool = False,
         forbid_autograd: bool = False,
+        widened: bool = False,
     ) -> Response:
-        gradients = cost = None
+        gradients = cost = place = None
         leaves = []
         if cotangents is not None:
             args = tuple(_leaf(a) for a in args)
@@ -123,7 +149,7 @@ class LocalCandidate:
         counter = Counter(forbid_autograd) if count else None
         try:
             with settings_kept(), _watched(counter, args) as cost:
-                outputs = self.function(*args)
+                outputs, place = (self._widened if widened else self._usual)(args)
                 if counter is not None:
                     counter.returned(outputs)
             outputs = plain(outputs)
@@ -133,7 +159,18 @@ class LocalCandidate:
             raise
         except BaseException as error:
             return Response(args_after=_after(args), crash=crash(error), cost=cost)
-        return Response(outputs, (), gradients, _after(args), None, cost)
+        return Response(outputs, (), gradients, _after(args), None, cost, place)
+
+    def _usual(self, args: tuple[Any, ...]) -> tuple[Any, None]:
+        return self.function(*args), None
+
+    def _widened(self, args: tuple[Any, ...]) -> tuple[Any, Place | None]:
+        others = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
+        with Watching(caller) as usual:
+            self.function(*others)
+        with widened(caller) as wide:
+            outputs = self.function(*args)
+        return outputs, narrowed(usual, wide)
 
     def reread(self, response: Response) -> Any:
         return response.outputs
@@ -181,7 +218,8 @@ class LocalInstance:
         self.args += args
         cost = None
         try:
-            with settings_kept(), _watched(self.counter, args) as cost:
+            wide = widened(caller) if self.construction.widened else nullcontext()
+            with settings_kept(), _watched(self.counter, args) as cost, wide:
                 answer = act()
                 state = self.read()  # what is worked out here is work of the call
                 if self.counter is not None:
@@ -258,7 +296,7 @@ class LocalInstance:
 
 def _watched(counter: Counter | None, args: tuple[Any, ...]):
     if counter is None:
-        return nullcontext()
+        return origins(args, caller)
     return counter.call([a for a in tree_leaves(args) if isinstance(a, Tensor)])
 
 

@@ -25,6 +25,7 @@ from tutor.checks.trace import (
     place,
     value_names,
 )
+from tutor.checks.widened import Place
 
 TOLERANCE = {
     torch.float64: 1e-10,
@@ -67,8 +68,8 @@ def crash_problem(exercise: Exercise, case: Case, got: Trace) -> Problem:
     return _placed(exercise, case, step, _crash_sentences(got.responses[step].crash))
 
 
-def where(crash: Crash) -> str:
-    return f"in your {crash.function}, line {crash.number}:  {crash.line}"
+def where(place: Crash | Place) -> str:
+    return f"in your {place.function}, line {place.number}:  {place.line}"
 
 
 def raises_problem(exercise: Exercise, case: Case, got: Trace) -> Problem:
@@ -240,6 +241,14 @@ def gradient_problem(
     return NONE
 
 
+def wrong_gradients(
+    exercise: Exercise, case: Case, expected: Trace, got: Trace, tolerance: float
+) -> Problem:
+    """Of gradients, or of an answer that has none."""
+    form = form_problem(exercise, case, expected, got)
+    return form or gradient_problem(exercise, case, expected, got, tolerance)
+
+
 def _leaf_names(exercise: Exercise, case: Case) -> list[tuple[str, str]]:
     named = zip(value_names(exercise, case), case.values(), strict=False)
     return [name for name, v in named if floats(v)] + [("", name) for name in exercise.state]
@@ -259,12 +268,21 @@ def allowed(case: Case, rounded: Trace, precise: Trace) -> float:
     return max(tolerance_of(case, precise), _ROUNDINGS * _rounding(rounded, precise))
 
 
+def single(rounded: Trace, precise: Trace) -> float:
+    """The tolerance of single precision: ``rounded``, computed in it."""
+    return max(TOLERANCE[torch.float32], _ROUNDINGS * _rounding(rounded, precise))
+
+
+def _all_of(trace: Trace) -> list[Any]:
+    return [*trace.tensors(), *(trace.gradients or ())]
+
+
 def _rounding(rounded: Trace, precise: Trace) -> float:
     """Largest |rounded - precise| / (1 + |precise|), where both are finite."""
     largest = 0.0
-    for r, p in zip(rounded.tensors(), precise.tensors(), strict=True):
-        if r is not p and floats(r):
-            error = (r.double() - p).abs() / (1 + p.abs())
-            finite = error[error.isfinite()]
-            largest = max(largest, float(finite.max()) if finite.numel() else 0.0)
+    pairs = zip(_all_of(rounded), _all_of(precise), strict=True)
+    for r, p in ((r, p) for r, p in pairs if r is not p and floats(r) and floats(p)):
+        error = (r.detach().double() - p.detach()).abs() / (1 + p.detach().abs())
+        finite = error[error.isfinite()]
+        largest = max(largest, float(finite.max()) if finite.numel() else 0.0)
     return largest

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from tutor.checks.compare import answer_problem, crash_problem, tolerance_of
+from tutor.checks.compare import answer_problem, crash_problem
 from tutor.checks.cost import Cost
 from tutor.checks.exercise import Case, Contract
 from tutor.checks.limits import UNLIMITED
@@ -32,7 +32,7 @@ class _Count:
     sentences: list[str]
     did: str = ""
     hidden: bool = False
-    """It did work that could not be counted."""
+    """It did work that could be anything, also what the exercise does not allow."""
     unlike: bool = False
     """Its answer is wrong, though the other calls of the group ``values`` gave right ones."""
     forbidden: bool = False
@@ -151,7 +151,10 @@ def _count(
     if trace.crashed:
         if no_autograd and "saved tensor hooks" in trace.responses[-1].crash.message:
             return _Count(case, step, [contract.forbidden["autograd"]], forbidden=True)
-        problem = crash_problem(exercise, case, trace)
+        problem, cost = crash_problem(exercise, case, trace), trace.responses[-1].cost
+        if cost is not None and cost.uncountable and cost.unseen:  # where it counts, it is not done
+            said = _of_the_unknown(cost, contract)
+            return _Count(case, problem.step, said, hidden=True, unlike=right)
         return _Count(case, problem.step, problem.sentences, unlike=right)
     cost = _cost(trace, step)
     for part, sentence in contract.forbidden.items():
@@ -159,10 +162,7 @@ def _count(
             sentences.append(sentence)
     forbidden = bool(sentences)
     if cost.uncountable and not sentences:  # what is forbidden is said already
-        sentences.append(
-            f"{cost.uncountable} is called, and the check does not know how much work that is: "
-            "write it with products, sums and elementwise operations"
-        )
+        sentences += _of_the_unknown(cost, contract)
     if cost.outside:
         sentences.append(f"work outside torch: {cost.outside}")
         if contract.forbidden and cost.unseen:
@@ -185,7 +185,7 @@ def _count(
     unlike = None
     if right:
         expected = expected_of(exercise, copied(case))
-        tolerance = tolerance_of(case, expected)
+        tolerance = trial.tolerance(case, expected)
         unlike = answer_problem(exercise, case, expected, trace, tolerance)
         if unlike and whole:
             said = "when its work is counted, the call answers otherwise:"
@@ -195,8 +195,17 @@ def _count(
             sentences += [said, *unlike.sentences]
     products = f"{cost.products} matrix product" + "s" * (cost.products != 1)
     did = f"{products}, {cost.flops:,} FLOPs; largest tensor {cost.largest:,} elements"
-    hidden = bool(cost.uncountable or cost.unseen)
-    return _Count(case, step, sentences, did, hidden, bool(unlike), forbidden)
+    return _Count(case, step, sentences, did, cost.unseen, bool(unlike), forbidden)
+
+
+def _of_the_unknown(cost: Cost, contract: Contract) -> list[str]:
+    said = [
+        f"{cost.uncountable} is called, and the check does not know how much work that is: "
+        "write it with products, sums and elementwise operations"
+    ]
+    if contract.forbidden and cost.unseen and not cost.outside:
+        said.append("it may be what is not allowed here: until then no other point counts")
+    return said
 
 
 def calls_forbidden(trial: Trial, contract: Contract, case: Case) -> bool:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tutor.checks.candidate import Candidate
-from tutor.checks.compare import Problem
+from tutor.checks.compare import TOLERANCE, Problem, tolerance_of
 from tutor.checks.exercise import Case, Exercise, Property
 from tutor.checks.trace import Trace
 
@@ -25,6 +25,8 @@ class Observation:
     """Of a case for gradients: its values are right."""
     told: bool = True
     """Whether it is the answers that tell of the problem, and not what became of earlier ones."""
+    expected: Trace | None = None
+    """What it was compared with, where that may be asked again."""
 
 
 @dataclass
@@ -64,9 +66,15 @@ class Trial:
     seed: int
     device: torch.device
     groups: dict[str, Group] = field(init=False)
+    single: bool = False
+    """Its answers in double precision are right to single precision: no more is asked of others."""
 
     def __post_init__(self):
         self.groups = {name: Group() for name in self.exercise.points}
+
+    def tolerance(self, case: Case, expected: Trace) -> float:
+        found = tolerance_of(case, expected)
+        return max(found, TOLERANCE[torch.float32]) if self.single else found
 
     def generator(self, purpose: str) -> torch.Generator:
         """A fresh one; other purposes draw other numbers."""

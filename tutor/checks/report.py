@@ -20,6 +20,14 @@ _WIDTH = 100
 _INDENT = " " * 8
 
 
+class Points(float):
+    """What a check earns, as the value of its cell. nbgrader reads the number; a notebook, which
+    has shown the report, shows nothing more."""
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/plain": repr(float(self)), "text/html": ""}
+
+
 @dataclass(frozen=True)
 class Failure:
     """The first thing that is wrong in a group."""

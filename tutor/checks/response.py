@@ -1,6 +1,7 @@
 """What comes back from a candidate: tensors, words and exceptions, and no code of its own."""
 
 import linecache
+import sys
 import sysconfig
 import traceback
 from dataclasses import dataclass, replace
@@ -11,7 +12,9 @@ import torch
 from torch import Tensor
 
 from tutor.checks.cost import Cost
+from tutor.checks.widened import Place
 
+_THE_CALL = str(Path(__file__).resolve().with_name("candidate.py"))
 _NOT_THE_STUDENT = (
     str(Path(__file__).resolve().parents[1]),
     sysconfig.get_paths()["purelib"],
@@ -70,6 +73,8 @@ class Response:
     args_after: tuple[Any, ...] = ()
     crash: Crash | None = None
     cost: Cost | None = None
+    narrowed: Place | None = None
+    """Of a widened call: the line from which on the usual one computes in single precision."""
 
 
 def plain(outputs: Any) -> Any:
@@ -98,11 +103,29 @@ def plain_tensor(x: Any) -> Tensor | Unreadable:
     return torch.ops.aten.alias.default(x) if x.__dict__ else x
 
 
+def caller() -> Place | None:
+    """The innermost line that the student wrote, of those that run."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_STUDENT):
+        # Beyond the call are the notebook's cell, or a test, that asked for the check.
+        frame = None if frame.f_code.co_filename == _THE_CALL else frame.f_back
+    if frame is None:
+        return None
+    code = frame.f_code
+    # A comprehension in a function belongs to it.
+    name = next((n for n in reversed(code.co_qualname.split(".")) if n[0] != "<"), code.co_name)
+    line = linecache.getline(code.co_filename, frame.f_lineno).strip()
+    return Place(name, line, frame.f_lineno)
+
+
 def crash(error: BaseException) -> Crash:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith(_NOT_THE_STUDENT)]
     frame = own[-1] if own else None
     line = linecache.getline(frame.filename, frame.lineno).strip() if frame else ""
+    place = Place(frame.name, line, frame.lineno) if frame else Place("", "", 0)
+    # The cause of an error of mixed devices stands in another line.
+    place = getattr(error, "made_at", None) or place
     try:
         message = str(error).strip()
     except Exception:  # an exception of the candidate's own
@@ -110,9 +133,9 @@ def crash(error: BaseException) -> Crash:
     return Crash(
         kind=type(error).__name__,
         message=message,
-        function=frame.name if frame else "",
-        line=line,
-        number=frame.lineno if frame else 0,
+        function=place.function,
+        line=place.line,
+        number=place.number,
         mro=tuple(c.__name__ for c in type(error).__mro__),
     )
 

@@ -48,8 +48,8 @@ def tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> l
     lines.append(count)
     if expected.dtype == torch.float64 and tolerance > 0 and error.nan_to_num(1).max() < 1e-6:
         lines.append(
-            "right to single precision only: is there a float32 tensor in between (torch.tensor, "
-            "torch.zeros, .float()), or a small constant that was added?"
+            "right to single precision only: was a small constant added, or is a number on the way "
+            "rounded (numpy's float32, a short constant)?"
         )
     return lines
 

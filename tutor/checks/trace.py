@@ -108,11 +108,14 @@ def same_layout(x: Tensor) -> Tensor:
 
 def upcast(case: Case) -> Case:
     """In double precision; so are the dtypes that a constructor is given."""
+    return in_precision(case, torch.float64)
 
+
+def in_precision(case: Case, dtype: torch.dtype) -> Case:
     def one(value: Any) -> Any:
         if isinstance(value, torch.dtype) and value.is_floating_point:
-            return torch.float64
-        return value.double() if floats(value) else value
+            return dtype
+        return value.to(dtype) if floats(value) else value
 
     return case.mapped(one)
 

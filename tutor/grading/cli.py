@@ -188,7 +188,7 @@ class _Plain:
 
     @contextlib.contextmanager
     def chapter(self, name: str, submissions: int) -> Iterator[None]:
-        self.say(f"{name}: {submissions} submissions")
+        self.say(f"{name}: {submissions} submission{'s' * (submissions != 1)}")
         yield
 
     def outcome(self, outcome: "Outcome") -> None:
@@ -286,9 +286,9 @@ def check(arguments: argparse.Namespace) -> int:
                 name = cell.metadata.get("nbgrader", {}).get("grade_id", "one of your cells")
                 console.print(Text(f"{name}: {output.ename}: {output.evalue}\n", style="red"))
     exercises = _exercises(nb)
-    for name, (points, possible, _) in exercises.items():
+    for name, (points, possible, state) in exercises.items():
         passed &= points == possible
-        if points is None:
+        if points is None and state != _UNTOUCHED:  # whose check has said that
             console.print(Text(f"{name}: its check said nothing", style="red"))
     total = sum(points or 0 for points, _, _ in exercises.values())
     possible = sum(possible for _, possible, _ in exercises.values())
@@ -341,8 +341,13 @@ def status(arguments: argparse.Namespace) -> int:
             chapter = ""
     table.add_section()
     table.add_row("together", "", f"{total:g} of {everything:g}", "")
-    Console().print(table)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print("As the notebooks were last saved; `tutor check` saves nothing.")
     return 0
+
+
+_UNTOUCHED = "untouched"
 
 
 def _exercises(nb: Any) -> dict[str, tuple[float | None, float, str]]:
@@ -361,7 +366,7 @@ def _exercises(nb: Any) -> dict[str, tuple[float | None, float, str]]:
         elif solution and (solution.execution_count or 0) > (cell.execution_count or 0):
             state = "check again"
         if solution and solution.metadata.nbgrader.get("checksum") == compute_checksum(solution):
-            points, state = None, "untouched"
+            points, state = None, _UNTOUCHED
         found[name] = (points, possible, state)
     return found
 

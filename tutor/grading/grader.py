@@ -20,6 +20,7 @@ from traitlets.config import Config
 
 from tutor import ROOT
 from tutor.checks import EXERCISES, Exercise, Report, judge
+from tutor.checks.report import Points
 from tutor.course.release import source_notebook
 from tutor.grading import submission
 from tutor.grading.hidden import hidden_seed, secret
@@ -274,7 +275,7 @@ class _Run:
 def check_outputs(report: Report, count: int) -> list[NotebookNode]:
     """Of a check's cell: its report, and the points as its value."""
     bundle = _cleaned(report._repr_mimebundle_())
-    points = {"text/plain": str(report.points)}
+    points = Points(report.points)._repr_mimebundle_()
     # nbformat's own constructors validate each, which takes longer than the check.
     shown = {"output_type": "display_data", "data": bundle, "metadata": {}}
     result = {"output_type": "execute_result", "data": points, "metadata": {}}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tutor.checks.cost import Cost
 from tutor.checks.response import LONGEST_MESSAGE, Crash, Unreadable
+from tutor.checks.widened import Place
 from tutor.sandbox import wire
 from tutor.sandbox.outputs import clean
 
@@ -131,6 +132,13 @@ def crash(spec: Any) -> Crash | None:
         number=number if isinstance(number, int) else 0,
         mro=tuple(map(_short, mro)) if isinstance(mro, list) and len(mro) < 50 else (),
     )
+
+
+def place(spec: Any) -> Place | None:
+    """A line of the student's, which is shown to nobody else."""
+    if not isinstance(spec, dict) or not isinstance(number := spec.get("number"), int):
+        return None
+    return Place(_short(spec.get("function"))[:80], _short(spec.get("line")), number)
 
 
 def _short(text: Any) -> str:

@@ -18,6 +18,7 @@ from tutor.sandbox.inside.proxy import describe
 from tutor.sandbox.session import LARGEST_TEXT, Session, Stopped
 
 _DEATHS_IN_A_CHECK = 3
+_OPTIONS = ("gradients", "count", "forbid_autograd", "widened")
 
 
 class RemoteCandidate:
@@ -48,11 +49,12 @@ class RemoteCandidate:
         cotangents: tuple[Tensor, ...] | None = None,
         count: bool = False,
         forbid_autograd: bool = False,
+        widened: bool = False,
     ) -> Response:
         if count:
             message = {"do": "count", "forbid_autograd": forbid_autograd}
             return self.guarded(lambda: self.counted(message, args)[0], args, Cost())
-        return self.guarded(lambda: self._run(args, cotangents), args)
+        return self.guarded(lambda: self._run(args, cotangents, widened), args)
 
     def reread(self, response: Response) -> Any:
         def again() -> Response:
@@ -65,8 +67,11 @@ class RemoteCandidate:
     def make(self, construction: Construction) -> "RemoteInstance":
         return RemoteInstance(self, construction)
 
-    def _run(self, args: tuple[Any, ...], cotangents: tuple[Tensor, ...] | None) -> Response:
-        reply, found = self.send({"do": "run"}, args, also=(cotangents,))
+    def _run(
+        self, args: tuple[Any, ...], cotangents: tuple[Tensor, ...] | None, widened: bool
+    ) -> Response:
+        message = {"do": "run", "widened": widened}
+        reply, found = self.send(message, args, also=(cotangents,))
         crash = answers.crash(reply.get("crash"))
         after = answers.after(args, reply.get("args_after"), found)
         if crash:
@@ -74,7 +79,8 @@ class RemoteCandidate:
         gradients = None
         if cotangents is not None:
             gradients = answers.gradients(args, reply.get("gradients"), found)
-        return Response(answers.outputs(reply.get("outputs"), found), (), gradients, after)
+        outputs, place = answers.outputs(reply.get("outputs"), found), reply.get("narrowed")
+        return Response(outputs, (), gradients, after, narrowed=answers.place(place))
 
     # For the objects of a class, too
 
@@ -212,7 +218,7 @@ class RemoteInstance:
         """Of each name, its number in the process that counts, as the student's process tells."""
         self.held: list[int | None] = []
         value = (construction.args, kwargs, None if state_dict is None else dict(state_dict))
-        options = {n: getattr(construction, n) for n in ("gradients", "count", "forbid_autograd")}
+        options = {n: getattr(construction, n) for n in _OPTIONS}
         message = {"do": "make", "names": list(construction.names), **options}
         self.made = self._call(message, value, again=False)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
-from tutor.checks.cost import Operations, countable, same_memory, storage
+from tutor.checks.cost import Operations, countable, harmless, same_memory, storage
 from tutor.sandbox.inside.proxy import LARGEST_MESSAGE, describe, undescribe
 
 MOST_OPERATIONS = 20_000
@@ -99,11 +99,13 @@ class Counting:
         function = getattr(getattr(torch.ops, library), name) if library == "aten" else None
         function = getattr(function, overload, None)
         # Also because others trust their arguments, and whoever gives them is not to be trusted.
-        if not isinstance(function, torch._ops.OpOverload) or not countable(function):
-            self.cost.uncountable = self.cost.uncountable or operation[:80]
+        known = isinstance(function, torch._ops.OpOverload)
+        if not known or not (countable(function) or harmless(function)):
+            self.cost.uncountable = self.cost.uncountable or operation[:80].rpartition(".")[0]
+            self.cost.unseen = True
             raise RuntimeError(f"{operation[:80]} cannot be counted")
         with self.mode:
-            result = function(*args, **kwargs)
+            result = tree_map_only(Tensor, _settled, function(*args, **kwargs))
         if not all(_plain(t) for t in tree_leaves(result) if isinstance(t, Tensor)):
             raise RuntimeError(f"{operation} gives a tensor that cannot be counted")
         return result
@@ -140,6 +142,11 @@ class Counting:
         for t in found:
             self.mode.check_known(t)
         return found
+
+
+def _settled(t: Tensor) -> Tensor:
+    """The numbers that it stands for: who holds its proxy does not see that it is a conjugate."""
+    return t.resolve_conj().resolve_neg()
 
 
 def _plain(t: Tensor) -> bool:

@@ -95,15 +95,19 @@ class Kernel:
             if self.device == "cpu":
                 raise
             # The device's: it is not there, or has no memory left.
-            return {"crash": replies.of_crash(crash(error.__context__ or error))}
+            return {"crash": replies.of_place(crash(error.__context__ or error))}
         before = [a.clone() if isinstance(a, Tensor) else None for a in args]
-        response = LocalCandidate(self._function(message)).run(args, cotangents)
+        response = self._run(message, args, cotangents)
         response = self._settled(response, args, message)
         self.answers = [*self.answers[-1:], response.outputs]
         reply = replies.of_response(response, out)
         if not all(map(replies.unchanged, before, response.args_after)):
             reply["args_after"] = replies.packed(response.args_after, out)
         return reply
+
+    def _run(self, message: dict, args: tuple, cotangents: Any) -> Response:
+        candidate = LocalCandidate(self._function(message))
+        return candidate.run(args, cotangents, widened=message["widened"])
 
     def do_again(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
         """The answer to the call before the last, as it is now."""
@@ -121,7 +125,7 @@ class Kernel:
 
     def do_make(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
         """An object of a class; with ``count`` it and its calls know proxies only."""
-        options = {n: message[n] for n in ("gradients", "forbid_autograd")}
+        options = {n: message[n] for n in ("gradients", "forbid_autograd", "widened")}
         options["names"] = tuple(message["names"])
         if message["count"]:
             discard(self.counter)

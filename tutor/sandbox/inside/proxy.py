@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._mode_utils import no_dispatch
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes
 
+from tutor.checks.cost import TakingApart
 from tutor.sandbox import wire
 
 LARGEST_MESSAGE = 2**17
@@ -64,7 +65,7 @@ class Proxy(Tensor):
         return f"tensor(..., size={tuple(self.shape)}, dtype={self.dtype})"
 
 
-class Forwarding(TorchDispatchMode):
+class Forwarding(TakingApart):
     """Sends every operation that is called while it is active to the counting process."""
 
     asked = 0
@@ -82,6 +83,10 @@ class Forwarding(TorchDispatchMode):
         return known
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        # Here and not where it is counted: no parts are known there but torch's smallest.
+        answer = self.apart(func, args, kwargs or {})
+        if answer is not NotImplemented:
+            return answer
         answer = self.ask(str(func), args, kwargs or {})
         if torch.Tag.inplace_view in func.tags:  # squeeze_: the proxy's own shape changes, too
             with no_dispatch():

@@ -6,17 +6,19 @@ import torch
 from torch import Tensor
 
 from tutor.checks.response import LONGEST_MESSAGE, Crash, Response, Unreadable
+from tutor.checks.widened import Place
 from tutor.sandbox import wire
 
 
 def of_response(response: Response, out: list[Tensor]) -> dict[str, Any]:
     if response.crash is not None:
-        return {"crash": of_crash(response.crash)}
+        return {"crash": of_place(response.crash)}
     gradients = response.gradients
     return {
         "outputs": packed(response.outputs, out),
         "state": packed(response.state, out),
         "gradients": None if gradients is None else packed(gradients, out),
+        "narrowed": of_place(response.narrowed),
     }
 
 
@@ -26,15 +28,15 @@ def of_counted(response: Response) -> dict[str, Any]:
     return {
         "outputs": response.outputs,
         "state": {"tuple": [p if isinstance(p, dict) else packed(p, []) for p in response.state]},
-        "crash": of_crash(response.crash),
+        "crash": of_place(response.crash),
         "claims": {"called": sorted(cost.called)[:2000], "outside": cost.outside},
     }
 
 
-def of_crash(crash: Crash | None) -> dict[str, Any] | None:
-    if crash is None:
+def of_place(place: Crash | Place | None) -> dict[str, Any] | None:
+    if place is None:
         return None
-    return {k: v[:LONGEST_MESSAGE] if isinstance(v, str) else v for k, v in vars(crash).items()}
+    return {k: v[:LONGEST_MESSAGE] if isinstance(v, str) else v for k, v in vars(place).items()}
 
 
 def packed(value: Any, out: list[Tensor]) -> Any:
@@ -43,7 +45,7 @@ def packed(value: Any, out: list[Tensor]) -> Any:
     if isinstance(value, Unreadable):
         return {"unreadable": value.description}
     if isinstance(value, Crash):
-        return {"crash": of_crash(value)}
+        return {"crash": of_place(value)}
     return wire.pack(value, out)
 
 

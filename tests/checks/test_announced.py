@@ -1,0 +1,204 @@
+"""What a check asks stands in the exercise's text, or at the beginning of its notebook.
+
+Each condition, each case that is made by hand and each property has a phrase here, and the phrase
+has to be found there. What has none is not announced, and the test says so.
+"""
+
+import re
+from functools import cache
+
+import pytest
+import torch
+from reporting import NAMES
+
+from tutor import ROOT
+from tutor.checks import CHAPTERS, EXERCISES
+
+BATCH = r"\*batch"
+SIZES = "Any size may be 1, any two may be equal, and either the larger"
+LONG = "a sequence may be thousands of steps long"
+LARGE = "Numbers may be small, or so large that a careless formula overflows"
+LAYOUTS = "views of other tensors, or lie in memory in any order"
+DTYPES = "then in single, half and bfloat16"
+MASKS = r"bool and broadcastable to|`keep` . as before|`keep` . as in"
+ZEROS = r"may read nothing"
+THETA = r"how slowly the slowest clock turns|`theta` . as above"
+DEVICES = "a `torch.device`, its name, or left out"
+LAID_OUT = r"`\"half\"` or `\"interleaved\"`|layout"
+
+# For all exercises: a pattern that the name of a condition, a case or a property has, and one that
+# the text has to have.
+RULES = {
+    "sizes? drawn by lot|by lot$|by lot,|^square, of": "",  # what the text says, in other numbers
+    "the mask left out": r"`keep` . (None|as)|keep: Tensor . None = None",
+    "left out$|theta$": f"{DEVICES}|= 10000|default|as above|along which",
+    "^(double|single|half|bfloat16)$": DTYPES,
+    "^(turned|behind|views|contiguous)$": LAYOUTS,
+    "^(small|tiny|large|large state|extreme|vanishing|exploding)$|near (its|1e)": LARGE,
+    "^(one|none|two|three)$|^as heads$": BATCH,
+    "^(random|causal|ragged|one for all|shared)$|everything may be read|causal mask": MASKS,
+    "^nothing$|no query may read": ZEROS,
+    "only a very low score": LARGE,
+    "thousand|[0-9],[0-9]{3} (steps|tokens)|2,050|^long$|^hundreds$": LONG,
+    "integers must raise TypeError": "Any other dtype raises a `TypeError`",
+    "must raise ValueError": "raise a `ValueError`",
+    "^(named|given)$": DEVICES,
+    "ten million|^far$": "right at position ten million",
+    (
+        "^one |^a pair$|^width 1$|^of one|^more queries$|^wider|^one width$|^square$|^full$|"
+        "^as (tokens|features|many|long|wide)|as many|^heads of one|^all widths|^of (three|two)|"
+        "^newest$|^two queries|^two heads|^many|^rectangular|^four$|^twelve$|^square weights"
+    ): SIZES,
+}
+
+# For one: of what it alone has.
+OWN = {
+    "rnn_step": {"^zeros$": r"`h` . `\(\*batch, C\)`, the state before it"},
+    "lstm_step": {"^zeros$": r"the state that was shown"},
+    "gru_step": {"^zeros$": r"`h` . `\(\*batch, C\)`"},
+    "last_hidden": {
+        "^int32$": "int64 or int32",
+        "^an empty one$": "A sentence of length 0",
+        "^all full$|none as long": "integers from 0 to T",
+        "^padding$|other padding|nothing but": "What stands in the padding must not matter",
+        "^real$": "nan and infinity too, is handed on",
+    },
+    "receptive_field": {
+        "^none$": "There may be no layer at all",
+        "^(ones|threes|wide)$|^(not )?dilat|^doubled$|stride|first$|^large$|^one$": "at least 1",
+        "40 times|41 layers": r"exact, also beyond",
+    },
+    "gradient_norm_by_lag": {
+        "^no step$": "T may be 0",
+        "forgotten|rotations|units$": "It is the product",
+    },
+    "masked_softmax": {
+        "hidden has no influence": "as if it were not there",
+        "its largest number": "whose largest number is 65,504",
+    },
+    "attend": {"padding is not zero": "as before"},
+    "general_scores": {"only different features": "worth together"},
+    "stable_softmax": {
+        "^(first|next to last|counted)$|dimension left out": "along which the weights sum",
+        "^(vector|four|ones)$": "any shape",
+        "^some banned$": "some may be `-inf`",
+        "a shift of all scores": "Adding the same number to all scores",
+    },
+    "causal_mask": {"^newest$|^one query$": "The queries are the \\*newest\\* positions"},
+    "padding_mask": {
+        "^(int32|int16|bytes)$": "integers of any dtype from 0 to Tk",
+        "^(an empty one|all full)$": "from 0 to Tk",
+        "^of none$|^of two$": BATCH,
+    },
+    "scaled_dot_product_attention": {"future edit": "reads only the keys that `keep` allows"},
+    "self_attention": {"shuffled": "come from the same tokens"},
+    "merge_heads": {"undoes": "It undoes `split_heads`"},
+    "multi_head_attention": {"another order": "belong to head `h`"},
+    "cross_attention": {"hidden memory": "broadcastable"},
+    "head_ablation": {
+        "^(one kept|all|nothing)$": "True = this head speaks",
+        "heads together": r"`w_out` . `\(H·D, C\)`",
+        "add up": "They add up",
+    },
+    "sinusoidal_encoding": {
+        "^(int64|int32)$": "integers, or floats of any dtype",
+        "^(from zero|a cache|between)$": "not always from zero, not always whole",
+        "^before$": "may be negative",
+        "features$": "an even number of features",
+        "rotation": r"\(\\sin \\varphi_i, \\cos \\varphi_i\)",
+    },
+    "apply_rope": {
+        "^(from zero|a cache|between)$": "integers or floats",
+        "features$": "`D` even",
+        "^(neighbours|layout left out)$": LAID_OUT,
+        "^each (sentence|head)$": "anything that broadcasts",
+        "distance alone": "turned by the angle of its position",
+    },
+    "convert_rope_layout": {
+        "^to interleaved$": "the way back",
+        "^(square|projection)$": r"`\(H·D, C\)`",
+        "^bias$": "or a bias",
+        "^further$": "any number of further dimensions",
+        "^pairs only$": "`D` is even",
+        "same scores": "gives the same scores",
+    },
+    "relative_buckets": {
+        "^(few|many|hundreds|two a direction)$|other numbers|buckets, causal": "at least 2 buckets",
+        "^causal$": "if `bidirectional`",
+        "^to |every distance|^left out$|all left out": "any other has",
+        "^(two|row|single|number)$": "of any shape, without dimensions too",
+        "^int(32|16)$": "integers of any dtype",
+    },
+    "alibi_slopes": {".*heads$|^(four|sixteen|one|three|twelve|fifteen|many)$|power": "at least 1"},
+    "alibi_bias": {
+        "^(eight|six|one)$": "`H`",
+        "^newest$|^one query$": "the last query stands at the last key",
+    },
+}
+OWN["alibi_slopes"]["left out|named"] = DEVICES
+
+
+def notebook(chapter: str) -> str:
+    (path,) = (ROOT / "solutions" / chapter).glob("*.md")
+    return path.read_text("utf-8")
+
+
+@cache
+def parts(chapter: str) -> dict[str, str]:
+    """A notebook's beginning (\"\"), and the text of each exercise without its hints."""
+    first, *others = re.split(r"^## ", notebook(chapter), flags=re.MULTILINE)
+    found = {"": first}
+    for part in others:
+        if named := re.match(r"\d+\. `(\w+)`", part):
+            found[named[1]] = re.sub("<details>.*?</details>", "", part, flags=re.DOTALL)
+    return found
+
+
+def kinds(name: str) -> list[str]:
+    """Names of all that is asked beside the ordinary: conditions, cases, properties."""
+    exercise = EXERCISES[name]
+    family, usual = exercise.cases.family, exercise.cases.usual
+    found = [c.name for f in family.factors for c in f.conditions[1:]]
+    crossed = {row.label or usual for row in family.rows}
+    cases = exercise.cases(torch.Generator().manual_seed(0), torch.device("cpu"))
+    found += [case.label for case in cases if case.label not in crossed]
+    return found + [p.label for p in exercise.properties]
+
+
+def phrase_of(name: str, kind: str) -> str | None:
+    for pattern, phrase in (*OWN.get(name, {}).items(), *RULES.items()):
+        if re.search(pattern, kind):
+            return phrase
+    return None
+
+
+def announced(name: str, phrase: str) -> bool:
+    told = parts(EXERCISES[name].chapter)
+    general = "" if phrase in {*OWN.get(name, {}).values(), BATCH, MASKS} else told[""]
+    return re.search(phrase, " ".join((general + told[name]).split())) is not None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_asked_is_announced(name):
+    silent = []
+    for kind in kinds(name):
+        phrase = phrase_of(name, kind)
+        if phrase is None or not announced(name, phrase):
+            silent.append(f"“{kind}”" + (f" ({phrase})" if phrase else ""))
+    assert not silent, f"{name} is not told of {', '.join(silent)}"
+
+
+def test_rules_are_the_same_in_every_notebook():
+    told = {
+        re.search(r"\*\*What every check asks\*\*.*?\n\n", parts(c)[""], re.DOTALL)[0]
+        for c in CHAPTERS
+    }
+    assert len(told) == 1
+
+
+def test_a_rule_that_is_missing_is_seen(monkeypatch):
+    name = "padding_mask"
+    found = parts(EXERCISES[name].chapter)
+    monkeypatch.setitem(found, name, found[name].replace("integers of any dtype", "integers"))
+    with pytest.raises(AssertionError, match="is not told of “int32”"):
+        test_what_is_asked_is_announced(name)

@@ -1,0 +1,84 @@
+"""Answers that are right but for their precision: computed in single what came in double.
+
+They lose the points for dtypes and no others. Such an answer has errors of single precision, and
+with every float32 made a float64 (``widened``) it has none: so its precision is all that is wrong.
+"""
+
+import torch
+
+from tutor.checks.candidate import LocalCandidate, Widened
+from tutor.checks.compare import (
+    NONE,
+    Problem,
+    answer_problem,
+    form_problem,
+    single,
+    where,
+    wrong_gradients,
+)
+from tutor.checks.exercise import Case
+from tutor.checks.observation import Broken, Observation, Trial
+from tutor.checks.trace import Trace, copied, floats, in_precision, play
+from tutor.checks.widened import Place
+
+_GROUPS = ("values", "edges", "gradients")
+_COARSE = 1e-2
+"""Nothing that is wrong by more is looked at again."""
+
+
+def forgive_single_precision(trial: Trial) -> None:
+    """Clear what is wrong for this cause alone, and let the group ``types`` pay for it."""
+    if "types" not in trial.groups:
+        return
+    place, label = None, ""
+    for name in _GROUPS:
+        for seen in trial.groups[name].failing if name in trial.groups else ():
+            if (found := _only_single(trial, seen)) is not None:
+                seen.problem, seen.right = NONE, True
+                trial.single, label = True, label or seen.case.label
+                place = place or found.responses[0].narrowed
+    if trial.single:
+        trial.groups["types"].broken.append(Broken(label, _sentence(place)))
+
+
+def _sentence(place: Place | None) -> str:
+    said = (
+        "right to single precision only, though the inputs are double: something on the way is "
+        "float32 (torch.tensor, torch.zeros, .float()?)"
+    )
+    return f"{said}\n{where(place)}" if place else said
+
+
+def _only_single(trial: Trial, seen: Observation) -> Trace | None:
+    """The widened answer, if it is right and the usual one is so to single precision."""
+    case, exercise, expected = seen.case, trial.exercise, seen.expected
+    if expected is None or case.finite_only or not _in_double(case):
+        return None
+    if form_problem(exercise, case, expected, seen.got):
+        return None
+
+    def problem(got: Trace, tolerance: float) -> Problem:
+        if seen.cotangents is None:
+            return answer_problem(exercise, case, expected, got, tolerance)
+        return wrong_gradients(exercise, case, expected, got, tolerance)
+
+    finite = _finite(seen.got)
+    if finite and problem(seen.got, _COARSE):
+        return None
+    in_single = in_precision(copied(case), torch.float32)
+    narrow = play(LocalCandidate(exercise.reference), exercise, in_single, seen.cotangents)
+    # What is beyond float32's range is no more than that, either.
+    if finite and problem(seen.got, single(narrow, expected)):
+        return None
+    wide = play(Widened(trial.candidate), exercise, copied(case), seen.cotangents)
+    return None if problem(wide, seen.tolerance) else wide
+
+
+def _finite(got: Trace) -> bool:
+    numbers = [t for t in (*got.tensors(), *(got.gradients or ())) if floats(t)]
+    return all(bool(t.isfinite().all()) for t in numbers)
+
+
+def _in_double(case: Case) -> bool:
+    dtypes = {v.dtype for v in case.values() if floats(v)}
+    return dtypes == {torch.float64}
