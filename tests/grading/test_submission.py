@@ -93,10 +93,10 @@ BENCH = next(c.metadata.nbgrader.grade_id for c in RELEASED.cells if is_bench(c)
 def test_bench_and_what_was_added_there_are_kept_and_not_run():
     nb = solved(given())
     places = [c["metadata"].get("nbgrader", {}).get("grade_id") for c in nb["cells"]]
-    nb["cells"][places.index(BENCH)]["source"] = "bench.translator(padding_mask=wrong)"
+    nb["cells"][places.index(BENCH)]["source"] = "bench.translator(padding_mask=rewritten)"
     nb["cells"].insert(places.index(BENCH) + 1, added("bench.translator(padding_mask=other)"))
     restored = restore(RELEASED, parsed(nb))
-    assert "wrong" not in nbformat.writes(restored)
+    assert "rewritten" not in nbformat.writes(restored)
     assert any("padding_mask=other" in c.source for c in restored.cells)
     code = [c for c in restored.cells if submission.is_run(c)]
     assert len(code) == 1 + 2 * len(EXERCISES) and not any("bench" in c.source for c in code)

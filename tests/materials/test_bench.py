@@ -17,6 +17,8 @@ from tutor.materials.bench import Stopped
 from tutor.materials.translator import parameter_count
 
 REFERENCE = {name: exercise.reference for name, exercise in EXERCISES.items()}
+SAME = 1e-4
+"""Losses that are further apart than this, relatively, are those of different machines."""
 BUDGET = {"steps": 4, "tested": 60}
 SHORT = {"text": "Ice is lighter than water.", "prompt": "Monday, Tuesday,", "count": 2}
 
@@ -113,7 +115,12 @@ def named_in(key):
 
 
 def losses(result):
-    return result["yours"][0] if isinstance(result, dict) else result.losses
+    return [result["yours"][0]] if isinstance(result, dict) else result.losses
+
+
+def apart(one, other):
+    """The largest difference of two runs' losses, relative to the loss."""
+    return max(abs(a / b - 1) for a, b in zip(losses(one), losses(other), strict=True))
 
 
 def test_every_notebook_has_its_machines():
@@ -131,12 +138,12 @@ def test_style_makes_no_difference_and_a_trap_does(key, run, capsys):
     assert "fails its check" not in capsys.readouterr().out
     theirs = run(key, **{name: student(name) for name in named_in(key)})
     assert "fails its check" not in capsys.readouterr().out
-    assert losses(theirs) == pytest.approx(losses(ours), rel=1e-3)
+    assert apart(theirs, ours) < SAME
     name, called = TRAPS[key]
     wrong = run(key, **{name: trap(name, called)})
     said = " ".join(capsys.readouterr().out.split())
     assert f"{name} fails its check" in said and f"“{called}”) and runs all the same" in said
-    assert losses(wrong) != pytest.approx(losses(ours), rel=1e-3)
+    assert apart(wrong, ours) > 2 * SAME
 
 
 @pytest.mark.parametrize("key", [k for k in CELLS if k[1] == "language_model"], ids="-".join)
@@ -160,7 +167,7 @@ def test_other_parts_work_too(name):
     ours, theirs = (
         bench.translator(**functions, **BUDGET) for functions in ({name: REFERENCE[name]}, given)
     )
-    assert theirs.losses == pytest.approx(ours.losses, rel=1e-3)
+    assert apart(theirs, ours) < SAME
     assert all(part.calls for part in theirs.parts.values())
 
 
@@ -169,7 +176,7 @@ def test_gradients_pass_through_a_backward_that_is_a_students():
     backward = {"attention_backward": REFERENCE["attention_backward"]}
     by_autograd = bench.translator(**forward, **BUDGET)
     by_hand = bench.translator(**forward, **backward, **BUDGET)
-    assert by_hand.losses == pytest.approx(by_autograd.losses, rel=1e-4)
+    assert apart(by_hand, by_autograd) < SAME
     assert by_hand.parts["attention_backward"].calls == BUDGET["steps"]
 
 
