@@ -41,7 +41,7 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # What the dynamic loader and font look-ups read. No account, no host name, no key.
 _SETTINGS = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
 _FONTS = ("/etc/fonts",)
-_MATERIALS = ("figures", "numbers", "translator")
+_MATERIALS = ("figures", "numbers", "progress", "translator")
 """Of ``tutor.materials`` what any chapter may import: MiniLM holds answers."""
 
 
