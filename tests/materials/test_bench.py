@@ -1,6 +1,8 @@
 """The bench: what stands in the notebooks runs, with the reference's functions, with a student's
 in another style, and with wrong ones."""
 
+import re
+import textwrap
 from contextlib import suppress
 
 import matplotlib.pyplot as plt
@@ -29,6 +31,19 @@ CELLS = {
     if is_bench(cell)
 }
 """By chapter and machine."""
+
+TRIED = {
+    markdown.stem: [
+        textwrap.dedent(code)
+        for code in re.findall(
+            r"^ *```python\n(.*?)^ *```",
+            markdown.read_text("utf-8").partition("## Your machine")[2],
+            re.MULTILINE | re.DOTALL,
+        )
+    ]
+    for markdown in sorted(ROOT.glob("solutions/*/*.md"))
+}
+"""By chapter: what its text invites to try."""
 
 OTHER_STYLE = {
     "lstm_step": "lstm_gate_by_gate",
@@ -129,7 +144,7 @@ def test_every_notebook_has_its_machines():
     words = [
         chapter.partition("_")[2] for chapter in sorted({e.chapter for e in EXERCISES.values()})
     ]
-    assert translators == set(words) and models == set(words[2:])
+    assert translators == set(words[:7]) and models == set(words[2:])
 
 
 @pytest.mark.parametrize("key", CELLS, ids="-".join)
@@ -144,6 +159,20 @@ def test_style_makes_no_difference_and_a_trap_does(key, run, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert f"{name} fails its check" in said and f"“{called}”) and runs all the same" in said
     assert apart(wrong, ours) > 2 * SAME
+
+
+@pytest.mark.parametrize("word", TRIED)
+def test_mistakes_to_try_run_and_are_named(word, monkeypatch, capsys):
+    for machine, small in (("translator", BUDGET), ("language_model", SHORT)):
+        real = getattr(bench, machine)
+        monkeypatch.setattr(bench, machine, lambda real=real, small=small, **g: real(**(g | small)))
+    known = {**REFERENCE, "torch": torch, "bench": bench}
+    known["without_sharing"] = trap("gru_step", "old and new do not share")
+    assert len(TRIED[word]) == 2
+    for source in TRIED[word]:
+        exec(source, known)
+        said = capsys.readouterr().out
+        assert said.count("fails its check") == source.count("bench.") * (1 + source.count("for "))
 
 
 @pytest.mark.parametrize("key", [k for k in CELLS if k[1] == "language_model"], ids="-".join)

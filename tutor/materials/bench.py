@@ -218,7 +218,7 @@ def language_model(
     parts = {name: _Part(name, function) for name, function in functions.items()}
     found, (weights, tokenizer) = {}, smollm2.read_model(path)
     layout = "half" if "convert_rope_layout" in functions else "interleaved"
-    with progress(2 * count, "token") as show:
+    with _one_thread(), progress(2 * count, "token") as show:
         for number, (whose, used) in enumerate((("the course's", {}), ("yours", parts))):
             with _at_work(used):
                 reads, turns = smollm2.scaled_dot_product_attention, smollm2.apply_rope
@@ -226,7 +226,7 @@ def language_model(
                 loss, written = model.loss(text), ""
                 for done, piece in enumerate(model.written(prompt, count), number * count + 1):
                     written += piece
-                    show(done, f"{whose}: {written.strip()[-40:]}")
+                    show(done, f"{whose}: {written.strip()}")
             found[whose] = (loss, written)
     _tell_unused(parts)
     table = Table("", "loss, nats a token", f"“{prompt}”")
@@ -430,7 +430,9 @@ def _list(names: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """A translator is so small that a second thread costs it more than it computes."""
+    """A translator is so small that a second thread costs it more than it computes; and beside
+    other processes it costs any model many times as much, because every operation waits for both.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

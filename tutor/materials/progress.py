@@ -17,7 +17,8 @@ Show = Callable[[int, str], None]
 
 @contextmanager
 def progress(total: int, what: str = "step") -> Iterator[Show]:
-    """``show(done, told)`` moves the bar; in a notebook one line replaces it at the end."""
+    """``show(done, told)`` moves the bar; in a notebook one line replaces it at the end, with what
+    was told last."""
     shell = get_ipython()
     if shell is not None and hasattr(shell, "kernel"):
         yield from _in_a_notebook(total, what)
@@ -40,7 +41,7 @@ def _in_a_notebook(total: int, what: str) -> Iterator[Show]:
 
     yield show
     seconds = time.monotonic() - start
-    shown.update(HTML(f"{total} {what}s in {seconds:.0f} s, {last[1]} at the end"))
+    shown.update(HTML(f"{total} {what}s in {seconds:.0f} s, {last[1]}"))
 
 
 def _in_a_terminal(total: int, what: str) -> Iterator[Show]:
