@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from IPython import get_ipython
 from IPython.display import HTML, display
+from rich.console import Console
 from rich.progress import Progress
 
 __all__ = ["progress"]
@@ -45,7 +46,7 @@ def _in_a_notebook(total: int, what: str) -> Iterator[Show]:
 
 
 def _in_a_terminal(total: int, what: str) -> Iterator[Show]:
-    with Progress(transient=True) as bar:
+    with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done, told: bar.update(
             task, completed=done, description=f"{what} {done}, {told}"
