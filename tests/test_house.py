@@ -16,6 +16,7 @@ WORDS = {name.partition("_")[2]: name for name in CHAPTERS}
 MAY_IMPORT = {
     "chapters": set(),
     "materials": {"chapters"},
+    "materials.bench": {"chapters", "materials", "checks"},
     "checks": {"chapters", "materials"},
     "course": {"chapters", "checks"},
     "sandbox": {"chapters", "checks"},
@@ -35,8 +36,8 @@ def module_name(path: Path) -> str:
 def room(module: str) -> str:
     """``module`` of ``tutor``: the room that it stands in."""
     parts = module.split(".")[1:]
-    if parts[:2] == ["grading", "reports"]:
-        return "grading.reports"
+    if (inner := ".".join(parts[:2])) in MAY_IMPORT:
+        return inner
     return parts[0] if parts and parts[0] in MAY_IMPORT else "chapters"
 
 

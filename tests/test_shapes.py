@@ -20,7 +20,8 @@ def its_tests(module: Path) -> Path:
     return ROOT / "tests" / folder / f"test_{module.name}"
 
 
-TESTED = [module for module in MODULES if its_tests(module).exists()]
+# The bench calls the checks, whose protocols are none that can be checked in a running call.
+TESTED = [m for m in MODULES if its_tests(m).exists() and m.stem != "bench"]
 
 
 def run(modules: list[Path]) -> str:

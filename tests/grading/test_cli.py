@@ -9,6 +9,7 @@ from tests.grading import standin
 from tests.grading.helpers import COMMAND, FULL, hand_in, lines
 from tutor import ROOT
 from tutor.checks import CHAPTERS
+from tutor.course.release import is_bench
 from tutor.course.sample_class import CHAPTER, solutions
 from tutor.grading import cli
 
@@ -49,6 +50,20 @@ def test_check_says_what_the_checks_say_and_its_exit_code_whether_all_is_well(tm
     assert said["bob"][0] == 1 and "0 of 50 points" in said["bob"][1]
     assert "stable_softmax-solution: SyntaxError" in said["bob"][1]
     assert said["ada"][2] == said["bob"][2] == ""
+
+
+def test_check_runs_no_bench(tmp_path):
+    path = hand_in(tmp_path, "ada", solutions()) / "attention.ipynb"
+    nb = nbformat.read(path, as_version=4)
+    copied = next(c for c in nb.cells if is_bench(c)).metadata
+    nb.cells[2:2] = [
+        nbformat.v4.new_code_cell("open('copied', 'w')", metadata=copied),
+        nbformat.v4.new_code_cell("open('run', 'w')"),
+    ]
+    nb.cells.append(nbformat.v4.new_code_cell("open('added', 'w')"))
+    nbformat.write(nb, path)
+    subprocess.run([*COMMAND, "check", path], cwd=ROOT, check=True, capture_output=True)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["attention.ipynb", "run"]
 
 
 def test_check_of_a_file_that_is_no_notebook_says_so(tmp_path, capsys):

@@ -16,6 +16,7 @@ from answers import MODULES
 
 from tutor.checks import CHAPTERS, EXERCISES, judge, of_chapter
 from tutor.checks.report import MIME
+from tutor.course.release import is_bench
 from tutor.course.sample_class import CHAPTER, NOTEBOOK, solutions, source
 from tutor.grading import grader as executor
 from tutor.grading import submission
@@ -496,6 +497,17 @@ def test_outputs_are_counted_whole():
     assert len(kept) < 20
     silent = {"output_type": "stream", "name": "stdout", "text": ""}
     assert len(outputs.rebuilt([silent] * 100_000, 10**9)) <= 1000
+
+
+def test_bench_is_not_run(grader):
+    nb, submitted = notebook()
+    benches = [cell for cell in nb.cells if is_bench(cell)]
+    for cell in benches:
+        cell.source = f"raise ValueError\n{cell.source}"
+    graded = grader.run(nb, submitted)
+    assert graded.points == FULL and benches
+    assert [c.outputs for c in graded.notebook.cells if is_bench(c)] == [[]] * len(benches)
+    assert not {name for name in graded.seconds if "bench" in name}
 
 
 # Limits: the offender loses its own points, and nobody else's

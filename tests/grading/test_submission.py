@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 from tutor import ROOT
+from tutor.course.release import is_bench
 from tutor.course.sample_class import CHAPTER, EXERCISES, NOTEBOOK, solutions
 from tutor.grading import submission
 from tutor.grading.submission import parse, read, restore
@@ -84,6 +85,41 @@ def test_added_cells_stand_where_the_student_had_them():
     code = [c.source for c in restored.cells if c.cell_type == "code"]
     assert code[1] == "first = 1"
     assert code[3:6] == ["helper = 1", f"check({FIRST})", f"del {FIRST}"]
+
+
+BENCH = next(c.metadata.nbgrader.grade_id for c in RELEASED.cells if is_bench(c))
+
+
+def test_bench_and_what_was_added_there_are_kept_and_not_run():
+    nb = solved(given())
+    places = [c["metadata"].get("nbgrader", {}).get("grade_id") for c in nb["cells"]]
+    nb["cells"][places.index(BENCH)]["source"] = "bench.translator(padding_mask=rewritten)"
+    nb["cells"].insert(places.index(BENCH) + 1, added("bench.translator(padding_mask=other)"))
+    restored = restore(RELEASED, parsed(nb))
+    assert "rewritten" not in nbformat.writes(restored)
+    assert any("padding_mask=other" in c.source for c in restored.cells)
+    code = [c for c in restored.cells if submission.is_run(c)]
+    assert len(code) == 1 + 2 * len(EXERCISES) and not any("bench" in c.source for c in code)
+    plain = restore(RELEASED, parsed(solved(given())))
+    assert submission.digest(restored) == submission.digest(plain)
+
+
+def test_copy_of_the_bench_beside_an_exercise_takes_no_helper_away():
+    nb = solved(given())
+    places = [c["metadata"].get("nbgrader", {}).get("grade_id") for c in nb["cells"]]
+    at = places.index(f"{FIRST}-solution") + 1
+    nb["cells"][at:at] = [copy.deepcopy(cell_of(nb, BENCH)), added("helper = 1")]
+    submitted = parsed(nb)
+    assert submitted.own[f"{FIRST}-solution"][1:] == ("helper = 1",)
+    (helper,) = (c for c in restore(RELEASED, submitted).cells if c.source == "helper = 1")
+    assert submission.is_run(helper)
+
+
+def test_no_mark_of_a_students_keeps_a_cell_from_being_run():
+    nb = solved(given())
+    cell_of(nb, f"{FIRST}-solution")["metadata"]["tags"] = ["bench"]
+    restored = restore(RELEASED, parsed(nb))
+    assert submission.is_run(next(c for c in restored.cells if c.id == f"{FIRST}-solution"))
 
 
 def test_deleted_cells_come_back_empty():

@@ -23,6 +23,9 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from tutor import ROOT
 from tutor.course.settings import read_config
 
+BENCH = "bench"
+"""Tag of a notebook's cells in which a student's functions are put to work."""
+
 
 class EditedByHand(Exception):
     """Notebooks that would be overwritten hold work that is nowhere else."""
@@ -46,6 +49,11 @@ def fingerprint(nb: NotebookNode) -> str:
 def stamped(nb: NotebookNode) -> NotebookNode:
     nb.metadata["tutor"] = {"release": fingerprint(nb)}
     return nb
+
+
+def is_bench(cell: NotebookNode) -> bool:
+    """Whether it runs what was written, for the fun of it: no grading and no check runs it."""
+    return BENCH in cell.metadata.get("tags", [])
 
 
 def version(nb: NotebookNode) -> str | None:

@@ -301,7 +301,7 @@ def check(arguments: argparse.Namespace) -> int:
     from traitlets.config import Config
 
     from tutor.checks.report import MIME
-    from tutor.course.release import read
+    from tutor.course.release import BENCH, read
 
     path = arguments.notebook
     if not path.is_file():
@@ -312,12 +312,16 @@ def check(arguments: argparse.Namespace) -> int:
         print(f"{path} is no notebook that can be read.", file=sys.stderr)
         return 2
     nb = nbformat.v4.upgrade(nb)
+    checks = [i for i, cell in enumerate(nb.cells) if is_grade(cell)]
+    nb.cells = nb.cells[: max(checks, default=len(nb.cells)) + 1]  # then comes the bench
     place = {"metadata": {"path": str(path.resolve().parent)}}
     with tempfile.TemporaryDirectory() as folder:
         # TCP would be open to the machine's other users.
         kernel = {"transport": "ipc", "ip": f"{folder}/kernel"}
         config = Config({"KernelManager": kernel})
-        NotebookClient(nb, allow_errors=True, resources=place, config=config).execute()
+        NotebookClient(
+            nb, allow_errors=True, resources=place, config=config, skip_cells_with_tag=BENCH
+        ).execute()
     console, passed = Console(highlight=False, soft_wrap=True), True
     for cell in nb.cells:
         for output in cell.get("outputs", []):

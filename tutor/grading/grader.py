@@ -157,7 +157,7 @@ class Grader:
         left, checked, tells = self.limits.total_output_kibibytes * 1024, False, False
         try:
             for cell in nb.cells:
-                if cell.cell_type != "code":
+                if not submission.is_run(cell):
                     continue
                 start = time.monotonic()
                 if is_grade(cell):
@@ -189,7 +189,7 @@ class Grader:
         left = self.limits.total_output_kibibytes * 1024
         try:
             for cell in nb.cells:
-                if cell.cell_type == "code" and not is_grade(cell):
+                if submission.is_run(cell) and not is_grade(cell):
                     run.outputs[cell.id] = fresh.cell(cell.source, _label(cell), left)
                     left -= size_of(run.outputs[cell.id])
             session.waited |= fresh.waited

@@ -8,7 +8,7 @@ from tutor.grading.class_folder import hashed
 from tutor.grading.hidden import secret
 from tutor.sandbox.limits import Limits
 
-_AROUND = {"course/bundle", "course/lab", "course/sample_class"}
+_AROUND = {"course/bundle", "course/lab", "course/sample_class", "materials/bench"}
 _AROUND |= {f"grading/{name}" for name in ("batch", "class_folder", "cli", "collect", "gradebook")}
 _AROUND |= {"grading/preload", "grading/scratch", "grading/times"}
 """Files that do not decide about a grade."""

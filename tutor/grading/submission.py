@@ -23,7 +23,7 @@ from nbgrader.utils import is_grade, is_solution
 from traitlets.config import Config
 
 from tutor import ROOT
-from tutor.course.release import source_notebook, stamped
+from tutor.course.release import BENCH, is_bench, source_notebook, stamped
 from tutor.course.settings import read_config
 from tutor.sandbox.limits import Limits
 from tutor.sandbox.outputs import clean
@@ -114,14 +114,22 @@ def restore(released: NotebookNode, submitted: Submitted) -> NotebookNode:
             before = submitted.own.get("", ())
             cells += [_added(source, "", i) for i, source in enumerate(before)]
             first = False
-        cells += [_added(source, name, i) for i, source in enumerate(added)]
+        new = [_added(source, name, i) for i, source in enumerate(added)]
+        for tried in new if is_bench(cell) else ():
+            tried.metadata["tags"] = [BENCH]
+        cells += new
     nb.cells = cells
     return nb
 
 
+def is_run(cell: NotebookNode) -> bool:
+    """Whether grading runs it: all code but the bench and what a student added there."""
+    return cell.cell_type == "code" and not is_bench(cell)
+
+
 def digest(restored: NotebookNode) -> str:
     """Changes with the code that is run, and with nothing else."""
-    text = json.dumps([c.source for c in restored.cells if c.cell_type == "code"])
+    text = json.dumps([c.source for c in restored.cells if is_run(c)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -231,6 +239,7 @@ def _own(
     by_source = {c.source.strip(): _name(c) for c in locked}
     places = {name: place for name in names if (place := _place(name, cells)) is not None}
     at = {place: name for name, place in places.items()}
+    benches, last = {_name(c) for c in locked if is_bench(c)}, max(at, default=-1)
     own: dict[str, list[str]] = {name: [cells[place].source] for name, place in places.items()}
     current = ""
     for i, cell in enumerate(cells):
@@ -239,6 +248,8 @@ def _own(
             continue
         text = cell.source.strip()
         given = by_mark.get(cell.grade_id or cell.id) or by_source.get(text)
+        if given in benches and i < last:
+            continue  # a copy, tried beside an exercise: what follows is that exercise's
         if given:
             current = given
         elif cell.kind == "code" and text:

@@ -204,11 +204,16 @@ def results(path: str) -> Any:
     return json.loads(found.read_text("utf-8"))
 
 
-def translators(runs: Mapping[str, Sequence[Mapping[str, Any]]], chapter: int) -> None:
+def translators(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    chapter: int,
+    yours: Mapping[str, Mapping[int, float]] | None = None,
+) -> None:
     """Draw the share of exact matches against the length of the source: one curve for each
     translator up to this chapter's, which is the strong one, with the range of its seeds.
 
-    runs: of ``benchmarks/results/translators.json``.
+    runs: of ``benchmarks/results/translators.json``. yours: one translator's shares, by language
+    and length, drawn dashed on top of them.
     """
     shown = {name: seeds for name, seeds in runs.items() if int(name.partition(":")[0]) <= chapter}
     panels = {"de": "to German", "fr": "to French"}
@@ -221,6 +226,9 @@ def translators(runs: Mapping[str, Sequence[Mapping[str, Any]]], chapter: int) -
             style = {"color": colour, "alpha": 1.0 if newest else 0.75}
             at.plot(lengths, shares.mean(0), "o-", lw=3 if newest else 1.5, label=name, **style)
             at.fill_between(lengths, shares.min(0), shares.max(0), color=colour, alpha=0.15, lw=0)
+        if yours is not None:
+            curve = sorted(yours.get(to, {}).items())
+            at.plot(*zip(*curve, strict=True) if curve else ((), ()), "x--", c=INK, label="yours")
         at.set(title=title, xlabel="symbols of the source", ylim=(-0.03, 1.03), xticks=lengths)
     axes[0].set_ylabel("exact matches")
     handles, labels = axes[0].get_legend_handles_labels()

