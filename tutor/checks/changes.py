@@ -8,8 +8,8 @@ def changeable(right: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
     """``with_(part=another, ...)``: ``right`` with other parts, which are its keyword arguments."""
 
     def with_(**parts):
-        def wrong(*args):
-            return right(*args, **parts)
+        def wrong(*args, **kwargs):
+            return right(*args, **kwargs, **parts)
 
         wrong.changed = (right, parts)
         return wrong
