@@ -1,5 +1,6 @@
 """Angles of positions, in steps: the right ones, and the wrong ones that people make of them."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -63,9 +64,48 @@ def last_is_theta(positions, width, theta):
     return positions.double()[..., None] * theta ** (-i / max(width // 2 - 1, 1))
 
 
-def single(positions, width, theta):
-    frequencies = frequencies_of(width, theta, positions.device, dtype=SINGLE)
-    return positions.float()[..., None] * frequencies
+def growing(frequencies):
+    """``frequencies``: of a width, a theta, a device and a dtype; but upside down."""
+
+    def wrong(positions, width, theta):
+        return positions.double()[..., None] * frequencies(width, theta, positions.device)
+
+    return wrong
+
+
+def from_the_second(positions, width, theta):
+    i = torch.arange(1, width // 2 + 1, device=positions.device, dtype=torch.float64)
+    return positions.double()[..., None] * theta ** (-2 * i / width)
+
+
+def _of_half(width, theta, device, dtype):
+    half = width // 2
+    return theta ** -(torch.arange(half, device=device, dtype=dtype) / half)
+
+
+def _of_twos(width, theta, device, dtype):
+    return theta ** -(torch.arange(0, width, 2, device=device, dtype=dtype) / width)
+
+
+def _divided(width, theta, device, dtype):
+    return 1.0 / theta ** (torch.arange(0, width, 2, device=device, dtype=dtype) / width)
+
+
+def _by_logarithm(width, theta, device, dtype):
+    i = torch.arange(0, width, 2, device=device, dtype=dtype)
+    return torch.exp(i * (-math.log(theta) / width))
+
+
+ROUNDED_FREQUENCIES = (_of_half, _of_twos, _divided, _by_logarithm)
+"""The right formula, as people write it: in a short dtype each rounds in its own way."""
+
+
+def single(frequencies):
+    def wrong(positions, width, theta):
+        of_pairs = frequencies(width, theta, positions.device, SINGLE)
+        return positions.float()[..., None] * of_pairs
+
+    return wrong
 
 
 def whole_turns(positions, width, theta):
