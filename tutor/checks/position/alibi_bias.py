@@ -12,6 +12,7 @@ from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import DEVICE, where
 from tutor.checks.position.alibi_slopes import (
+    ascending,
     formula_for_all,
     from_one,
     one_for_all,
@@ -299,6 +300,13 @@ ALIBI_BIAS = Exercise(
             "h runs from 1 to H: the first slope is 2^(-8 / H), the last 2^-8.",
             "ALiBi",
             (_with(slopes=one_for_all),),
+        ),
+        Trap(
+            "slopes in rising order",
+            _with(slopes=ascending),
+            "the first head has the steepest slope, and the others follow as alibi_slopes gives "
+            "them.",
+            "ALiBi",
         ),
         Trap(
             "the even slopes instead of the odd",

@@ -103,7 +103,7 @@ def _power_above(num_heads, device=None):
     return _geometric(above, device)[:num_heads].to(SINGLE)
 
 
-def _ascending(num_heads, device=None):
+def ascending(num_heads, device=None):
     return published(num_heads, device).flip(0)
 
 
@@ -202,7 +202,7 @@ ALIBI_SLOPES = Exercise(
         ),
         Trap(
             "in rising order",
-            _ascending,
+            ascending,
             "the first head has the steepest slope.",
             "ALiBi",
         ),

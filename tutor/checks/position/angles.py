@@ -64,13 +64,8 @@ def last_is_theta(positions, width, theta):
     return positions.double()[..., None] * theta ** (-i / max(width // 2 - 1, 1))
 
 
-def growing(frequencies):
-    """``frequencies``: of a width, a theta, a device and a dtype; but upside down."""
-
-    def wrong(positions, width, theta):
-        return positions.double()[..., None] * frequencies(width, theta, positions.device)
-
-    return wrong
+def growing(positions, width, theta):
+    return angles_of(positions, width, theta, exponent=-2)
 
 
 def from_the_second(positions, width, theta):
@@ -78,13 +73,8 @@ def from_the_second(positions, width, theta):
     return positions.double()[..., None] * theta ** (-2 * i / width)
 
 
-def _of_half(width, theta, device, dtype):
-    half = width // 2
-    return theta ** -(torch.arange(half, device=device, dtype=dtype) / half)
-
-
-def _of_twos(width, theta, device, dtype):
-    return theta ** -(torch.arange(0, width, 2, device=device, dtype=dtype) / width)
+def _power(width, theta, device, dtype):
+    return frequencies_of(width, theta, device, dtype=dtype)
 
 
 def _divided(width, theta, device, dtype):
@@ -96,7 +86,7 @@ def _by_logarithm(width, theta, device, dtype):
     return torch.exp(i * (-math.log(theta) / width))
 
 
-ROUNDED_FREQUENCIES = (_of_half, _of_twos, _divided, _by_logarithm)
+ROUNDED_FREQUENCIES = (_power, _divided, _by_logarithm)
 """The right formula, as people write it: in a short dtype each rounds in its own way."""
 
 
@@ -110,6 +100,14 @@ def single(frequencies):
 
 def whole_turns(positions, width, theta):
     return 2 * torch.pi * angles_of(positions, width, theta)
+
+
+def single_frequencies(frequencies):
+    def wrong(positions, width, theta):
+        of_pairs = frequencies(width, theta, positions.device, SINGLE)
+        return positions.double()[..., None] * of_pairs.double()
+
+    return wrong
 
 
 def angle_traps(with_: Callable, formula: str) -> tuple[Trap, ...]:
@@ -157,6 +155,14 @@ def angle_traps(with_: Callable, formula: str) -> tuple[Trap, ...]:
             "multiplied by theta^(2i / D) where it should be divided: the first pair turns by 1 a "
             "position, and all others turn faster still, so that neighbours look like strangers. "
             "The exponent is negative.",
+            formula,
+            (with_(angles=growing),),
+        ),
+        Trap(
+            "the first frequency left out",
+            with_(angles=from_the_second),
+            "i runs from 0 to D / 2 - 1: the first pair turns by 1 a position, the fastest of all. "
+            "Counted from 1, no pair tells neighbours apart as well.",
             formula,
         ),
         Trap(

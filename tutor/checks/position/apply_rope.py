@@ -13,13 +13,14 @@ from tutor.checks.draw import SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import DTYPE, LAYOUT
 from tutor.checks.position.angles import (
+    ROUNDED_FREQUENCIES,
     angle_traps,
     from_zero,
     given,
     given_theta,
     of_width,
-    ROUNDED_FREQUENCIES,
     single,
+    single_frequencies,
 )
 from tutor.checks.position.shared import (
     CHAPTER,
@@ -291,7 +292,10 @@ APPLY_ROPE = Exercise(
             "of a radian, and at ten million by half a one. Compute the angles in double, and "
             "round sine and cosine.",
             "Numbers that grow",
-            tuple(_with(angles=single(f)) for f in ROUNDED_FREQUENCIES[1:]),
+            (
+                *(_with(angles=single(f)) for f in ROUNDED_FREQUENCIES[1:]),
+                *(_with(angles=single_frequencies(f)) for f in ROUNDED_FREQUENCIES),
+            ),
         ),
         Trap(
             "double whatever comes in",
