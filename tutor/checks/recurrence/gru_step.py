@@ -64,6 +64,17 @@ _with = changeable(_step)
 _WRONG_ORDERS = tuple(_with(order=order) for order in ("zrn", "rnz", "nrz", "znr", "nzr"))
 
 
+def _along_the_second(s):
+    first, second, third = s.chunk(3, 1)
+    return first, second, third
+
+
+def _products_of_views(x, h, w_ih, w_hh, b_ih, b_hh):
+    x, flat = x.view(-1, x.shape[-1]), h.view(-1, h.shape[-1])
+    both = products(x, flat, w_ih, w_hh, b_ih, b_hh)
+    return tuple(s.view(*h.shape[:-1], -1) for s in both)
+
+
 def _interleaved(s):
     return s.unflatten(-1, (-1, 3)).unbind(-1)
 
@@ -170,6 +181,21 @@ GRU_STEP = Exercise(
             "ONNX begin with z.",
             _SECTION,
             _WRONG_ORDERS[1:],
+        ),
+        Trap(
+            "a dimension counted from the front",
+            _with(cut=_along_the_second),
+            "dim=1 holds the gates where there is one batch dimension, and something else where "
+            "there is none or more. Counted from the end, it is always dim=-1.",
+            _SECTION,
+        ),
+        Trap(
+            "view of what is not contiguous",
+            _with(products=_products_of_views),
+            "view only renames what lies in memory in order, and raises for a transposed state. "
+            "@ and F.linear take any number of batch dimensions as they are; reshape copies where "
+            "it must.",
+            _SECTION,
         ),
         Trap(
             "gates interleaved",
