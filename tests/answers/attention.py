@@ -447,6 +447,7 @@ def _batches_viewed(attention):
             return tuple(o.view(*batch, *o.shape[-2:]) for o in out)
         return out.view(*batch, *out.shape[-2:])
 
+    wrong.__name__ = _batches_viewed.__name__
     return wrong
 
 

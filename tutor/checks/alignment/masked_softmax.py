@@ -204,8 +204,8 @@ MASKED_SOFTMAX = Exercise(
         Trap(
             "a float32 mask in another precision",
             _with(**softmax.ZEROED_IN_SINGLE),
-            "times a float32 tensor, weights in half precision become float32. Multiplied by keep "
-            "as it is, or by masked_fill, they keep their dtype.",
+            "a float32 tensor, added to scores or multiplied with weights, makes float32 of half "
+            "precision. weights * keep, with keep as it is, and masked_fill keep the dtype.",
             "Nothing to read",
         ),
         Trap(
