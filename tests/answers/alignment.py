@@ -139,6 +139,17 @@ def softmax_chunks(scores, keep=None):
     return torch.cat([_one_row(s, k) for s, k in parts], -2)
 
 
+def softmax_with_a_sink(scores, keep=None):
+    """A column more, which takes everything where nothing may be read."""
+    if keep is None:
+        return scores.softmax(-1)
+    _require_bool(keep)
+    keep = keep.expand(scores.shape)
+    sink = torch.zeros_like(scores[..., :1]).masked_fill(keep.any(-1, keepdim=True), -torch.inf)
+    wide = torch.cat((scores.masked_fill(~keep, -torch.inf), sink), -1)
+    return wide.softmax(-1)[..., :-1]
+
+
 def softmax_double(scores, keep=None):
     return softmax_where(scores.double(), keep).to(scores.dtype)
 
@@ -324,6 +335,7 @@ RIGHT = {
         softmax_vmap,
         softmax_chunks,
         softmax_double,
+        softmax_with_a_sink,
     ],
     "attend": [
         _with(softmax_where),

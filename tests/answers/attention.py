@@ -146,6 +146,20 @@ def causal_end_of_square(num_queries, num_keys, device=None):
     return whole[n - num_queries :, n - num_keys :]
 
 
+def causal_by_indices(num_queries, num_keys, device=None):
+    keep = torch.full((num_queries, num_keys), False, device=device)
+    past = torch.tril_indices(num_queries, num_keys, num_keys - num_queries, device=device)
+    keep[past[0], past[1]] = True
+    return keep
+
+
+def causal_until_a_mark(num_queries, num_keys, device=None):
+    queries = torch.arange(num_queries, device=device)
+    marks = torch.zeros(num_queries, num_keys + 1, dtype=torch.int64, device=device)
+    marks[queries, queries + num_keys - num_queries + 1] = 1
+    return marks.cumsum(1)[:, :num_keys] == 0
+
+
 def causal_numpy(num_queries, num_keys, device=None):
     mask = np.tri(num_queries, num_keys, num_keys - num_queries, dtype=bool)
     return torch.from_numpy(mask).to(device)
@@ -264,6 +278,16 @@ def attention_vmap(q, k, v, keep=None):
     for _ in q.shape[:-2]:
         function = torch.func.vmap(function)
     return function(q, k, v, keep)
+
+
+def attention_zeroed_at_the_end(q, k, v, keep=None):
+    """An empty row reads everything, and its answer is taken away."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.mT
+    if keep is None:
+        return scores.softmax(-1) @ v
+    _require_bool(keep)
+    out = scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(-1) @ v
+    return out.masked_fill(~keep.expand(scores.shape).any(-1, keepdim=True), 0)
 
 
 def attention_double(q, k, v, keep=None):
@@ -447,6 +471,7 @@ def _batches_viewed(attention):
             return tuple(o.view(*batch, *o.shape[-2:]) for o in out)
         return out.view(*batch, *out.shape[-2:])
 
+    wrong.__name__ = _batches_viewed.__name__
     return wrong
 
 
@@ -702,6 +727,8 @@ RIGHT = {
         causal_row_by_row,
         causal_vmap,
         causal_end_of_square,
+        causal_by_indices,
+        causal_until_a_mark,
     ],
     "padding_mask": [
         padding_loops,
@@ -720,6 +747,7 @@ RIGHT = {
         attention_chunks,
         attention_vmap,
         attention_double,
+        attention_zeroed_at_the_end,
     ],
     "self_attention": [
         self_one_product,

@@ -156,6 +156,18 @@ def rope_loops(x, positions, theta=10000.0, layout="half"):
     return torch.stack(columns, -1)
 
 
+def rope_partners_by_index(x, positions, theta=10000.0, layout="half"):
+    width = x.shape[-1]
+    i = torch.arange(width, device=x.device)
+    if layout == "half":
+        partner, pair, first = (i + width // 2) % width, i % (width // 2), i < width // 2
+    else:
+        partner, pair, first = i ^ 1, i // 2, i % 2 == 0
+    angles = positions.double()[..., None] * theta ** (-2.0 * pair.double() / width)
+    sin = torch.where(first, -1, 1) * angles.sin()
+    return x * angles.cos().to(x.dtype) + x.index_select(-1, partner) * sin.to(x.dtype)
+
+
 def rope_double(x, positions, theta=10000.0, layout="half"):
     return rope_rotate_half(x.double(), positions, theta, layout).to(x.dtype)
 
@@ -381,6 +393,13 @@ def bias_loops(num_heads, num_queries, num_keys, device=None):
     return out
 
 
+def bias_cdist(num_heads, num_queries, num_keys, device=None):
+    queries = torch.arange(num_keys - num_queries, num_keys, device=device).float()
+    keys = torch.arange(num_keys, device=device).float()
+    distance = torch.cdist(queries[:, None], keys[:, None], p=1)
+    return torch.tensordot(-slopes_two_series(num_heads, device)[:, None], distance[None], 1)
+
+
 def bias_numpy(num_heads, num_queries, num_keys, device=None):
     i = np.arange(num_keys - num_queries, num_keys)
     distance = np.abs(i[:, None] - np.arange(num_keys))
@@ -405,6 +424,7 @@ RIGHT = {
         rope_filled,
         rope_loops,
         rope_double,
+        rope_partners_by_index,
     ],
     "convert_rope_layout": [
         convert_sliced,
@@ -420,7 +440,13 @@ RIGHT = {
         buckets_sorted_into_thresholds,
     ],
     "alibi_slopes": [slopes_two_series, slopes_loop, slopes_products, slopes_double],
-    "alibi_bias": [bias_minimum_and_maximum, bias_einsum, bias_end_of_square, bias_loops],
+    "alibi_bias": [
+        bias_minimum_and_maximum,
+        bias_einsum,
+        bias_end_of_square,
+        bias_loops,
+        bias_cdist,
+    ],
 }
 """Each earns full marks."""
 

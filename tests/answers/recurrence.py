@@ -208,6 +208,26 @@ def gru_vmap(x, h, w_ih, w_hh, b_ih, b_hh):
     return function(x, h)
 
 
+def gru_gates_as_a_batch(x, h, w_ih, w_hh, b_ih, b_hh):
+    e, c = x.shape[-1], h.shape[-1]
+    xs, hs = (t.reshape(1, -1, t.shape[-1]).expand(3, -1, -1) for t in (x, h))
+    a = torch.baddbmm(b_ih.reshape(3, 1, c), xs, w_ih.reshape(3, c, e).mT)
+    b = torch.baddbmm(b_hh.reshape(3, 1, c), hs, w_hh.reshape(3, c, c).mT)
+    r, z = (torch.sigmoid(a[i] + b[i]) for i in (0, 1))
+    n = torch.tanh(a[2] + r * b[2])
+    return (n + z * (h.reshape(-1, c) - n)).reshape(h.shape)
+
+
+def gru_softmax_of_two(x, h, w_ih, w_hh, b_ih, b_hh):
+    (x_r, x_z, x_n), (h_r, h_z, h_n) = (
+        F.linear(x, w_ih, b_ih).chunk(3, -1),
+        F.linear(h, w_hh, b_hh).chunk(3, -1),
+    )
+    n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
+    shares = torch.stack((torch.zeros_like(h), x_z + h_z)).softmax(0)
+    return (shares * torch.stack((n, h))).sum(0)
+
+
 def gru_double(x, h, w_ih, w_hh, b_ih, b_hh):
     args = (t.double() for t in (x, h, w_ih, w_hh, b_ih, b_hh))
     return gru_gate_by_gate(*args).to(x.dtype)
@@ -367,6 +387,24 @@ def field_shifted(kernel_sizes, dilations, strides):
     return torch.cumsum((kernel_sizes - 1) * dilations * apart, 0) + 1
 
 
+def field_recursive(kernel_sizes, dilations, strides):
+    if not kernel_sizes.numel():
+        return kernel_sizes
+    rest = field_recursive(kernel_sizes[1:], dilations[1:], strides[1:])
+    first = (kernel_sizes[:1] - 1) * dilations[:1] + 1
+    return torch.cat((first, first + strides[:1] * (rest - 1)))
+
+
+def field_by_doubling(kernel_sizes, dilations, strides):
+    gaps, reaches, step = strides, (kernel_sizes - 1) * dilations, 1
+    while step < len(gaps):
+        more = reaches[:-step] + gaps[:-step] * reaches[step:]
+        reaches = torch.cat((reaches[:step], more))
+        gaps = torch.cat((gaps[:step], gaps[:-step] * gaps[step:]))
+        step *= 2
+    return reaches + 1
+
+
 def field_matrix(kernel_sizes, dilations, strides):
     n = len(strides)
     before = torch.ones(n, n, dtype=torch.bool, device=strides.device).tril(-1)
@@ -406,6 +444,8 @@ RIGHT = {
         gru_loops,
         gru_vmap,
         gru_double,
+        gru_gates_as_a_batch,
+        gru_softmax_of_two,
     ],
     "last_hidden": [
         last_one_hot,
@@ -423,7 +463,14 @@ RIGHT = {
         norms_vmap,
         norms_double,
     ],
-    "receptive_field": [field_loop, field_from_the_output, field_shifted, field_matrix],
+    "receptive_field": [
+        field_loop,
+        field_from_the_output,
+        field_shifted,
+        field_matrix,
+        field_recursive,
+        field_by_doubling,
+    ],
 }
 """Each earns full marks."""
 

@@ -119,6 +119,25 @@ def add_lowest(scores, keep):
     return scores + (~keep).to(scores.dtype) * torch.finfo(scores.dtype).min
 
 
+def add_lowest_of_bool(scores, keep):
+    return scores if keep is None else scores + ~keep * torch.finfo(scores.dtype).min
+
+
+def add_constant(constant):
+    def hide(scores, keep):
+        return scores if keep is None else scores + (1.0 - keep.to(scores.dtype)) * constant
+
+    return hide
+
+
+def highest(scores, keep):
+    return hide(scores, keep, torch.finfo(scores.dtype).max)
+
+
+def almost_zero(scores, keep):
+    return hide(scores, keep, 1e-9)
+
+
 def add_keep(scores, keep):
     return scores if keep is None else scores + keep
 
@@ -138,6 +157,10 @@ def over_queries(scores):
 
 def over_batch(scores):
     return scores.softmax(0)
+
+
+def over_second(scores):
+    return scores.softmax(1)
 
 
 def over_unspecified(scores):
@@ -160,6 +183,14 @@ def of_exponentials(scores):
 def of_exponentials_epsilon(scores):
     exponentials = scores.exp()
     return exponentials / (exponentials.sum(-1, keepdim=True) + 1e-9)
+
+
+def sigmoids(scores):
+    return scores.sigmoid()
+
+
+def logarithms(scores):
+    return scores.log_softmax(-1)
 
 
 def not_divided(scores):
@@ -188,6 +219,22 @@ def divided_epsilon(weights, keep):
     return weights / (weights.sum(-1, keepdim=True) + 1e-9)
 
 
+def divided_under_a_mask(weights, keep):
+    return weights if keep is None else divided_epsilon(weights, keep)
+
+
+def divided_and_cleaned(weights, keep):
+    return divided(weights, keep).nan_to_num(0.0)
+
+
+def zeroed_in_single(weights, keep):
+    return weights if keep is None else weights * keep.float()
+
+
+def only_full_rows(weights, keep):
+    return weights if keep is None else weights * keep.all(-1, keepdim=True)
+
+
 def nan_to_zero(weights, keep):
     return weights.nan_to_num(0.0)
 
@@ -210,13 +257,17 @@ def of_a_softmax(scores, keep=None, **steps):
 # What people make, as changes of ``weights``
 
 OVER_QUERIES = {"share": over_queries}
+OVER_SECOND = {"share": over_second}
 OVER_BATCH = {"share": over_batch}
 UNSPECIFIED = {"share": over_unspecified}
 NO_SOFTMAX = {"share": as_they_are}
+SIGMOIDS = {"share": sigmoids}
+LOGARITHMS = {"share": logarithms}
 NO_EXPONENTIAL = {"hide": times_keep, "share": over_sum, "zero": unzeroed}
 NO_MAXIMUM = {"share": of_exponentials}
 NO_MAXIMUM_TIMES = {"hide": unhidden, "share": not_divided, "zero": divided}
 NO_MAXIMUM_EPSILON = {"share": of_exponentials_epsilon}
+NO_MAXIMUM_CLEANED = {"hide": unhidden, "share": not_divided, "zero": divided_and_cleaned}
 NOT_DIVIDED = {"share": not_divided}
 TWICE = {"weigh": twice}
 OF_A_SOFTMAX = {"weigh": of_a_softmax}
@@ -226,27 +277,35 @@ AFTERWARDS = {"hide": unhidden}
 RENORMALISED = {"hide": unhidden, "zero": divided}
 RENORMALISED_WITH_CARE = {"hide": unhidden, "zero": divided_with_care}
 RENORMALISED_EPSILON = {"hide": unhidden, "zero": divided_epsilon}
+RENORMALISED_UNDER_A_MASK = {"hide": unhidden, "zero": divided_under_a_mask}
 INVERTED = {"mask": invert}
 INVERTED_UNZEROED = {"mask": invert, "zero": unzeroed}
 HALF_INVERTED = {"hide": hide_readable}
 TIMES_SCORES = {"hide": times_keep, "zero": unzeroed}
 TIMES_SCORES_ZEROED = {"hide": times_keep}
+ALMOST_ZERO = {"hide": almost_zero}
+HIGHEST = {"hide": highest}
 ONES_ADDED = {"hide": add_keep, "zero": unzeroed}
 ALWAYS_CAUSAL = {"mask": always_causal}
 
 AVERAGE_ROW = {"zero": unzeroed}
 MINUS_1E9 = {"hide": minus_1e9, "zero": unzeroed}
 MINUS_1E9_ZEROED = {"hide": minus_1e9}
+MINUS_1E9_ADDED = {"hide": add_constant(-1e9)}
 FLOAT_BIAS = {"hide": add_float, "zero": unzeroed}
 NAN_ROW = {"hide": minus_infinity}
 LOG_BIAS = {"hide": add_logarithm}
 NAN_GRADIENT = {"hide": add_infinity, "zero": nan_to_zero}
 ANSWER_CLEANED = {"hide": minus_infinity, "read": read_cleaned}
 LOWEST_ADDED = {"hide": add_lowest}
+LOWEST_OF_BOOL_ADDED = {"hide": add_lowest_of_bool}
+ZEROED_IN_SINGLE = {"zero": zeroed_in_single}
+ONLY_FULL_ROWS = {"zero": only_full_rows}
 IN_PLACE = {"hide": in_place}
 
 NOT_LOW_ENOUGH = {"hide": minus_1e4}
 HALF_LOWEST = {"hide": lowest_of_half}
+MINUS_1E4_ADDED = {"hide": add_constant(-1e4)}
 _OTHER_CONSTANTS = (minus_50, minus_100, minus_1000, minus_1e5)
 OTHERS_NOT_LOW_ENOUGH = (HALF_LOWEST, *({"hide": constant} for constant in _OTHER_CONSTANTS))
 
@@ -308,7 +367,11 @@ def traps(with_: Callable, softmax: str, masks: str, nothing: str) -> tuple[Trap
             "dividing by what is left mends the row sums until a hidden score takes everything: "
             "then 0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
             masks,
-            (with_(**RENORMALISED_WITH_CARE), with_(**RENORMALISED_EPSILON)),
+            (
+                with_(**RENORMALISED_WITH_CARE),
+                with_(**RENORMALISED_EPSILON),
+                with_(**RENORMALISED_UNDER_A_MASK),
+            ),
         ),
         Trap(
             "the mask multiplies the scores",

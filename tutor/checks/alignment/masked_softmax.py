@@ -70,8 +70,16 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _softmax(scores, keep=None, weigh=weights, **steps):
-    return weigh(scores, keep, **steps)
+def _as_it_came(scores):
+    return scores
+
+
+def _single(scores):
+    return scores.float()
+
+
+def _softmax(scores, keep=None, taken=_as_it_came, weigh=weights, **steps):
+    return weigh(taken(scores), keep, **steps)
 
 
 _with = changeable(_softmax)
@@ -91,6 +99,13 @@ MASKED_SOFTMAX = Exercise(
             "each state that asks has one distribution over what it may read: rows sum to 1. "
             "Along dim=-2 the source symbols share out the target instead, and the translation of "
             "a word depends on how many words follow it.",
+            "From scores to shares",
+        ),
+        Trap(
+            "a dimension counted from the front",
+            _with(**softmax.OVER_SECOND),
+            "dim=1 is what is read in (T, S), the states that ask in (B, T, S), and the heads "
+            "where there are any. Counted from the end, it is always dim=-1.",
             "From scores to shares",
         ),
         Trap(
@@ -118,6 +133,20 @@ MASKED_SOFTMAX = Exercise(
             "From scores to shares",
         ),
         Trap(
+            "sigmoids instead of a softmax",
+            _with(**softmax.SIGMOIDS),
+            "a sigmoid says of each symbol by itself how much of it is read. Shares know of each "
+            "other: they sum to 1, and where one grows the others shrink.",
+            "From scores to shares",
+        ),
+        Trap(
+            "logarithms of shares",
+            _with(**softmax.LOGARITHMS),
+            "log_softmax gives logarithms, all of them negative, for a loss to read. A mixture "
+            "takes the shares themselves.",
+            "From scores to shares",
+        ),
+        Trap(
             "the mask forgotten",
             _with(**softmax.FORGOTTEN),
             "keep changes nothing: every state reads the padding. (masked_fill returns a new "
@@ -137,7 +166,11 @@ MASKED_SOFTMAX = Exercise(
             "dividing by what is left mends the sums until a hidden score takes everything: then "
             "0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
             "Padding must not be read",
-            (_with(**softmax.RENORMALISED_WITH_CARE), _with(**softmax.RENORMALISED_EPSILON)),
+            (
+                _with(**softmax.RENORMALISED_WITH_CARE),
+                _with(**softmax.RENORMALISED_EPSILON),
+                _with(**softmax.RENORMALISED_UNDER_A_MASK),
+            ),
         ),
         Trap(
             "exponentials without the maximum",
@@ -146,7 +179,11 @@ MASKED_SOFTMAX = Exercise(
             "in double precision, exp(12) in half, and a row of very negative scores is 0 / 0. "
             "torch's softmax subtracts the row's maximum first, which changes no quotient.",
             "Padding must not be read",
-            (_with(**softmax.NO_MAXIMUM_TIMES), _with(**softmax.NO_MAXIMUM_EPSILON)),
+            (
+                _with(**softmax.NO_MAXIMUM_TIMES),
+                _with(**softmax.NO_MAXIMUM_EPSILON),
+                _with(**softmax.NO_MAXIMUM_CLEANED),
+            ),
         ),
         Trap(
             "mask inverted",
@@ -154,7 +191,29 @@ MASKED_SOFTMAX = Exercise(
             "keep is True where a symbol may be read. masked_fill fills where its argument is "
             "True, so it needs ~keep. Inverted, a sentence reads its padding and nothing else.",
             "Padding must not be read",
-            (_with(**softmax.INVERTED_UNZEROED),),
+        ),
+        Trap(
+            "nothing left where one is hidden",
+            _with(**softmax.ONLY_FULL_ROWS),
+            "one hidden symbol zeroes its whole row. keep.all(-1) asks whether *everything* may be "
+            "read, and keep.any(-1) was meant; or what is hidden was filled with the highest "
+            "number, finfo(dtype).max, which takes all of the softmax, and not with the lowest.",
+            "Nothing to read",
+            (_with(**softmax.HIGHEST),),
+        ),
+        Trap(
+            "a float32 mask in another precision",
+            _with(**softmax.ZEROED_IN_SINGLE),
+            "a float32 tensor, added to scores or multiplied with weights, makes float32 of half "
+            "precision. weights * keep, with keep as it is, and masked_fill keep the dtype.",
+            "Nothing to read",
+        ),
+        Trap(
+            "float32 whatever comes in",
+            _with(taken=_single),
+            "scores.float() and no way back: half precision comes out as float32, and double has "
+            "lost half of its digits. Who computes in another precision returns to scores.dtype.",
+            "From scores to shares",
         ),
         Trap(
             "the mask multiplies the scores",
@@ -179,7 +238,11 @@ MASKED_SOFTMAX = Exercise(
             "precision fails. And a row without anything to read is a row of equal scores, which "
             "averages the padding. Take finfo(dtype).min, and zero such rows.",
             "Nothing to read",
-            (_with(**softmax.MINUS_1E9_ZEROED), _with(**softmax.FLOAT_BIAS)),
+            (
+                _with(**softmax.MINUS_1E9_ZEROED),
+                _with(**softmax.FLOAT_BIAS),
+                _with(**softmax.MINUS_1E9_ADDED),
+            ),
         ),
         Trap(
             "not low enough",
@@ -188,7 +251,10 @@ MASKED_SOFTMAX = Exercise(
             "The lowest number that fits is torch.finfo(scores.dtype).min: it depends on the "
             "dtype, so ask for it.",
             "Nothing to read",
-            (*(_with(**change) for change in softmax.OTHERS_NOT_LOW_ENOUGH),),
+            (
+                *(_with(**change) for change in softmax.OTHERS_NOT_LOW_ENOUGH),
+                _with(**softmax.MINUS_1E4_ADDED),
+            ),
         ),
         Trap(
             "the row that may read nothing",
@@ -213,6 +279,7 @@ MASKED_SOFTMAX = Exercise(
             "-inf in half precision, and nan in a row of nothing else. masked_fill replaces the "
             "score instead.",
             "Nothing to read",
+            (_with(**softmax.LOWEST_OF_BOOL_ADDED),),
         ),
         Trap(
             "the caller's scores overwritten",

@@ -57,6 +57,34 @@ def keys_not_transposed(q, k):
     return q @ k * q.shape[-1] ** -0.5
 
 
+def times_root(q, k):
+    return q @ k.mT * q.shape[-1] ** 0.5
+
+
+def scaled_by(constant):
+    def wrong(q, k):
+        return q @ k.mT * constant
+
+    return wrong
+
+
+def scaled_by_length(q, k):
+    return q @ k.mT * k.shape[-2] ** -0.5
+
+
+def scaled_by_one_more(q, k):
+    return q @ k.mT / (q.shape[-1] + 1) ** 0.5
+
+
+def scaled_by_second_size(q, k):
+    return q @ k.mT / q.size(1) ** 0.5
+
+
+def of_views(q, k):
+    product = q.view(-1, *q.shape[-2:]) @ k.view(-1, *k.shape[-2:]).mT
+    return product.view(*q.shape[:-1], -1) * q.shape[-1] ** -0.5
+
+
 def all_turned(q, k):
     return q @ k.permute(*reversed(range(k.ndim))) * q.shape[-1] ** -0.5
 

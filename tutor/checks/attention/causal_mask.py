@@ -52,8 +52,8 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _as_many_as_keys(num_queries, num_keys):
-    return num_keys
+def _each_with_each(num_queries, num_keys):
+    return num_queries, num_keys
 
 
 def _past(num_queries, num_keys):
@@ -72,27 +72,38 @@ def _mask(
     num_queries,
     num_keys,
     device=None,
-    columns=_as_many_as_keys,
+    sizes=_each_with_each,
     corner=_past,
     shift=0,
     triangle=_lower,
     form=_as_it_is,
 ):
     """The right mask, but for the parts that are given."""
-    sizes = num_queries, columns(num_queries, num_keys)
-    ones = torch.ones(sizes, dtype=torch.bool, device=device)
+    ones = torch.ones(sizes(num_queries, num_keys), dtype=torch.bool, device=device)
     return form(triangle(ones, corner(num_queries, num_keys) + shift))
 
 
 _with = changeable(_mask)
 
 
-def _as_many_as_queries(num_queries, num_keys):
-    return num_queries
+def _square_of_queries(num_queries, num_keys):
+    return num_queries, num_queries
+
+
+def _square_of_keys(num_queries, num_keys):
+    return num_keys, num_keys
+
+
+def _keys_first(num_queries, num_keys):
+    return num_keys, num_queries
 
 
 def _upper_left(num_queries, num_keys):
     return 0
+
+
+def _upper_left_but_for_one(num_queries, num_keys):
+    return num_keys - 1 if num_queries == 1 else 0
 
 
 def _wrong_way(num_queries, num_keys):
@@ -107,12 +118,20 @@ def _upper(ones, diagonal):
     return ones.triu(diagonal)
 
 
-def _numbers(mask):
-    return mask.float()
+def _everything(ones, diagonal):
+    return ones
 
 
-def _integers(mask):
-    return mask.long()
+def _itself(ones, diagonal):
+    return ones.tril(diagonal).triu(diagonal)
+
+
+def _of_dtype(dtype):
+    return lambda mask: mask.to(dtype)
+
+
+def _with_dimensions(count):
+    return lambda mask: mask[(None,) * count]
 
 
 def _to_be_added(mask):
@@ -171,6 +190,7 @@ CAUSAL_MASK = Exercise(
             "past from a model that generates with a cache. (is_causal=True of torch's own SDPA "
             "does exactly that.)",
             "The causal mask",
+            (_with(corner=_upper_left_but_for_one),),
         ),
         Trap(
             "shifted the wrong way",
@@ -191,18 +211,50 @@ CAUSAL_MASK = Exercise(
         ),
         Trap(
             "always square",
-            _with(columns=_as_many_as_queries, corner=_upper_left),
+            _with(sizes=_square_of_queries, corner=_upper_left),
             "there are two sizes. Rows are queries, columns are keys, and while generating there "
             "is one query and a long past.",
             "The causal mask",
+            (_with(sizes=_square_of_keys, corner=_upper_left),),
+        ),
+        Trap(
+            "rows of keys",
+            _with(sizes=_keys_first),
+            "mask[i, j] says whether query i may read key j: rows are queries, columns are keys. "
+            "A square hides that the two were swapped.",
+            "The causal mask",
+        ),
+        Trap(
+            "nothing hidden",
+            _with(triangle=_everything),
+            "ones alone hide nothing: every query reads the whole future. tril keeps the part of "
+            "them that lies in the past.",
+            "The causal mask",
+        ),
+        Trap(
+            "only itself",
+            _with(triangle=_itself),
+            "== lets a token read its own position and nothing else. It may read itself and all "
+            "that came before: <=.",
+            "The causal mask",
+        ),
+        Trap(
+            "dimensions in front",
+            _with(form=_with_dimensions(2)),
+            "a mask of (Tq, Tk) broadcasts over the batch and the heads by itself. Whoever needs "
+            "a dimension more puts it there; asked for are two.",
+            "The causal mask",
+            (_with(form=_with_dimensions(1)),),
         ),
         Trap(
             "ones and zeros instead of True and False",
-            _with(form=_numbers),
+            _with(form=_of_dtype(torch.float32)),
             "torch.ones makes floats. A float mask is *added* to the scores by torch's SDPA, and "
             "~mask is an error: the same numbers, another meaning.",
             "The causal mask",
-            (_with(form=_integers),),
+            tuple(
+                _with(form=_of_dtype(dtype)) for dtype in (torch.int64, torch.int32, torch.uint8)
+            ),
         ),
         Trap(
             "a mask to be added",

@@ -66,28 +66,30 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
+def _as_they_came(q, v):
+    return q
+
+
 def _read(weights, v):
     return weights @ v
 
 
-def _attention(q, k, v, keep=None, score=scaled, weigh=weights, read=_read, **steps):
+def _attention(
+    q, k, v, keep=None, asked=_as_they_came, score=scaled, weigh=weights, read=_read, **steps
+):
     """The right attention, but for the steps that are given."""
-    return read(weigh(score(q, k), keep, **steps), v)
+    return read(weigh(score(asked(q, v), k), keep, **steps), v)
 
 
 _with = changeable(_attention)
 
 
+def _scaled_for_values(q, v):
+    return q * (q.shape[-1] / v.shape[-1]) ** 0.5
+
+
 def _scale_after_softmax(q, k, v, keep=None):
     return weights(q @ k.mT, keep) / q.shape[-1] ** 0.5 @ v
-
-
-def _scaled_by_value_width(q, k, v, keep=None):
-    return weights(q @ k.mT * v.shape[-1] ** -0.5, keep) @ v
-
-
-def _scaled_by_length(q, k):
-    return q @ k.mT * k.shape[-2] ** -0.5
 
 
 SCALED_DOT_PRODUCT_ATTENTION = Exercise(
@@ -132,11 +134,41 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         ),
         Trap(
             "scaled by another size",
-            _scaled_by_value_width,
+            _with(asked=_scaled_for_values),
             "q·k is a sum over D, the width of queries and keys, and its standard deviation grows "
             "with √D. The width of the values and the number of keys have no part in that sum.",
             "Step 2: scale",
-            (_with(score=_scaled_by_length),),
+            tuple(
+                _with(score=score)
+                for score in (
+                    attention_scores.scaled_by_length,
+                    attention_scores.scaled_by_one_more,
+                    attention_scores.scaled_by_second_size,
+                )
+            ),
+        ),
+        Trap(
+            "multiplied by √D",
+            _with(score=attention_scores.times_root),
+            "√D is what the scores are too large by: they are divided by it. Multiplied, their "
+            "standard deviation becomes D, and the softmax a choice of one.",
+            "Step 2: scale",
+        ),
+        Trap(
+            "a constant scale",
+            _with(score=attention_scores.scaled_by(64**-0.5)),
+            "1/8 is the scale of heads of 64 features, as in the paper. Another width has another "
+            "scale: ask q.shape[-1] for it.",
+            "Step 2: scale",
+            (_with(score=attention_scores.scaled_by(512**-0.5)),),
+        ),
+        Trap(
+            "view of what is not contiguous",
+            _with(score=attention_scores.of_views),
+            "view only renames what lies in memory in order, and a transposed tensor does not: it "
+            "raises. @ takes any number of batch dimensions as they are; reshape copies where it "
+            "must.",
+            "Step 1: dot products",
         ),
         Trap(
             "no softmax",
@@ -184,7 +216,11 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "dividing by what is left mends the row sums until a hidden score takes everything: "
             "then 0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
             "Masks",
-            (_with(**softmax.RENORMALISED_WITH_CARE), _with(**softmax.RENORMALISED_EPSILON)),
+            (
+                _with(**softmax.RENORMALISED_WITH_CARE),
+                _with(**softmax.RENORMALISED_EPSILON),
+                _with(**softmax.RENORMALISED_UNDER_A_MASK),
+            ),
         ),
         Trap(
             "exponentials without the maximum",
@@ -210,7 +246,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "masked_fill fills where its argument is True, so it needs ~keep. "
             "(nn.MultiheadAttention has it the other way round.)",
             "Masks",
-            (_with(**softmax.INVERTED_UNZEROED), _with(**softmax.HALF_INVERTED)),
+            (_with(**softmax.HALF_INVERTED),),
         ),
         Trap(
             "the mask multiplies the scores",
@@ -218,6 +254,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "a score of 0 is not a weight of 0: exp(0) is 1, so a hidden key still gets a share, "
             "and more than a visible key with a negative score.",
             "Masks",
+            (_with(**softmax.TIMES_SCORES_ZEROED), _with(**softmax.ALMOST_ZERO)),
         ),
         Trap(
             "True and False added",
@@ -249,6 +286,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "averages everything it was to be kept from. Take finfo(dtype).min, and zero such "
             "rows.",
             "The row that may read nothing",
+            (_with(**softmax.MINUS_1E9_ZEROED), _with(**softmax.MINUS_1E9_ADDED)),
         ),
         Trap(
             "not low enough",
@@ -256,7 +294,10 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "a key that may be read scored below the number that stands for hidden, so the hidden "
             "keys won the softmax. Scores have no lower bound: take finfo(dtype).min.",
             "The row that may read nothing",
-            (*(_with(**change) for change in softmax.OTHERS_NOT_LOW_ENOUGH),),
+            (
+                *(_with(**change) for change in softmax.OTHERS_NOT_LOW_ENOUGH),
+                _with(**softmax.MINUS_1E4_ADDED),
+            ),
         ),
         Trap(
             "a float32 mask in another precision",
@@ -290,6 +331,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             "-inf in half precision, and nan in a row of nothing else. masked_fill replaces the "
             "score instead.",
             "The row that may read nothing",
+            (_with(**softmax.LOWEST_OF_BOOL_ADDED),),
         ),
         Trap(
             "the caller's queries overwritten",

@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import multihead as reference
+from tutor.attention import scaled_dot_product_attention
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
@@ -96,6 +97,18 @@ def _keys_from_x(x, memory, w_q, w_k, w_v):
     return x @ w_q, x @ w_k, memory @ w_v
 
 
+def _keys_for_values(x, memory, w_q, w_k, w_v):
+    return x @ w_q, memory @ w_v, memory @ w_k
+
+
+def _keys_alone(x, memory, w_q, w_k, w_v):
+    return x @ w_q, memory @ w_k, memory @ w_k
+
+
+def _values_alone(x, memory, w_q, w_k, w_v):
+    return x @ w_q, memory @ w_v, memory @ w_v
+
+
 def _length_of_x(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
     def split(t, h):
         return t.reshape(*x.shape[:-1], h, -1).transpose(-3, -2)
@@ -143,6 +156,26 @@ CROSS_ATTENTION = Exercise(
             "x is searched, and then memory is handed over. A key and its value belong to the "
             "same token: both come from memory.",
             "Cross-attention",
+        ),
+        Trap(
+            "keys and values swapped",
+            _with(project=_keys_for_values),
+            "a query is compared with the keys, memory @ w_k, and what is handed over are the "
+            "values, memory @ w_v. Swapped, it raises only where the two have different widths.",
+            "Cross-attention",
+            (_with(project=_keys_for_values, attend=scaled_dot_product_attention),),
+        ),
+        Trap(
+            "one projection for keys and values",
+            _with(project=_keys_alone),
+            "what a token is found by and what it hands over are two things: w_k makes the keys of "
+            "memory and w_v its values.",
+            "Cross-attention",
+            tuple(
+                _with(project=project, **changes)
+                for project in (_keys_alone, _values_alone)
+                for changes in ({}, {"attend": scaled_dot_product_attention})
+            )[1:],
         ),
         Trap(
             "the length of x for memory",

@@ -99,6 +99,15 @@ def merge_by_reshape(heads):
     return heads.reshape(*heads.shape[:-3], t, h * d)
 
 
+def merge_by_view(heads):
+    swapped = heads.transpose(-3, -2)
+    return swapped.view(*swapped.shape[:-2], -1)
+
+
+def merge_divided(heads):
+    return merge(heads) / heads.shape[-3]
+
+
 def merge_interleaved(heads):
     return heads.movedim(-3, -1).flatten(-2)
 
@@ -128,6 +137,10 @@ def mask_behind(keep):
 
 def no_mask(keep):
     return None
+
+
+def mask_inverted(keep):
+    return None if keep is None else ~keep.unsqueeze(-3)
 
 
 def mask_on_its_side(keep):
@@ -174,6 +187,7 @@ def layer_traps(with_: Callable) -> tuple[Trap, ...]:
 
     swapped, *swapped_too = both(split=split_swapped)
     counted, *counted_too = both(split=split_counted, merge=merge_counted)
+    behind, *behind_too = both(split=split_behind, for_heads=no_mask, merge=merge_behind)
     return (
         Trap(
             "no output projection",
@@ -247,6 +261,21 @@ def layer_traps(with_: Callable) -> tuple[Trap, ...]:
             "Merge",
         ),
         Trap(
+            "view of what is not contiguous",
+            with_(merge=merge_by_view),
+            "view only renames what lies in memory in order, and after transpose nothing does: it "
+            "raises. reshape and flatten copy where they must.",
+            "Merge",
+            (with_(merge=merge_by_view, attend=scaled_dot_product_attention),),
+        ),
+        Trap(
+            "divided by the number of heads",
+            with_(merge=merge_divided),
+            "the heads are no votes to be averaged. They stand side by side, and w_out says what "
+            "each of them counts.",
+            "Merge",
+        ),
+        Trap(
             "heads merged interleaved",
             with_(merge=merge_interleaved),
             "the heads' features come out in turns, so that each meets another row of w_out. "
@@ -255,11 +284,12 @@ def layer_traps(with_: Callable) -> tuple[Trap, ...]:
         ),
         Trap(
             "heads that read each other",
-            with_(split=split_behind, for_heads=no_mask, merge=merge_behind),
+            behind,
             "with heads behind time, (T, H, D), attention's last two axes are heads and features: "
             "the heads of one token attend to one another, and no token sees another. Heads stand "
             "before time.",
             "Attend",
+            tuple(behind_too),
         ),
         Trap(
             "one wide head",
@@ -308,7 +338,7 @@ def layer_traps(with_: Callable) -> tuple[Trap, ...]:
             "keep is True where a token may be read, here as in scaled_dot_product_attention. "
             "(nn.MultiheadAttention has it the other way round.)",
             "One mask for all heads",
-            (with_(**softmax.INVERTED_UNZEROED),),
+            (with_(for_heads=mask_inverted),),
         ),
         *softmax.traps(with_, "Attend", "One mask for all heads", "One mask for all heads"),
     )

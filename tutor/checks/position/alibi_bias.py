@@ -11,7 +11,14 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import DEVICE, where
-from tutor.checks.position.alibi_slopes import formula_for_all, published
+from tutor.checks.position.alibi_slopes import (
+    ascending,
+    formula_for_all,
+    from_one,
+    one_for_all,
+    published,
+    second_ones,
+)
 from tutor.checks.position.shared import CHAPTER
 
 _HEADS = Factor(
@@ -109,6 +116,18 @@ def _from_the_start(num_queries, num_keys):
     return 0
 
 
+def _wrong_way(num_queries, num_keys):
+    return num_queries - num_keys
+
+
+def _one_later(num_queries, num_keys):
+    return num_keys - num_queries + 1
+
+
+def _one_earlier(num_queries, num_keys):
+    return num_keys - num_queries - 1
+
+
 def _signed(signed):
     return signed
 
@@ -123,6 +142,25 @@ def _squared(signed):
 
 def _plus_one(signed):
     return signed.abs() + 1
+
+
+def _counted_in(dtype):
+    return lambda signed: signed.abs().to(dtype)
+
+
+def _cost_in_single(distance):
+    return -distance.float()
+
+
+def _all_in(dtype):
+    def together(slopes, cost):
+        return (slopes.to(dtype)[:, None, None] * cost.to(dtype)).float()
+
+    return together
+
+
+def _double(bias, signed):
+    return bias.double()
 
 
 def _masked(bias, signed):
@@ -167,6 +205,44 @@ ALIBI_BIAS = Exercise(
             "stands at the last key, and its distance to it is 0. Counted from 0 instead, a model "
             "that generates with a cache takes its newest word for the first.",
             "Positions are an argument",
+        ),
+        Trap(
+            "shifted the wrong way",
+            _with(start=_wrong_way),
+            "the first query stands at Tk - Tq, behind the keys that are past. At Tq - Tk it "
+            "stands before the text begins, and the newest word is told to look back further than "
+            "there is anything.",
+            "Positions are an argument",
+        ),
+        Trap(
+            "shifted by one",
+            _with(start=_one_later),
+            "the last of Tq queries stands at the last of Tk keys, at distance 0, so the first one "
+            "stands at Tk - Tq.",
+            "Positions are an argument",
+            (_with(start=_one_earlier),),
+        ),
+        Trap(
+            "distances in a short dtype",
+            _with(distance=_counted_in(torch.uint8)),
+            "integers of 8 bits end at 127 or 255, half precision counts to 2,048 and bfloat16 to "
+            "256: far words become near ones, or neighbours the same. Count in int64, and multiply "
+            "by slopes in single precision.",
+            "Numbers that grow",
+            (
+                *(
+                    _with(distance=_counted_in(dtype), cost=_cost_in_single)
+                    for dtype in (torch.uint8, torch.int8, torch.float16, torch.bfloat16)
+                ),
+                *(_with(together=_all_in(dtype)) for dtype in (torch.float16, torch.bfloat16)),
+            ),
+        ),
+        Trap(
+            "the bias in double",
+            _with(then=_double),
+            "the slopes are float32, and so is the bias. One number in double makes the whole "
+            "table double, and the scores that it is added to.",
+            "ALiBi",
         ),
         Trap(
             "the future is rewarded",
@@ -216,6 +292,27 @@ ALIBI_BIAS = Exercise(
             _with(slopes=formula_for_all),
             "2^(-8h / H) is for powers of two. For six heads the slopes are those of four, and two "
             "of those of eight.",
+            "Any number of heads",
+        ),
+        Trap(
+            "the first slope is 1",
+            _with(slopes=from_one),
+            "h runs from 1 to H: the first slope is 2^(-8 / H), the last 2^-8.",
+            "ALiBi",
+            (_with(slopes=one_for_all),),
+        ),
+        Trap(
+            "slopes in rising order",
+            _with(slopes=ascending),
+            "the first head has the steepest slope, and the others follow as alibi_slopes gives "
+            "them.",
+            "ALiBi",
+        ),
+        Trap(
+            "the even slopes instead of the odd",
+            _with(slopes=second_ones),
+            "of the slopes of twice the power, the first, third, fifth, ... are new. The second, "
+            "fourth, ... are the ones that you have already.",
             "Any number of heads",
         ),
         Trap(

@@ -73,11 +73,16 @@ def formula_for_all(num_heads, device=None):
     return _geometric(num_heads, device).to(SINGLE)
 
 
-def _from_one(num_heads, device=None):
+def from_one(num_heads, device=None):
     return published(num_heads, device, lambda n, d: _geometric(n, d, first=0))
 
 
-def _second_ones(num_heads, device=None):
+def one_for_all(num_heads, device=None):
+    """As ``from_one``, and without a thought of other numbers than powers of two."""
+    return _geometric(num_heads, device, first=0).to(SINGLE)
+
+
+def second_ones(num_heads, device=None):
     return published(num_heads, device, start=1)
 
 
@@ -98,7 +103,7 @@ def _power_above(num_heads, device=None):
     return _geometric(above, device)[:num_heads].to(SINGLE)
 
 
-def _ascending(num_heads, device=None):
+def ascending(num_heads, device=None):
     return published(num_heads, device).flip(0)
 
 
@@ -143,13 +148,13 @@ ALIBI_SLOPES = Exercise(
         ),
         Trap(
             "the first slope is 1",
-            _from_one,
+            from_one,
             "h runs from 1 to H: the first slope is 2^(-8 / H), the last 2^-8.",
             "ALiBi",
         ),
         Trap(
             "the even ones instead of the odd",
-            _second_ones,
+            second_ones,
             "of the slopes of twice the power, the first, third, fifth, ... are new. The second, "
             "fourth, ... are the ones that you have already.",
             "Any number of heads",
@@ -197,7 +202,7 @@ ALIBI_SLOPES = Exercise(
         ),
         Trap(
             "in rising order",
-            _ascending,
+            ascending,
             "the first head has the steepest slope.",
             "ALiBi",
         ),

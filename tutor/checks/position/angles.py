@@ -1,5 +1,6 @@
 """Angles of positions, in steps: the right ones, and the wrong ones that people make of them."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -63,13 +64,50 @@ def last_is_theta(positions, width, theta):
     return positions.double()[..., None] * theta ** (-i / max(width // 2 - 1, 1))
 
 
-def single(positions, width, theta):
-    frequencies = frequencies_of(width, theta, positions.device, dtype=SINGLE)
-    return positions.float()[..., None] * frequencies
+def growing(positions, width, theta):
+    return angles_of(positions, width, theta, exponent=-2)
+
+
+def from_the_second(positions, width, theta):
+    i = torch.arange(1, width // 2 + 1, device=positions.device, dtype=torch.float64)
+    return positions.double()[..., None] * theta ** (-2 * i / width)
+
+
+def _power(width, theta, device, dtype):
+    return frequencies_of(width, theta, device, dtype=dtype)
+
+
+def _divided(width, theta, device, dtype):
+    return 1.0 / theta ** (torch.arange(0, width, 2, device=device, dtype=dtype) / width)
+
+
+def _by_logarithm(width, theta, device, dtype):
+    i = torch.arange(0, width, 2, device=device, dtype=dtype)
+    return torch.exp(i * (-math.log(theta) / width))
+
+
+ROUNDED_FREQUENCIES = (_power, _divided, _by_logarithm)
+"""The right formula, as people write it: in a short dtype each rounds in its own way."""
+
+
+def single(frequencies):
+    def wrong(positions, width, theta):
+        of_pairs = frequencies(width, theta, positions.device, SINGLE)
+        return positions.float()[..., None] * of_pairs
+
+    return wrong
 
 
 def whole_turns(positions, width, theta):
     return 2 * torch.pi * angles_of(positions, width, theta)
+
+
+def single_frequencies(frequencies):
+    def wrong(positions, width, theta):
+        of_pairs = frequencies(width, theta, positions.device, SINGLE)
+        return positions.double()[..., None] * of_pairs.double()
+
+    return wrong
 
 
 def angle_traps(with_: Callable, formula: str) -> tuple[Trap, ...]:
@@ -117,6 +155,14 @@ def angle_traps(with_: Callable, formula: str) -> tuple[Trap, ...]:
             "multiplied by theta^(2i / D) where it should be divided: the first pair turns by 1 a "
             "position, and all others turn faster still, so that neighbours look like strangers. "
             "The exponent is negative.",
+            formula,
+            (with_(angles=growing),),
+        ),
+        Trap(
+            "the first frequency left out",
+            with_(angles=from_the_second),
+            "i runs from 0 to D / 2 - 1: the first pair turns by 1 a position, the fastest of all. "
+            "Counted from 1, no pair tells neighbours apart as well.",
             formula,
         ),
         Trap(

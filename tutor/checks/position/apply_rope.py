@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
+import tutor.checks.position.turns as turns
 from tutor import position as reference
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
@@ -12,12 +13,14 @@ from tutor.checks.draw import SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import DTYPE, LAYOUT
 from tutor.checks.position.angles import (
+    ROUNDED_FREQUENCIES,
     angle_traps,
     from_zero,
     given,
     given_theta,
     of_width,
     single,
+    single_frequencies,
 )
 from tutor.checks.position.shared import (
     CHAPTER,
@@ -109,20 +112,12 @@ def _distance_alone(call, generator: Generator, device: torch.device) -> str | N
     return None
 
 
-def _pairs(x, layout):
-    return x.chunk(2, -1) if layout == "half" else (x[..., ::2], x[..., 1::2])
-
-
-def _joined(pairs, layout):
-    return torch.cat(pairs, -1) if layout == "half" else torch.stack(pairs, -1).flatten(-2)
-
-
-def _turn(a, b, cos, sin):
-    return a * cos - b * sin, a * sin + b * cos
-
-
 def _as_asked(layout):
     return layout
+
+
+def _as_x(t, x):
+    return t.to(x.dtype)
 
 
 def _rope(
@@ -134,14 +129,15 @@ def _rope(
     base=given_theta,
     angles=of_width,
     layout_read=_as_asked,
-    turn=_turn,
+    turn=turns.turn,
     joined_in=_as_asked,
+    rounded=_as_x,
 ):
     """The right features, but for the parts that are given."""
     layout = layout_read(layout)
     angle = angles(places(positions), x.shape[-1], base(theta))
-    pairs = turn(*_pairs(x, layout), angle.cos().to(x.dtype), angle.sin().to(x.dtype))
-    return _joined(pairs, joined_in(layout))
+    pairs = turn(*turns.pairs(x, layout), rounded(angle.cos(), x), rounded(angle.sin(), x))
+    return turns.joined(pairs, joined_in(layout))
 
 
 _with = changeable(_rope)
@@ -159,37 +155,25 @@ def _interleaved(layout):
     return "interleaved"
 
 
-def _backwards(a, b, cos, sin):
-    return a * cos + b * sin, b * cos - a * sin
+def _double(t, x):
+    return t
 
 
-def _no_minus(a, b, cos, sin):
-    return a * cos + b * sin, a * sin + b * cos
+def _low_precision(frequencies):
+    """``frequencies``: of a width, a theta, a device and a dtype."""
+
+    def wrong(x, positions, theta=10000.0, layout="half"):
+        def angles(positions, width, theta):
+            of_pairs = frequencies(width, theta, x.device, x.dtype)
+            return positions.to(x.dtype)[..., None] * of_pairs
+
+        return _rope(x, positions, theta, layout, angles=angles)
+
+    return wrong
 
 
-def _exchanged(a, b, cos, sin):
-    return a * sin - b * cos, a * cos + b * sin
-
-
-def _no_partner(a, b, cos, sin):
-    return a * cos + a * sin, b * cos + b * sin
-
-
-def _one_after_the_other(a, b, cos, sin):
-    a = a * cos - b * sin
-    return a, a * sin + b * cos
-
-
-def _added(a, b, cos, sin):
-    return a + sin, b + cos
-
-
-def _low_precision(x, positions, theta=10000.0, layout="half"):
-    def angles(positions, width, theta):
-        frequencies = frequencies_of(width, theta, x.device).to(x.dtype)
-        return positions.to(x.dtype)[..., None] * frequencies
-
-    return _rope(x, positions, theta, layout, angles=angles)
+def _rounded_at_last(width, theta, device, dtype):
+    return frequencies_of(width, theta, device).to(dtype)
 
 
 def _heads_for_time(x, positions, theta=10000.0, layout="half"):
@@ -217,7 +201,7 @@ def _in_place(x, positions, theta=10000.0, layout="half"):
 
 def _added_as_sinusoids(x, positions, theta=10000.0, layout="half"):
     angles = angles_of(positions, x.shape[-1], theta)
-    return x + _joined((angles.sin(), angles.cos()), "interleaved").to(x.dtype)
+    return x + turns.joined((angles.sin(), angles.cos()), "interleaved").to(x.dtype)
 
 
 APPLY_ROPE = Exercise(
@@ -239,7 +223,7 @@ APPLY_ROPE = Exercise(
         *angle_traps(_with, "Rotation instead of addition"),
         Trap(
             "sine and cosine exchanged",
-            _with(turn=_exchanged),
+            _with(turn=turns.exchanged),
             "(a, b) becomes (a cos - b sin, a sin + b cos): at position 0, where the sine is 0 and "
             "the cosine 1, nothing turns.",
             "Rotation instead of addition",
@@ -271,7 +255,7 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "added instead of turned",
-            _with(turn=_added),
+            _with(turn=turns.added),
             "RoPE adds nothing. It turns each pair of features, and a score of two that are turned "
             "knows their distance alone; of sums it would know each position, too.",
             "Rotation instead of addition",
@@ -279,7 +263,7 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "turned the wrong way",
-            _with(turn=_backwards),
+            _with(turn=turns.backwards),
             "(a, b) becomes (a cos - b sin, a sin + b cos). With the other sign all scores inside "
             "your own model stay right, since only the difference of two angles counts, and it "
             "takes a foreign checkpoint to notice... or a query and a key turned by two functions.",
@@ -287,19 +271,38 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "no minus",
-            _with(turn=_no_minus),
+            _with(turn=turns.no_minus),
             "(a cos + b sin, a sin + b cos) is no rotation: lengths change, and scores depend on "
             "the positions themselves. The minus stands before b sin.",
             "Rotation instead of addition",
         ),
         Trap(
             "angles in the precision of x",
-            _low_precision,
+            _low_precision(_rounded_at_last),
             "bfloat16 counts to 256 and then skips; half precision counts to 2,048; single "
             "precision is off by half a radian at ten million. Compute the angles in double, and "
             "round sine and cosine.",
             "Numbers that grow",
-            (_with(angles=single),),
+            tuple(map(_low_precision, ROUNDED_FREQUENCIES)),
+        ),
+        Trap(
+            "angles in single precision",
+            _with(angles=single(ROUNDED_FREQUENCIES[0])),
+            "a float32 number has seven digits: at position 100,000 an angle is off by a hundredth "
+            "of a radian, and at ten million by half a one. Compute the angles in double, and "
+            "round sine and cosine.",
+            "Numbers that grow",
+            (
+                *(_with(angles=single(f)) for f in ROUNDED_FREQUENCIES[1:]),
+                *(_with(angles=single_frequencies(f)) for f in ROUNDED_FREQUENCIES),
+            ),
+        ),
+        Trap(
+            "double whatever comes in",
+            _with(rounded=_double),
+            "angles are computed in double, and sine and cosine go back to x.dtype before they "
+            "meet x. Unrounded, they make the whole answer double.",
+            "Numbers that grow",
         ),
         Trap(
             "the heads' index instead of the time",
@@ -318,14 +321,14 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "no partner",
-            _with(turn=_no_partner),
+            _with(turn=turns.no_partner),
             "x cos + x sin scales every feature by itself. A rotation mixes two features: the sine "
             "multiplies the partner.",
             "Rotation instead of addition",
         ),
         Trap(
             "the first overwritten before the second is read",
-            _with(turn=_one_after_the_other),
+            _with(turn=turns.one_after_the_other),
             "a was replaced by its turned value, and that value then entered b. Both lines of a "
             "rotation read the old a and the old b.",
             "Rotation instead of addition",

@@ -12,6 +12,7 @@ from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import LAYOUT
 from tutor.checks.position.angles import (
+    ROUNDED_FREQUENCIES,
     angle_traps,
     from_zero,
     given,
@@ -210,10 +211,11 @@ SINUSOIDAL_ENCODING = Exercise(
         ),
         Trap(
             "angles in single precision",
-            _with(angles=single),
+            _with(angles=single(ROUNDED_FREQUENCIES[0])),
             "single precision has 24 bits. A position of ten million uses them all, and its angle "
             "is wrong by up to half a radian. Compute the angle in double and round the sine.",
             "Numbers that grow",
+            tuple(_with(angles=single(f)) for f in ROUNDED_FREQUENCIES[1:]),
         ),
         Trap(
             "a frequency for every feature",

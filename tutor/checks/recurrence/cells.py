@@ -25,6 +25,24 @@ def as_it_is(s):
     return s
 
 
+# Other gates
+
+
+def one_over(s):
+    return 1 / (1 + torch.exp(-s))
+
+
+def share_of_exponential(s):
+    return s.exp() / (1 + s.exp())
+
+
+def cut_off(limit):
+    def wrong(s):
+        return torch.sigmoid(s.clamp(-limit, limit))
+
+    return wrong
+
+
 # Other biases
 
 
@@ -54,6 +72,29 @@ def first_bias_twice(x, h, w_ih, w_hh, b_ih, b_hh):
 
 def second_bias_twice(x, h, w_ih, w_hh, b_ih, b_hh):
     return F.linear(x, w_ih, b_ih), F.linear(h, w_hh, 2 * b_hh)
+
+
+def sigmoid_traps(with_: Callable, section: str) -> tuple[Trap, ...]:
+    """``with_``: makes an answer of another ``gate``."""
+    return (
+        Trap(
+            "a sigmoid that overflows",
+            with_(gate=share_of_exponential),
+            "exp(710) is infinite in double precision, exp(12) in half. exp(s) / (1 + exp(s)) is "
+            "then infinity by infinity, and 1 / (1 + exp(-s)) a right 0 whose derivative is nan. "
+            "torch.sigmoid is safe both ways.",
+            section,
+            (with_(gate=one_over),),
+        ),
+        Trap(
+            "the sums cut off",
+            with_(gate=cut_off(20.0)),
+            "torch.sigmoid takes any number, and needs no clamp before it. Cut off, a gate never "
+            "quite opens or closes, and where it was cut its gradient is 0.",
+            section,
+            (with_(gate=cut_off(10.0)), with_(gate=cut_off(15.0))),
+        ),
+    )
 
 
 def bias_traps(with_: Callable, why: str, section: str) -> tuple[Trap, ...]:

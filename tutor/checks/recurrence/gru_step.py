@@ -6,7 +6,14 @@ from torch.nn import functional as F
 from tutor import recurrence as reference
 from tutor.checks.changes import changeable
 from tutor.checks.exercise import Exercise, Trap
-from tutor.checks.recurrence.cells import as_it_is, bias_traps, candidate, gate, products
+from tutor.checks.recurrence.cells import (
+    as_it_is,
+    bias_traps,
+    candidate,
+    gate,
+    products,
+    sigmoid_traps,
+)
 from tutor.checks.recurrence.shared import CHAPTER, cell_cases, cell_contract
 
 
@@ -22,6 +29,10 @@ def _state(h):
     return h
 
 
+def _blocks(s):
+    return s.chunk(3, -1)
+
+
 def _step(
     x,
     h,
@@ -31,6 +42,7 @@ def _step(
     b_hh,
     state=_state,
     order="rzn",
+    cut=_blocks,
     products=products,
     gate=gate,
     past=_past,
@@ -40,7 +52,7 @@ def _step(
     """The right step, but for the order of its gates or for one of its parts."""
     h = state(h)
     both = products(x, h, w_ih, w_hh, b_ih, b_hh)
-    from_x, from_h = (dict(zip(order, s.chunk(3, -1), strict=True)) for s in both)
+    from_x, from_h = (dict(zip(order, cut(s), strict=True)) for s in both)
     r, z = (gate(from_x[name] + from_h[name]) for name in "rz")
     of_n = order.index("n")
     n = past(from_x["n"], from_h["n"], r, h, w_hh.chunk(3)[of_n], b_hh.chunk(3)[of_n])
@@ -50,6 +62,21 @@ def _step(
 _with = changeable(_step)
 
 _WRONG_ORDERS = tuple(_with(order=order) for order in ("zrn", "rnz", "nrz", "znr", "nzr"))
+
+
+def _along_the_second(s):
+    first, second, third = s.chunk(3, 1)
+    return first, second, third
+
+
+def _products_of_views(x, h, w_ih, w_hh, b_ih, b_hh):
+    x, flat = x.view(-1, x.shape[-1]), h.view(-1, h.shape[-1])
+    both = products(x, flat, w_ih, w_hh, b_ih, b_hh)
+    return tuple(s.view(*h.shape[:-1], -1) for s in both)
+
+
+def _interleaved(s):
+    return s.unflatten(-1, (-1, 3)).unbind(-1)
 
 
 def _swapped(n, h, z):
@@ -156,6 +183,29 @@ GRU_STEP = Exercise(
             _WRONG_ORDERS[1:],
         ),
         Trap(
+            "a dimension counted from the front",
+            _with(cut=_along_the_second),
+            "dim=1 holds the gates where there is one batch dimension, and something else where "
+            "there is none or more. Counted from the end, it is always dim=-1.",
+            _SECTION,
+        ),
+        Trap(
+            "view of what is not contiguous",
+            _with(products=_products_of_views),
+            "view only renames what lies in memory in order, and raises for a transposed state. "
+            "@ and F.linear take any number of batch dimensions as they are; reshape copies where "
+            "it must.",
+            _SECTION,
+        ),
+        Trap(
+            "gates interleaved",
+            _with(cut=_interleaved),
+            "the rows of one gate stand together: the first C rows are r, the next C are z. "
+            "Dealing out every three neighbouring rows to the three gives the right shapes and "
+            "other gates.",
+            _SECTION,
+        ),
+        Trap(
             "the input is reset, too",
             _with(past=_reset_on_all),
             "the reset gate decides how much of the *past* the candidate sees. The input is always "
@@ -194,6 +244,7 @@ GRU_STEP = Exercise(
             "then (1 - z) ∘ n + z ∘ h lies far outside of what it mixes.",
             _SECTION,
         ),
+        *sigmoid_traps(_with, _SECTION),
         Trap(
             "the mixture squashed",
             _with(new=_squashed),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
+import tutor.checks.recurrence.fields as fields
 from tutor import recurrence as reference
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
@@ -95,128 +96,7 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _in_order(kernel_sizes, dilations, strides):
-    return kernel_sizes, dilations, strides
-
-
-def _reach(k, d):
-    return (k - 1) * d
-
-
-def _apart(s):
-    """Inputs between neighbours in a layer's input."""
-    return s.cumprod(0) // s
-
-
-def _together(reaches, apart):
-    return (reaches * apart).cumsum(0)
-
-
-def _field(
-    kernel_sizes,
-    dilations,
-    strides,
-    layers=_in_order,
-    reach=_reach,
-    apart=_apart,
-    together=_together,
-    plus=1,
-):
-    """The right answer, but for the parts that are given."""
-    k, d, s = layers(kernel_sizes, dilations, strides)
-    return plus + together(reach(k, d), apart(s))
-
-
-_with = changeable(_field)
-
-
-def _exchanged(kernel_sizes, dilations, strides):
-    return kernel_sizes, strides, dilations
-
-
-def _last_first(kernel_sizes, dilations, strides):
-    return kernel_sizes.flip(0), dilations.flip(0), strides.flip(0)
-
-
-def _dilations_multiplied(kernel_sizes, dilations, strides):
-    return kernel_sizes, dilations.cumprod(0), strides
-
-
-def _undilated(k, d):
-    return k - 1
-
-
-def _whole_kernel(k, d):
-    return k * d
-
-
-def _width(k, d):
-    return (k - 1) * d + 1
-
-
-def _dilated_kernel(k, d):
-    return k * d - 1
-
-
-def _kernel(k, d):
-    return k
-
-
-def _own_too(s):
-    return s.cumprod(0)
-
-
-def _own_alone(s):
-    return s
-
-
-def _one_before_alone(s):
-    return torch.cat((torch.ones_like(s[:1]), s[:-1]))
-
-
-def _after(s):
-    return s.flip(0).cumprod(0).flip(0) // s
-
-
-def _summed(s):
-    return s.cumsum(0)
-
-
-def _one_and_sum_before(s):
-    return 1 + s.cumsum(0) - s
-
-
-def _sum_before(s):
-    return (s.cumsum(0) - s).clamp(min=1)
-
-
-def _product(widths, apart):
-    return widths.cumprod(0)
-
-
-def _largest(widths, apart):
-    return widths.cummax(0).values if len(widths) else widths
-
-
-def _each(widths, apart):
-    return widths
-
-
-def _last_only(reaches, apart):
-    return (reaches * apart).sum()
-
-
-def _from_the_input(reaches, apart):
-    return torch.cat((torch.zeros_like(reaches[:1]), (reaches * apart).cumsum(0)))
-
-
-def _divided(reaches, apart):
-    return (reaches // apart).cumsum(0)
-
-
-def _reversed(reaches, apart):
-    return _together(reaches, apart).flip(0)
-
+_with = changeable(fields.field)
 
 _SECTION = "How far a convolution sees"
 
@@ -229,11 +109,10 @@ RECEPTIVE_FIELD = Exercise(
     traps=(
         Trap(
             "the dilation forgotten",
-            _with(reach=_undilated),
+            _with(spread=torch.ones_like),
             "a dilated kernel has gaps: its k taps reach over (k - 1) · d + 1 positions. Without "
             "the dilation, stacks that double it look no better than plain ones.",
             _SECTION,
-            (_with(reach=_undilated, apart=torch.ones_like),),
         ),
         Trap(
             "the strides forgotten",
@@ -244,23 +123,23 @@ RECEPTIVE_FIELD = Exercise(
         ),
         Trap(
             "divided by the stride",
-            _with(apart=_own_alone, together=_divided),
+            _with(apart=fields.own_alone, together=fields.divided),
             "a stride makes the output shorter, and what one output sees *wider*: its neighbours "
             "stand further apart in the input. The strides before a layer multiply its reach.",
             _SECTION,
-            (_with(together=_divided),),
+            (_with(together=fields.divided),),
         ),
         Trap(
             "k instead of k - 1",
-            _with(reach=_whole_kernel),
+            _with(taps=fields.one_more),
             "a kernel of k sees k - 1 positions *beside* the one it stands on, and that one is "
             "counted once, not in every layer. Kernel 1 adds nothing.",
             _SECTION,
-            (_with(reach=_whole_kernel, plus=0), _with(reach=_width, plus=0)),
+            (_with(taps=fields.one_more, plus=0), _with(reach=fields.width, plus=0)),
         ),
         Trap(
             "a dilated kernel of k · d",
-            _with(reach=_dilated_kernel),
+            _with(reach=fields.dilated_kernel),
             "k taps have k - 1 gaps between them. The dilated kernel is (k - 1) · d + 1 wide, not "
             "k · d.",
             _SECTION,
@@ -274,67 +153,100 @@ RECEPTIVE_FIELD = Exercise(
         ),
         Trap(
             "multiplied instead of added",
-            _with(plus=0, reach=_width, together=_product),
+            _with(plus=0, reach=fields.width, together=fields.product),
             "each layer *adds* what its kernel reaches. Receptive fields multiply only if every "
             "layer strides by its kernel's whole width.",
             _SECTION,
-            (_with(plus=0, reach=_kernel, together=_product),),
+            (_with(plus=0, reach=fields.kernel, together=fields.product),),
         ),
         Trap(
             "the layer's own stride",
-            _with(apart=_own_too),
+            _with(apart=fields.own_too),
             "a layer's kernel reads the layer's *input*, before its own stride: the product runs "
             "over the strides of the layers before it.",
             _SECTION,
-            (_with(apart=_own_alone),),
+            (_with(apart=fields.own_alone),),
         ),
         Trap(
             "strides do not add up, they multiply",
-            _with(apart=_one_before_alone),
+            _with(apart=fields.one_before_alone),
             "the gap between neighbours is the product of all strides before the layer: not the "
             "last one alone, nor their sum, nor those that come after.",
             _SECTION,
             tuple(
-                _with(apart=apart) for apart in (_one_and_sum_before, _summed, _sum_before, _after)
+                _with(apart=apart)
+                for apart in (
+                    fields.one_and_sum_before,
+                    fields.summed,
+                    fields.sum_before,
+                    fields.after,
+                )
             ),
         ),
         Trap(
             "strides and dilations exchanged",
-            _with(layers=_exchanged),
+            _with(layers=fields.exchanged),
             "a dilation spreads the taps of its own kernel; a stride spreads what comes after its "
             "layer. The arguments are kernel sizes, dilations, strides, in this order.",
             _SECTION,
         ),
         Trap(
             "the layers in reverse",
-            _with(layers=_last_first),
+            _with(layers=fields.last_first),
             "the first layer reads the input, and its field is the first number. From the last "
             "layer on, other strides stand before each layer.",
             _SECTION,
-            (_with(together=_reversed),),
+            (_with(together=fields.reversed),),
         ),
         Trap(
             "dilations multiplied up",
-            _with(layers=_dilations_multiplied),
+            _with(layers=fields.dilations_multiplied),
             "a dilation is counted in positions of the layer's own input, and every layer has its "
             "own. Only strides are handed on to the layers above.",
             _SECTION,
         ),
         Trap(
             "each layer by itself",
-            _with(plus=0, reach=_width, together=_each),
+            _with(plus=0, reach=fields.width, together=fields.each),
             "layers stand on top of each other: the second sees what the first one saw at each of "
             "its taps. The largest kernel alone does not say how far the network sees.",
             _SECTION,
-            (_with(plus=0, reach=_width, together=_largest),),
+            (
+                _with(plus=0, reach=fields.width, together=fields.largest),
+                _with(together=fields.not_added),
+            ),
         ),
         Trap(
             "one number, or one too many",
-            _with(together=_last_only),
+            _with(together=fields.last_only),
             "asked for is the field after *each* layer, the first one's first: as many numbers as "
             "there are layers.",
             _SECTION,
-            (_with(together=_from_the_input),),
+            (_with(together=fields.from_the_input), _with(together=fields.last_of_many)),
+        ),
+        Trap(
+            "counted in a short dtype",
+            fields.counted_in(torch.float32),
+            "a field grows as fast as the strides multiply. Single precision counts to 16,777,216 "
+            "and then skips, double to 2^53, and integers of 32 bits end at 2,147,483,647. The "
+            "sizes come in int64: stay there, and divide with //.",
+            _SECTION,
+            (fields.counted_in(torch.int32),),
+        ),
+        Trap(
+            "numbers with a point",
+            _with(form=fields.floats),
+            "a field is a count of positions, in int64 as the sizes are. The operator / makes "
+            "floats of integers, and so does adding 1.0.",
+            _SECTION,
+            (_with(form=fields.doubles), _with(apart=fields.quotients)),
+        ),
+        Trap(
+            "the caller's strides overwritten",
+            fields.in_place,
+            "an assignment to strides[...] writes into the tensor that was passed in, and the next "
+            "call gets other strides. Write into a clone, or make a new tensor.",
+            _SECTION,
         ),
     ),
 )
