@@ -422,6 +422,21 @@ def receptive_field__w12(kernel_sizes, dilations, strides):
     return (1 + ((k - 1) * d * j).cumsum(0, dtype=torch.int32)).long()
 
 
+# float64, exact only to 2^53
+@answer("counted in a short dtype")
+def receptive_field__w13(kernel_sizes, dilations, strides):
+    j = strides.double().cumprod(0) / strides
+    return (1 + ((kernel_sizes - 1) * dilations * j).cumsum(0)).long()
+
+
+# gaps made on the CPU
+@answer()
+def receptive_field__w30(kernel_sizes, dilations, strides):
+    jump = torch.ones(len(strides), dtype=torch.int64)
+    jump[1:] = strides[:-1].cumprod(0)
+    return 1 + ((kernel_sizes - 1) * dilations * jump).cumsum(0)
+
+
 # float answer
 @answer("numbers with a point")
 def receptive_field__w14(kernel_sizes, dilations, strides):

@@ -231,7 +231,7 @@ RECEPTIVE_FIELD = Exercise(
             "and then skips, double to 2^53, and integers of 32 bits end at 2,147,483,647. The "
             "sizes come in int64: stay there, and divide with //.",
             _SECTION,
-            (fields.counted_in(torch.int32),),
+            (fields.counted_in(torch.int32), fields.counted_in(torch.float64)),
         ),
         Trap(
             "numbers with a point",
