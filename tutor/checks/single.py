@@ -25,20 +25,22 @@ _GROUPS = ("values", "edges", "gradients")
 _COARSE = 1e-2
 """Nothing that is wrong by more is looked at again."""
 _MOST = 0.25
-"""Nor is an answer with a smaller share of finite numbers: some cases hide half of the rows."""
+"""Nor is one whose wrong answers have fewer finite numbers: it gives none, in double."""
 
 
 def forgive_single_precision(trial: Trial) -> None:
     """Clear what is wrong for this cause alone, and let the group ``types`` pay for it."""
     if "types" not in trial.groups:
         return
+    failing = [o for name in _GROUPS if name in trial.groups for o in trial.groups[name].failing]
+    if _finite([o.got for o in failing if _in_double(o.case)]) < _MOST:
+        return
     place, label = None, ""
-    for name in _GROUPS:
-        for seen in trial.groups[name].failing if name in trial.groups else ():
-            if (found := _only_single(trial, seen)) is not None:
-                seen.problem, seen.right = NONE, not _wrong(trial, seen, found)
-                trial.single, label = True, label or seen.case.label
-                place = place or found.responses[0].narrowed
+    for seen in failing:
+        if (found := _only_single(trial, seen)) is not None:
+            seen.problem, seen.right = NONE, not _wrong(trial, seen, found)
+            trial.single, label = True, label or seen.case.label
+            place = place or found.responses[0].narrowed
     if trial.single:
         trial.groups["types"].broken.append(Broken(label, _sentence(place)))
 
@@ -64,13 +66,13 @@ def _only_single(trial: Trial, seen: Observation) -> Trace | None:
             return answer_problem(exercise, case, expected, got, tolerance)
         return wrong_gradients(exercise, case, expected, got, tolerance)
 
-    finite = _finite(seen.got)
-    if finite < _MOST or (finite == 1 and problem(seen.got, _COARSE)):
+    finite = _finite([seen.got]) == 1
+    if finite and problem(seen.got, _COARSE):
         return None
     in_single = in_precision(copied(case), torch.float32)
     narrow = play(LocalCandidate(exercise.reference), exercise, in_single, seen.cotangents)
-    # What is beyond float32's range is no more than that, either, if it is in a few places.
-    if finite == 1 and problem(seen.got, single(narrow, expected)):
+    # What is beyond float32's range is no more than that, either.
+    if finite and problem(seen.got, single(narrow, expected)):
         return None
     wide = play(Widened(trial.candidate), exercise, copied(case), seen.cotangents)
     return None if problem(wide, seen.tolerance) else wide
@@ -82,10 +84,10 @@ def _wrong(trial: Trial, seen: Observation, widened: Trace) -> Problem:
     return answer_problem(trial.exercise, seen.case, expected, widened, seen.tolerance)
 
 
-def _finite(got: Trace) -> float:
+def _finite(answers: list[Trace]) -> float:
     """The share of finite numbers."""
-    numbers = [t for t in (*got.tensors(), *(got.gradients or ())) if floats(t)]
-    finite, every = sum(int(t.isfinite().sum()) for t in numbers), sum(t.numel() for t in numbers)
+    tensors = [t for got in answers for t in (*got.tensors(), *(got.gradients or ())) if floats(t)]
+    finite, every = sum(int(t.isfinite().sum()) for t in tensors), sum(t.numel() for t in tensors)
     return finite / every if every else 1
 
 
