@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from tutor.checks.compare import answer_problem, crash_problem
 from tutor.checks.cost import Cost
@@ -10,7 +11,7 @@ from tutor.checks.exercise import Case, Contract
 from tutor.checks.limits import UNLIMITED
 from tutor.checks.observation import Trial
 from tutor.checks.report import Failure, Verdict
-from tutor.checks.trace import Trace, copied, dtype_of, expected_of, play, shapes
+from tutor.checks.trace import Trace, copied, copy, dtype_of, expected_of, play, shapes
 
 _NOT_ALLOWED = "not allowed here"
 _UNLIKE = "not the same work when it is counted"
@@ -113,7 +114,7 @@ def _twins(
     gradients = trial.groups["gradients"].observations if "gradients" in earned else []
     right = {id(o.case) for o in gradients if o.right}
     plain = [
-        (case, other)
+        (case, _with_its_masks(case, other))
         for case, other in zip(cases, again, strict=False)  # of forbidden work only one is tried
         if not (case.raises or case.finite_only)
         and dtype_of(case) in (None, torch.float64)
@@ -123,6 +124,18 @@ def _twins(
     drawn = [plain[i] for i in torch.randperm(len(plain), generator=generator).tolist()]
     # One of each form that a call may have: with a mask and without, say.
     return list({_form(case): (case, other) for case, other in drawn}.values())
+
+
+def _with_its_masks(case: Case, other: Case) -> Case:
+    """The other case, with what may be read as in the first: who fails some masks only, by an
+    honest mistake, does the same again."""
+
+    def one(mine: object, theirs: object) -> object:
+        both = isinstance(mine, Tensor) and isinstance(theirs, Tensor)
+        same = both and mine.dtype == theirs.dtype == torch.bool and mine.shape == theirs.shape
+        return copy(mine) if same else theirs
+
+    return replace(other, args=tuple(map(one, case.args, other.args)))
 
 
 def _form(case: Case) -> tuple[object, ...]:

@@ -37,8 +37,8 @@ class Draw:
     def keep(self, *shape: int) -> Tensor:
         """A random mask in which every row may read something and not everything.
 
-        The first two of several rows may read the first key and not the last, the third the last
-        alone.
+        The first two of several rows may read the first key and not the last, and of three keys and
+        more the second row alone the second of them; the third row may read the last alone.
         """
         last = shape[-1]
         order = torch.rand(shape, generator=self.generator)
@@ -47,6 +47,10 @@ class Draw:
         count = torch.randint(1, last, (*shape[:-1], 1), generator=self.generator)
         if len(shape) > 1:
             count[..., 2:3, :] = 1
+        if len(shape) > 1 and last > 2:
+            order[..., :1, 1], order[..., 1:2, 1] = 1.5, -0.5
+            count[..., :1, :].clamp_(max=last - 2)
+            count[..., 1:2, :].clamp_(min=2)
         return (order.argsort(-1).argsort(-1) < count).to(self.device)
 
     def ragged(self, *batch: int, longest: int) -> Tensor:

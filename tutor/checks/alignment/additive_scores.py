@@ -77,7 +77,7 @@ def _arguments(draw: _Draw, row: Row) -> tuple[Tensor, ...]:
 
 def _by_hand(draw: _Draw) -> Iterator[Case]:
     sizes = {name: draw.integer(2, 9) for name in ("t", "s", "cx", "cm", "a")}
-    yield Case("sizes drawn by lot", draw.inputs(draw.integer(1, 5), **sizes))
+    yield Case("sizes drawn by lot", draw.inputs(draw.integer(2, 5), **sizes))
     yield Case("as many ask as are read", draw.inputs(B, t=S), "edges")
 
 

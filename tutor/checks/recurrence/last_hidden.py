@@ -85,7 +85,7 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     b, t, c = 8, 16, 12
     states = draw.normal(b, t, c)
     return Contract(
-        calls=((states, draw.integers(b, low=0, high=t + 1)),),
+        calls=((states, draw.integers(b, low=1, high=t + 1)),),
         # One way puts a step of zeros in front; all states of all sentences, for each of them.
         max_intermediate=between(b * (t + 1) * c, b * b * t * c),
     )
