@@ -557,8 +557,15 @@ def general_projected_twice(x, memory, w):
     return (0.5 * (x @ w) + 0.5 * (x @ w)) @ memory.mT
 
 
+def additive_states_broadcast(x, memory, w_x, w_memory, v):
+    """All terms of the first projection at once."""
+    asked = (x[..., :, :, None] * w_x).sum(-2)
+    return (asked[..., :, None, :] + (memory @ w_memory)[..., None, :, :]).tanh() @ v
+
+
 DEAR = {
     "additive_scores": [
+        additive_states_broadcast,
         additive_memory_again_for_each,
         additive_pairs_side_by_side,
         additive_weighed_twice,

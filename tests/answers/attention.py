@@ -656,6 +656,16 @@ def backward_weights_twice(grad_out, q, k, v, keep=None):
     return grad_scores @ k, grad_scores.mT @ q, again.mT @ grad_out
 
 
+def backward_values_broadcast(grad_out, q, k, v, keep=None):
+    """All terms of the weights' gradients at once."""
+    scale = q.shape[-1] ** -0.5
+    weights = _weights(q @ k.mT * scale, keep)
+    grad_weights = (grad_out[..., :, None, :] * v[..., None, :, :]).sum(-1)
+    mean = (weights * grad_weights).sum(-1, keepdim=True)
+    grad_scores = weights * (grad_weights - mean) * scale
+    return grad_scores @ k, grad_scores.mT @ q, weights.mT @ grad_out
+
+
 # Parts
 
 
@@ -868,6 +878,10 @@ DEAR = {
         self_projected_for_each_query,
         self_projected_twice,
     ],
-    "attention_backward": [backward_jacobians, backward_weights_twice],
+    "attention_backward": [
+        backward_values_broadcast,
+        backward_jacobians,
+        backward_weights_twice,
+    ],
 }
 """The right values, by more work than the contract allows."""

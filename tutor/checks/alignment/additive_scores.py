@@ -85,15 +85,15 @@ CASES = Crossed(FAMILY, _arguments, _by_hand, draw=_Draw)
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
-    b, t, s, cx, cm, a = 2, 16, 24, 32, 20, 8
+    b, t, s, cx, cm, a = 2, 16, 24, 160, 200, 8
     args = _Draw(generator, device).inputs(b, t=t, s=s, cx=cx, cm=cm, a=a)
     states, pairs = b * (t * cx + s * cm) * a, b * t * s * a
     return Contract(
         calls=(args,),
         # Each state is projected once; the product with v is one for each pair.
         max_flops=between(2 * (states + pairs), 2 * (states + 2 * pairs)),
-        # Each pair of states side by side, to be projected together.
-        max_intermediate=between(2 * pairs, b * t * s * (cx + cm)),
+        # All products of a state and the weights at once, before they are added up.
+        max_intermediate=between(2 * pairs, b * t * cx * a),
     )
 
 

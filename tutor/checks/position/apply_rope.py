@@ -52,6 +52,7 @@ _BATCH = Factor(
 
 FAMILY = Family(
     (DTYPE, PLACES, LAYOUT_OF_PAIRS, LAYOUT, _BATCH, TOKENS, WIDTH, THETA, POSITIONS_FOR),
+    together=(("between", "neighbours"),),  # in double precision: positions have gradients, too
     apart={
         pair("behind", "none"): "without a batch dimension there is nothing to swap",
         pair("behind", "one token"): "one token lies nowhere else",

@@ -97,6 +97,11 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("every distance to 40, other numbers", (line(40), True, 12, 37), "edges")
     yield Case("an odd number of buckets, causal", (line(40), False, 7, 30), "edges")
     yield Case("three buckets, causal", (line(9), False, 3, 3), "edges")
+    # So many that half precision cannot tell them apart; none at an edge, where rounding decides.
+    far = torch.arange(300, 99_000, 701)
+    place = (far / 256).double().log() / math.log(100_000 / 256) * 256
+    far = -far[(place % 1 - 0.5).abs() < 0.45].to(draw.device)
+    yield Case("hundreds of buckets, causal", (far, False, 512, 100_000), "edges")
 
 
 CASES = Crossed(FAMILY, _arguments, _by_hand, usual="T5's own numbers")
