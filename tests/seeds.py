@@ -184,7 +184,7 @@ def committed() -> dict[str, list[str]]:
     """Cells of the committed table by exercise."""
     text = RESULT.read_text("utf-8") if RESULT.exists() else ""
     rows = [row[2:-2].split(" | ") for row in text.splitlines() if row.startswith("| ")]
-    return {name: cells for name, *cells in rows[2:]}
+    return {name: cells for name, *cells in rows[1:]}
 
 
 def stale() -> list[str]:

@@ -38,7 +38,8 @@ class Draw:
         """A random mask in which every row may read something and not everything.
 
         The first two of several rows may read the first key and not the last, and of three keys and
-        more the second row alone the second of them; the third row may read the last alone.
+        more the second row alone the second of them; the third row may read the last alone. Every
+        other sentence is the other way round, from last to first.
         """
         last = shape[-1]
         order = torch.rand(shape, generator=self.generator)
@@ -51,7 +52,10 @@ class Draw:
             order[..., :1, 1], order[..., 1:2, 1] = 1.5, -0.5
             count[..., :1, :].clamp_(max=last - 2)
             count[..., 1:2, :].clamp_(min=2)
-        return (order.argsort(-1).argsort(-1) < count).to(self.device)
+        keep = order.argsort(-1).argsort(-1) < count
+        if len(shape) > 2:
+            keep[1::2] = keep[1::2].flip(-1)
+        return keep.to(self.device)
 
     def ragged(self, *batch: int, longest: int) -> Tensor:
         """Lengths of sentences, from 1 to the longest; the first is shorter."""
