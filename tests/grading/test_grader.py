@@ -459,7 +459,7 @@ def test_report_has_the_diagnosis_and_no_long_message(grader):
     text = cell.outputs[0].data["text/plain"]
     assert "ValueError: inputs:" in text and max(map(len, text.splitlines())) < 250
     assert cell.outputs[0].data[MIME]["points"] == 0
-    assert cell.outputs[1].data == {"text/plain": "0.0"}
+    assert cell.outputs[1].data == {"text/plain": "0.0", "text/html": ""}
 
 
 def test_answers_of_broadcasting_shapes_do_not_fill_the_judges_memory(grader):

@@ -4,6 +4,9 @@ import csv
 import html
 import re
 
+import torch
+
+from tutor.checks import judge
 from tutor.course.sample_class import (
     CHAPTER,
     EXERCISES,
@@ -94,6 +97,11 @@ def test_solutions_are_pasted_without_nbgraders_marks():
 
 def test_source_of_a_trap_brings_the_functions_that_it_uses():
     traps = {t.name: t.function for t in EXERCISES[TRAPPED].traps}
-    text = source(traps["no scale"], TRAPPED)
-    used = ["no_scale", "zeroed", "hide", "shares"]
-    assert re.findall(r"^def (\w+)", text, re.MULTILINE) == [*used, TRAPPED]
+    for name in ("no scale", "a constant scale"):  # one made with a function, one with a number
+        text = source(traps[name], TRAPPED)
+        found = re.findall(r"^def (\w+)", text, re.MULTILINE)
+        assert found[-1] == TRAPPED and len(set(found)) == len(found)
+        namespace = {"torch": torch}
+        exec(text, namespace)
+        theirs = judge(EXERCISES[TRAPPED], traps[name]).to_dict()
+        assert judge(EXERCISES[TRAPPED], namespace[TRAPPED]).to_dict() == theirs

@@ -33,7 +33,8 @@ def forgive_single_precision(trial: Trial) -> None:
     if "types" not in trial.groups:
         return
     failing = [o for name in _GROUPS if name in trial.groups for o in trial.groups[name].failing]
-    if _finite([o.got for o in failing if _in_double(o.case)]) < _MOST:
+    failing = [seen for seen in failing if _may_be(trial, seen)]
+    if _finite([seen.got for seen in failing]) < _MOST:
         return
     place, label = None, ""
     for seen in failing:
@@ -53,13 +54,16 @@ def _sentence(place: Place | None) -> str:
     return f"{said}\n{where(place)}" if place else said
 
 
+def _may_be(trial: Trial, seen: Observation) -> bool:
+    """Whether it is wrong by its numbers, where double is asked for."""
+    if seen.expected is None or seen.case.finite_only or not _in_double(seen.case):
+        return False
+    return not form_problem(trial.exercise, seen.case, seen.expected, seen.got)
+
+
 def _only_single(trial: Trial, seen: Observation) -> Trace | None:
     """The widened answer, if it is right and the usual one is so to single precision."""
     case, exercise, expected = seen.case, trial.exercise, seen.expected
-    if expected is None or case.finite_only or not _in_double(case):
-        return None
-    if form_problem(exercise, case, expected, seen.got):
-        return None
 
     def problem(got: Trace, tolerance: float) -> Problem:
         if seen.cotangents is None:

@@ -18,7 +18,6 @@ from typing import Any
 import jupytext
 import nbformat
 from nbgrader.utils import is_solution
-from torch.utils._pytree import tree_leaves
 
 from tutor import ROOT
 from tutor.checks import judge, of_chapter
@@ -42,7 +41,7 @@ UNPARSABLE = {"causal_mask": "def causal_mask(num_queries, num_keys, device=None
 IN_A_TRAP = (
     "Ciro", "Dalia", "Emre", "Farah", "Goran", "Hana", "Ilse", "Jomo", "Kavi", "Lena", "Mirco",
     "Noor", "Odile", "Pavel", "Qadir", "Renzo", "Saskia", "Tariq", "Ulla", "Vikram", "Wanda",
-    "Ximena", "Yusuf", "Zofia", "Anouk", "Bilal",
+    "Ximena", "Yusuf", "Zofia", "Anouk", "Bilal", "Celeste", "Dmitri",
 )
 # fmt: on
 
@@ -114,30 +113,40 @@ def source(function: Callable, name: str) -> str:
     Where another function made it, what it was made with stands in its text. TypeError if that
     cannot be written down.
     """
+    texts: dict[str, str] = {}
+    _write(function, name, texts)
+    return "\n\n".join(texts.values())
+
+
+def _write(function: Callable, name: str, texts: dict[str, str]) -> None:
+    """Add its text to ``texts``, by name, after those of the functions that it uses."""
+    made_with = inspect.getclosurevars(function).nonlocals
     text = textwrap.dedent(inspect.getsource(function))
-    for variable, value in inspect.getclosurevars(function).nonlocals.items():
-        text = re.sub(rf"\b{variable}\b", _written(value), text)
-    text = text.replace(f"def {function.__name__}(", f"def {name}(")
-    return "\n\n".join([*(inspect.getsource(f) for f in _helpers(function)), text]).strip()
+    if not text.startswith(f"def {function.__name__}("):
+        raise TypeError(f"{function.__qualname__} has no text of its own")
+    used = [function.__globals__.get(n) for n in names(function.__code__)]
+    for part in filter(_of_the_checks, (*used, *(function.__defaults__ or ()))):
+        if part.__name__ not in texts:
+            _write(part, part.__name__, texts)
+    for variable, value in made_with.items():
+        text = re.sub(rf"\b{variable}\b", _written(value, texts), text)
+    texts[name] = text.replace(f"def {function.__name__}(", f"def {name}(", 1).strip()
 
 
-def _written(value: Any) -> str:
+def _written(value: Any, texts: dict[str, str]) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{k!r}: {_written(v)}" for k, v in value.items()) + "}"
+        parts = (f"{k!r}: {_written(v, texts)}" for k, v in value.items())
+        return "{" + ", ".join(parts) + "}"
     if not callable(value):
         return repr(value)
-    if not _of_the_checks(value) or value.__name__ == "<lambda>":
+    if not _of_the_checks(value):
         raise TypeError(f"{value} has no text of its own")
-    return value.__name__
-
-
-def _helpers(function: Callable) -> list[Callable]:
-    found: dict[str, Callable] = {}
-    used = [function.__globals__.get(name) for name in names(function.__code__)]
-    made_with = tree_leaves(inspect.getclosurevars(function).nonlocals)
-    for part in filter(_of_the_checks, (*used, *(function.__defaults__ or ()), *made_with)):
-        found |= {f.__name__: f for f in [*_helpers(part), part]}
-    return list(found.values())
+    name = value.__name__
+    if value.__closure__:  # others of this name may have been made with something else
+        name += f"_{sum(n.startswith(name) for n in texts)}"
+    if name not in texts:
+        _write(value, name, texts)
+    return name
 
 
 def _of_the_checks(value: Any) -> bool:

@@ -280,7 +280,7 @@ def _unpack_tensor(
             shape, strides = spec["shape"], spec["strides"]
             span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
             # Before anything is made of it: a copy takes as long as it has elements.
-            as_sent = shape == list(t.shape) and span == t.numel()
+            as_sent = shape == list(t.shape) and span == math.prod(shape)
             if not as_sent or min(strides, default=0) < 0:
                 raise Malformed("a tensor whose elements do not lie side by side")
             t = torch.empty_strided(shape, strides, dtype=t.dtype).copy_(t)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
-import tutor.checks.position.turns as turns
 from tutor import position as reference
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
@@ -38,6 +37,18 @@ from tutor.checks.position.shared import (
     angles_of,
     frequencies_of,
     places,
+)
+from tutor.checks.position.turns import (
+    added,
+    backwards,
+    exchanged,
+    joined,
+    mixed,
+    no_minus,
+    no_partner,
+    one_after_the_other,
+    pairs_of,
+    turn,
 )
 
 _BATCH = Factor(
@@ -130,15 +141,15 @@ def _rope(
     base=given_theta,
     angles=of_width,
     layout_read=_as_asked,
-    turn=turns.turn,
+    turn=turn,
     joined_in=_as_asked,
     rounded=_as_x,
 ):
     """The right features, but for the parts that are given."""
     layout = layout_read(layout)
     angle = angles(places(positions), x.shape[-1], base(theta))
-    pairs = turn(*turns.pairs(x, layout), rounded(angle.cos(), x), rounded(angle.sin(), x))
-    return turns.joined(pairs, joined_in(layout))
+    pairs = turn(*pairs_of(x, layout), rounded(angle.cos(), x), rounded(angle.sin(), x))
+    return joined(pairs, joined_in(layout))
 
 
 _with = changeable(_rope)
@@ -183,17 +194,6 @@ def _heads_for_time(x, positions, theta=10000.0, layout="half"):
     return _rope(x, places[:, None] if x.ndim > 2 else places, theta, layout)
 
 
-def _mixed(x, positions, theta=10000.0, layout="half"):
-    angles = angles_of(positions, x.shape[-1], theta)
-    a, b = x.chunk(2, -1)
-    if layout == "half":
-        angles, partner = angles.repeat_interleave(2, -1), torch.cat((-b, a), -1)
-    else:
-        angles = torch.cat((angles, angles), -1)
-        partner = torch.stack((-x[..., 1::2], x[..., ::2]), -1).flatten(-2)
-    return x * angles.cos().to(x.dtype) + partner * angles.sin().to(x.dtype)
-
-
 def _in_place(x, positions, theta=10000.0, layout="half"):
     turned = _rope(x, positions, theta, layout)
     x.data.copy_(turned)
@@ -202,7 +202,7 @@ def _in_place(x, positions, theta=10000.0, layout="half"):
 
 def _added_as_sinusoids(x, positions, theta=10000.0, layout="half"):
     angles = angles_of(positions, x.shape[-1], theta)
-    return x + turns.joined((angles.sin(), angles.cos()), "interleaved").to(x.dtype)
+    return x + joined((angles.sin(), angles.cos()), "interleaved").to(x.dtype)
 
 
 APPLY_ROPE = Exercise(
@@ -224,7 +224,7 @@ APPLY_ROPE = Exercise(
         *angle_traps(_with, "Rotation instead of addition"),
         Trap(
             "sine and cosine exchanged",
-            _with(turn=turns.exchanged),
+            _with(turn=exchanged),
             "(a, b) becomes (a cos - b sin, a sin + b cos): at position 0, where the sine is 0 and "
             "the cosine 1, nothing turns.",
             "Rotation instead of addition",
@@ -256,7 +256,7 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "added instead of turned",
-            _with(turn=turns.added),
+            _with(turn=added),
             "RoPE adds nothing. It turns each pair of features, and a score of two that are turned "
             "knows their distance alone; of sums it would know each position, too.",
             "Rotation instead of addition",
@@ -264,7 +264,7 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "turned the wrong way",
-            _with(turn=turns.backwards),
+            _with(turn=backwards),
             "(a, b) becomes (a cos - b sin, a sin + b cos). With the other sign all scores inside "
             "your own model stay right, since only the difference of two angles counts, and it "
             "takes a foreign checkpoint to notice... or a query and a key turned by two functions.",
@@ -272,7 +272,7 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "no minus",
-            _with(turn=turns.no_minus),
+            _with(turn=no_minus),
             "(a cos + b sin, a sin + b cos) is no rotation: lengths change, and scores depend on "
             "the positions themselves. The minus stands before b sin.",
             "Rotation instead of addition",
@@ -314,7 +314,7 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "pairs of one layout, angles of the other",
-            _mixed,
+            mixed,
             "two halves of two code bases: rotate_half pairs i with i + D/2, and angles repeated "
             "as 0, 0, 1, 1, ... belong to neighbours (or the reverse). The two of a pair are then "
             "turned by different angles, and that is no rotation.",
@@ -322,14 +322,14 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "no partner",
-            _with(turn=turns.no_partner),
+            _with(turn=no_partner),
             "x cos + x sin scales every feature by itself. A rotation mixes two features: the sine "
             "multiplies the partner.",
             "Rotation instead of addition",
         ),
         Trap(
             "the first overwritten before the second is read",
-            _with(turn=turns.one_after_the_other),
+            _with(turn=one_after_the_other),
             "a was replaced by its turned value, and that value then entered b. Both lines of a "
             "rotation read the old a and the old b.",
             "Rotation instead of addition",

@@ -2,8 +2,10 @@
 
 import torch
 
+from tutor.checks.position.shared import angles_of
 
-def pairs(x, layout):
+
+def pairs_of(x, layout):
     return x.chunk(2, -1) if layout == "half" else (x[..., ::2], x[..., 1::2])
 
 
@@ -41,3 +43,14 @@ def one_after_the_other(a, b, cos, sin):
 
 def added(a, b, cos, sin):
     return a + sin, b + cos
+
+
+def mixed(x, positions, theta=10000.0, layout="half"):
+    angles = angles_of(positions, x.shape[-1], theta)
+    a, b = x.chunk(2, -1)
+    if layout == "half":
+        angles, partner = angles.repeat_interleave(2, -1), torch.cat((-b, a), -1)
+    else:
+        angles = torch.cat((angles, angles), -1)
+        partner = torch.stack((-x[..., 1::2], x[..., ::2]), -1).flatten(-2)
+    return x * angles.cos().to(x.dtype) + partner * angles.sin().to(x.dtype)

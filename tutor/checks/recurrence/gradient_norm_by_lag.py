@@ -84,7 +84,7 @@ CASES = Crossed(FAMILY, _arguments, _by_hand, draw=_Draw)
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
-    b, t, c = 2, 6, 32
+    b, t, c = 2, 6, 24
     product = 2 * b * c**3
     return Contract(
         calls=((_Draw(generator, device).jacobians(b, t=t, c=c),),),

@@ -1,6 +1,7 @@
 """Calls whose work is done in the counting process, as the student's process makes them."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from tutor.checks.candidate import Construction, LocalInstance, settings_kept
 from tutor.checks.cost import Cost, called
-from tutor.checks.response import NUMBERS, Crash, Response, crash, plain_tensor
+from tutor.checks.response import NUMBERS, Crash, Response, caller, crash, plain_tensor
+from tutor.checks.widened import widened
 from tutor.sandbox.inside.proxy import Forwarding, Proxy
 
 
@@ -32,13 +34,17 @@ class Reading(torch.overrides.TorchFunctionMode):
 
 
 def forwarded(
-    act: Callable[[], tuple[Any, tuple[Any, ...]]], forwarding: Forwarding, forbid_autograd: bool
+    act: Callable[[], tuple[Any, tuple[Any, ...]]],
+    forwarding: Forwarding,
+    forbid_autograd: bool,
+    wide: bool = False,
 ) -> Response:
     """What ``act`` gives, an answer and a state; both are described by the numbers of proxies."""
     cost = Cost()
     with settings_kept():
         try:
-            with called(cost, forbid_autograd), Reading(forwarding), forwarding:
+            widening = widened(caller) if wide else nullcontext()
+            with called(cost, forbid_autograd), Reading(forwarding), forwarding, widening:
                 answer, state = act()
             outputs = _proxied(answer, forwarding)
             parts = tuple(p if isinstance(p, Crash) else _proxied(p, forwarding) for p in state)
@@ -59,8 +65,8 @@ class ForwardedInstance(LocalInstance):
         super().__init__(made_by, construction)
 
     def respond(self, act: Callable[[], Any], args: tuple[Any, ...]) -> Response:
-        forbidden = self.construction.forbid_autograd
-        return forwarded(lambda: (act(), self.read()), self.forwarding, forbidden)
+        asked = self.construction.forbid_autograd, self.construction.widened
+        return forwarded(lambda: (act(), self.read()), self.forwarding, *asked)
 
 
 def _proxied(outputs: Any, forwarding: Forwarding) -> Any:
