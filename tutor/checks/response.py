@@ -28,7 +28,7 @@ _NUMBERS |= {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 _NUMBERS |= {torch.complex64, torch.complex128}
 
 
-LONGEST_MESSAGE = 120
+LONGEST_MESSAGE = 160
 """Characters of an exception that the grader is told: it may quote the inputs, which are nobody's
 business."""
 
