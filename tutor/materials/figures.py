@@ -81,6 +81,7 @@ _MATPLOTLIB = {
     "grid.color": GRID,
     "image.cmap": "weights",
     "legend.framealpha": 0,
+    "legend.handlelength": 3.2,  # a dashed line's swatch shows its dashes, with a marker on it too
     "legend.labelcolor": INK,
     "lines.linewidth": 2,
     "savefig.facecolor": "none",
