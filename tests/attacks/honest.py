@@ -284,6 +284,48 @@ def settings_of_torch(work: Work) -> None:
     work.after(LAST, "torch.set_default_dtype(torch.float64)")
 
 
+@submission(says="torch set otherwise than usual")
+def settings_left_behind(work: Work) -> None:
+    """Every setting of torch that a notebook may forget, before the first answer."""
+    work.after(
+        "setup",
+        """
+        torch.set_grad_enabled(False)
+        torch.set_default_device("meta")
+        torch.use_deterministic_algorithms(True)
+        autocast = torch.autocast("cpu", torch.bfloat16)
+        autocast.__enter__()
+        """,
+    )
+
+
+def _detached(scores, dim=-1):
+    exponentials = (scores - scores.amax(dim, keepdim=True)).detach().exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+@submission(points=judged(SOFTMAX, _detached), says="gradient")
+def without_gradients(work: Work) -> None:
+    """Gradients are off, where the wrong answer has none and the right one would have none."""
+    work.after("setup", "torch.set_grad_enabled(False)")
+    work.write(
+        SOFTMAX,
+        """
+        def stable_softmax(scores, dim=-1):
+            exponentials = (scores - scores.amax(dim, keepdim=True)).detach().exp()
+            return exponentials / exponentials.sum(dim, keepdim=True)
+        """,
+    )
+
+
+@submission()
+def compiled(work: Work) -> None:
+    """A function that torch is to compile, and a cell that calls it."""
+    cell = work.solution(SOFTMAX)
+    cell.source = f"@torch.compile\n{cell.source}"
+    work.after(SOFTMAX, "stable_softmax(torch.ones(3))")
+
+
 @submission()
 def decorated(work: Work) -> None:
     """A decorator that times the function, and keeps its name as functools.wraps does."""

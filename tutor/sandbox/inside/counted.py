@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-from tutor.checks.candidate import Construction, LocalInstance, settings_kept
+from tutor.checks.candidate import Construction, LocalInstance
 from tutor.checks.cost import Cost, called
+from tutor.checks.modes import usual_modes
 from tutor.checks.response import NUMBERS, Crash, Response, caller, crash, plain_tensor
 from tutor.checks.widened import widened
 from tutor.sandbox.inside.proxy import Forwarding, Proxy
@@ -41,7 +42,7 @@ def forwarded(
 ) -> Response:
     """What ``act`` gives, an answer and a state; both are described by the numbers of proxies."""
     cost = Cost()
-    with settings_kept():
+    with usual_modes():
         try:
             widening = widened(caller) if wide else nullcontext()
             with called(cost, forbid_autograd), Reading(forwarding), forwarding, widening:

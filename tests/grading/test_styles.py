@@ -1,0 +1,146 @@
+"""Ways to write that are nobody's fault: what passes at home passes in grading, point for point."""
+
+import linecache
+from contextlib import ExitStack, closing
+from textwrap import dedent
+
+import pytest
+
+from tutor.checks import EXERCISES, judge
+from tutor.checks.modes import usual_modes
+from tutor.checks.report import Report
+from tutor.grading.grader import Grader
+from tutor.sandbox.candidate import RemoteCandidate
+from tutor.sandbox.session import Session
+
+pytestmark = pytest.mark.long
+
+SEED = 7
+
+
+@pytest.fixture(scope="module")
+def session():
+    """Fresh processes in the sandbox of a chapter."""
+    started = {}
+    with ExitStack() as stack:
+
+        def session(chapter: str) -> Session:
+            if chapter not in started:
+                started[chapter] = stack.enter_context(Grader(chapter, key=b"a test's")).sandbox
+                started[chapter].start()
+            return closing(Session(started[chapter]))
+
+        yield session
+
+
+def both(session, name: str, *cells: str) -> Report:
+    """The report on what these cells define, which is the same at home and in grading."""
+    exercise, namespace = EXERCISES[name], {"__name__": "__main__"}
+    cells = [dedent(cell).strip() for cell in ("import torch", *cells)]
+    with usual_modes():
+        for number, cell in enumerate(cells):
+            place = f"cell {number} of {name}"
+            linecache.cache[place] = len(cell), None, cell.splitlines(keepends=True), place
+            exec(compile(cell, place, "exec"), namespace)
+        home = judge(exercise, namespace[name], SEED)
+    with session(exercise.chapter) as inside:
+        for cell in cells:
+            outputs = inside.cell(cell, "a cell", 10_000)
+            assert not [o for o in outputs if o["output_type"] == "error"], outputs
+        remote = RemoteCandidate(inside, name)
+        graded = judge(exercise, remote, SEED)
+    assert str(graded).splitlines() == str(home).splitlines()
+    assert graded == home and remote.stops == []
+    return home
+
+
+def lost(report: Report) -> list[str]:
+    return [v.group for v in report.verdicts if not v.passed]
+
+
+SOFTMAX = """
+    def stable_softmax(scores, dim=-1):
+        shifted = scores - scores.amax(dim, keepdim=True)
+        return shifted.exp() / shifted.exp().sum(dim, keepdim=True)
+    """
+DETACHED = SOFTMAX.replace("shifted = scores", "shifted = scores.detach()")
+MIXED = """
+    def attention_scores(q, k):
+        return q @ k.mT * torch.tensor(q.shape[-1] ** -0.5)
+    """
+
+
+# torch's settings
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ("torch.set_grad_enabled(False)", "torch.set_grad_enabled"),
+        ("mode = torch.inference_mode(); mode.__enter__()", "torch.inference_mode"),
+        ("torch.autocast('cpu', torch.bfloat16).__enter__()", 'torch.autocast("cpu")'),
+        ("torch.set_default_dtype(torch.float64)", "torch.set_default_dtype"),
+        ("torch.set_default_device('meta')", "torch.set_default_device"),
+        ("torch.set_default_device('cuda')", "torch.set_default_device"),
+        ("torch.device('meta').__enter__()", "torch.set_default_device"),
+        ("torch.use_deterministic_algorithms(True)", "torch.use_deterministic_algorithms"),
+        ("torch.autograd.set_detect_anomaly(True)", "torch.autograd.set_detect_anomaly"),
+        ("torch.set_float32_matmul_precision('medium')", "torch.set_float32_matmul_precision"),
+        ("torch.set_flush_denormal(True)", "torch.set_flush_denormal"),
+        (
+            "from torch.overrides import TorchFunctionMode\nTorchFunctionMode().__enter__()",
+            "a context of torch's that was entered and not left",
+        ),
+    ],
+)
+def test_settings_of_an_earlier_cell_count_for_no_check(session, cell, told):
+    right = both(session, "stable_softmax", cell, SOFTMAX)
+    assert lost(right) == [] and [told in note for note in right.notes] == [True]
+    wrong = both(session, "stable_softmax", cell, DETACHED)
+    assert lost(wrong) == ["gradients"] and len(wrong.notes) == 1
+    assert both(session, "stable_softmax", DETACHED).verdicts == wrong.verdicts
+    usual = both(session, "attention_scores", MIXED)
+    found = both(session, "attention_scores", cell, MIXED)
+    assert usual.verdicts == found.verdicts and lost(usual) == ["types"]
+
+
+# Compiled functions
+
+
+@pytest.mark.parametrize(
+    "decorator",
+    [
+        "@torch.compile",
+        "@torch.compile(fullgraph=True, dynamic=True)",
+        "@torch.compile(backend='eager')",
+    ],
+)
+def test_compiled_function_is_judged_as_the_one_that_it_wraps(session, decorator):
+    plain = both(session, "stable_softmax", SOFTMAX)
+    compiled = both(session, "stable_softmax", SOFTMAX.replace("def", f"{decorator}\n    def"))
+    assert compiled == plain and lost(plain) == []
+    wrong = both(session, "stable_softmax", DETACHED.replace("def", f"{decorator}\n    def"))
+    assert lost(wrong) == ["gradients"]
+
+
+def test_compiled_helper_and_one_that_is_compiled_within_the_call_are_not_compiled(session):
+    helper = """
+        @torch.compile
+        def weights(shifted, dim):
+            e = shifted.exp()
+            return e / e.sum(dim, keepdim=True)
+        """
+    for made in ("weights", "torch.compile(weights.__wrapped__)"):
+        function = f"""
+            def stable_softmax(scores, dim=-1):
+                return {made}(scores - scores.amax(dim, keepdim=True), dim)
+            """
+        assert lost(both(session, "stable_softmax", helper, function)) == []
+
+
+def test_a_cell_that_calls_a_compiled_function_runs_where_no_compiler_may(session):
+    cell = SOFTMAX.replace("def", "@torch.compile\n    def")
+    with session("03_attention") as inside:
+        assert inside.cell(dedent(f"    import torch\n{cell}"), "a cell", 10_000) == []
+        (out,) = inside.cell("stable_softmax(torch.zeros(2))", "a call", 10_000)
+    assert out["data"]["text/plain"] == "tensor([0.5000, 0.5000])"
