@@ -352,6 +352,41 @@ def decorated(work: Work) -> None:
 
 
 @submission()
+def other_ways_to_a_function(work: Work) -> None:
+    """A scripted function, a partial one, a lambda and an alias, under the names that are asked."""
+    work.write(
+        SOFTMAX,
+        """
+        @torch.jit.script
+        def stable_softmax(scores, dim: int = -1):
+            exponentials = (scores - scores.amax([dim], keepdim=True)).exp()
+            return exponentials / exponentials.sum([dim], keepdim=True)
+        """,
+    )
+    work.write(
+        "causal_mask",
+        """
+        import functools
+        def mask(offset, num_queries, num_keys, device=None):
+            position = torch.arange(num_queries, device=device) + (num_keys - num_queries)
+            return torch.arange(num_keys, device=device) <= position[:, None] + offset
+        causal_mask = functools.partial(mask, 0)
+        """,
+    )
+    work.write(
+        "padding_mask",
+        """
+        padding_mask = lambda lengths, num_keys: (
+            torch.arange(num_keys, device=lengths.device) < lengths[..., None, None]
+        )
+        """,
+    )
+    cell = work.solution("attention_scores")
+    cell.source = cell.source.replace("attention_scores", "scores_of", 1)
+    cell.source += "\n\nattention_scores = scores_of"
+
+
+@submission()
 def class_for_a_function(work: Work) -> None:
     """A function written as an object with ``__call__``."""
     work.write(

@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-from tutor.checks import EXERCISES, judge
+from tutor.checks import EXERCISES, check, judge
 from tutor.checks.modes import usual_modes
 from tutor.checks.report import Report
 from tutor.grading.grader import Grader
@@ -35,7 +35,7 @@ def session():
 
 def both(session, name: str, *cells: str) -> Report:
     """The report on what these cells define, which is the same at home and in grading."""
-    exercise, namespace = EXERCISES[name], {"__name__": "__main__"}
+    exercise, namespace = EXERCISES[name], {"__name__": "__main__", "check": check}
     cells = [dedent(cell).strip() for cell in ("import torch", *cells)]
     with usual_modes():
         for number, cell in enumerate(cells):
@@ -43,6 +43,8 @@ def both(session, name: str, *cells: str) -> Report:
             linecache.cache[place] = len(cell), None, cell.splitlines(keepends=True), place
             exec(compile(cell, place, "exec"), namespace)
         home = judge(exercise, namespace[name], SEED)
+        exec(f"points = check({name})", namespace)
+        assert namespace["points"] == home.points
     with session(exercise.chapter) as inside:
         for cell in cells:
             outputs = inside.cell(cell, "a cell", 10_000)
@@ -144,3 +146,64 @@ def test_a_cell_that_calls_a_compiled_function_runs_where_no_compiler_may(sessio
         assert inside.cell(dedent(f"    import torch\n{cell}"), "a cell", 10_000) == []
         (out,) = inside.cell("stable_softmax(torch.zeros(2))", "a call", 10_000)
     assert out["data"]["text/plain"] == "tensor([0.5000, 0.5000])"
+
+
+# Names
+
+
+MASK = """
+    def {}(num_queries, num_keys, device=None):
+        rows = torch.arange(num_queries, device=device)[:, None] + (num_keys - num_queries)
+        return torch.arange(num_keys, device=device) <= rows
+    """
+NAMED = {
+    "partial": """
+        import functools
+        def mask(offset, num_queries, num_keys, device=None):
+            rows = torch.arange(num_queries, device=device)[:, None] + (num_keys - num_queries)
+            return torch.arange(num_keys, device=device) <= rows + offset
+        causal_mask = functools.partial(mask, 0)
+        """,
+    "lambda": """
+        causal_mask = lambda num_queries, num_keys, device=None: (
+            torch.arange(num_keys, device=device)
+            <= torch.arange(num_queries, device=device)[:, None] + (num_keys - num_queries)
+        )
+        """,
+    "alias": MASK.format("my_mask") + "\n    causal_mask = my_mask",
+    "alias of another exercise": MASK.format("padding_mask") + "\n    causal_mask = padding_mask",
+    "decorated": """
+    def logged(function):
+        def wrapped(*args, **kwargs):
+            return function(*args, **kwargs)
+        return wrapped
+    @logged"""
+    + MASK.format("causal_mask"),
+    "scripted": """
+        from typing import Optional
+        @torch.jit.script
+        def causal_mask(num_queries: int, num_keys: int, device: Optional[torch.device] = None):
+            rows = torch.arange(num_queries, device=device)[:, None] + (num_keys - num_queries)
+            return torch.arange(num_keys, device=device) <= rows
+        """,
+    "method": """
+        class Masks:
+            def causal(self, num_queries, num_keys, device=None):
+                rows = torch.arange(num_queries, device=device)[:, None]
+                return torch.arange(num_keys, device=device) <= rows + (num_keys - num_queries)
+        causal_mask = Masks().causal
+        """,
+    "object": """
+        class Causal:
+            def __call__(self, num_queries, num_keys, device=None):
+                rows = torch.arange(num_queries, device=device)[:, None]
+                return torch.arange(num_keys, device=device) <= rows + (num_keys - num_queries)
+        causal_mask = Causal()
+        """,
+}
+
+
+@pytest.mark.parametrize("style", NAMED)
+def test_function_is_the_one_that_the_notebook_names_so(session, style, capsys):
+    assert both(session, "causal_mask", NAMED[style]).points == 5
+    assert capsys.readouterr().out.startswith("causal_mask ")
