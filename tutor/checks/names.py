@@ -37,8 +37,9 @@ def functions_of(thing: Any) -> list[types.FunctionType]:
         parts = [thing]
         while (thing := _wrapped(thing)) is not None and not any(thing is p for p in parts):
             parts.append(thing)
-        if isinstance(getattr(type(parts[-1]), "__call__", None), types.FunctionType):
-            parts += functions_of(type(parts[-1]))  # of an object that is called like a function
+        kind = type(parts[-1])
+        if isinstance(inspect.getattr_static(kind, "__call__", None), types.FunctionType):
+            parts += functions_of(kind)  # of an object that is called like a function
     return [p for p in parts if isinstance(p, types.FunctionType) and not _torchs(p)]
 
 
