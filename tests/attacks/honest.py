@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 (the long lines are those of notebooks)
 
+import copy
 import warnings
 
 import torch
@@ -399,6 +400,25 @@ def class_for_a_function(work: Work) -> None:
         causal_mask = CausalMask()
         """,
     )
+
+
+@submission(says="The given cell setup is not as the course gives it")
+def writes_into_a_given_cell(work: Work) -> None:
+    """An import added to the given set-up cell, which JupyterLab alone keeps from being edited."""
+    work.cell("setup").source += "\nimport math"
+
+
+@submission()
+def splits_cells_and_makes_text_of_them(work: Work) -> None:
+    """Cells that were split, and code that a slip of the finger has turned into Markdown."""
+    first = work.solution("padding_mask")
+    second = copy.deepcopy(first)
+    first.source, second.source = "ROWS = None", first.source.replace("None", "ROWS")
+    second.id = "second-half"
+    work.nb.cells.insert(work.nb.cells.index(first) + 1, second)
+    for cell in (work.solution("causal_mask"), work.cell("attention_scores")):
+        cell.cell_type = "markdown"
+        del cell["outputs"], cell["execution_count"]
 
 
 @submission()

@@ -295,7 +295,7 @@ def test_update_keeps_all_parts_of_a_cell_that_was_split_or_is_text(course):
     edit(course / SOURCE, "Seven functions", "The seven functions")
     release(course)
     _, *said = lab.update(course)
-    assert said == ["    padding_mask: a part of its cell that is text is in the old one only."]
+    assert said == ["    padding_mask: what is text in its cell is in the old one only."]
     new = cells(course / MINE)
     assert new["causal_mask-solution"].source == "import math\n\ndef causal_mask(): ..."
     assert new["padding_mask-solution"].source == "def padding_mask(): ..."

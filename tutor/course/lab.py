@@ -70,9 +70,7 @@ def carry_over(old: NotebookNode, new: NotebookNode) -> list[str]:
         parts = [c for c in mine if c.cell_type == "code"] or mine
         cell.source = "\n\n".join(c.source for c in parts if c.source.strip())
         if len(parts) < len(mine):
-            said.append(
-                f"{_function(cell)}: a part of its cell that is text is in the old one only."
-            )
+            said.append(f"{_function(cell)}: what is text in its cell is in the old one only.")
     for name, mine in theirs.items():
         if any(map(_written, mine)):
             name = name.removesuffix("-solution")
