@@ -9,6 +9,7 @@ import pytest
 from tutor.checks import EXERCISES, check, judge
 from tutor.checks.modes import usual_modes
 from tutor.checks.report import Report
+from tutor.grading import submission
 from tutor.grading.grader import Grader
 from tutor.sandbox.candidate import RemoteCandidate
 from tutor.sandbox.session import Session
@@ -207,3 +208,44 @@ NAMED = {
 def test_function_is_the_one_that_the_notebook_names_so(session, style, capsys):
     assert both(session, "causal_mask", NAMED[style]).points == 5
     assert capsys.readouterr().out.startswith("causal_mask ")
+
+
+# The call whose work is counted, on tensors without numbers
+
+
+SCORES = """
+    def attention_scores(q, k):
+        {}
+        return q @ k.mT / {}
+    """
+ROOT_OF_THE_WIDTH = "q.shape[-1] ** 0.5"
+
+
+@pytest.mark.parametrize(
+    ("before", "divisor", "groups"),
+    [
+        ("pass", "torch.Tensor([q.shape[-1]]).to(q).sqrt()", []),
+        ("pass", "(torch.Tensor(1).fill_(q.shape[-1]).to(q) ** 0.5)", []),
+        ("pass", "torch.DoubleTensor([q.shape[-1]]).sqrt().to(q)", []),
+        ("pass", "q.new([q.shape[-1]]).sqrt()", []),
+        ("assert q.__class__ is torch.Tensor", ROOT_OF_THE_WIDTH, []),
+        ("assert q.__class__.__name__ == 'Tensor'", ROOT_OF_THE_WIDTH, []),
+        ("assert isinstance(q, torch.Tensor) and torch.is_tensor(k)", ROOT_OF_THE_WIDTH, []),
+        ("import copy; q = copy.deepcopy(q)", ROOT_OF_THE_WIDTH, ["gradients"]),
+        ("import copy; c = copy.deepcopy([q, q]); q = q + 0 * c[1]", ROOT_OF_THE_WIDTH, []),
+        ("c = torch.as_tensor([q.sum() * 0]).to(q)", f"({ROOT_OF_THE_WIDTH} + c)", ["contracts"]),
+    ],
+)
+def test_counted_call_goes_as_the_others(session, before, divisor, groups):
+    source = SCORES.format(before, divisor)
+    assert lost(both(session, "attention_scores", source)) == groups
+
+
+def test_crash_of_the_counted_call_alone_is_told_to_the_instructor():
+    source = SCORES.format("if type(q) is not torch.Tensor: raise TypeError", ROOT_OF_THE_WIDTH)
+    submitted = submission.Submitted(own={"attention_scores-solution": (dedent(source),)})
+    nb = submission.restore(submission.released("03_attention", "attention"), submitted)
+    with Grader("03_attention", key=b"a test's") as grader:
+        graded = grader.run(nb, submitted)
+    (problem,) = graded.problems
+    assert problem.startswith("attention_scores: the call whose work is counted raised TypeError")

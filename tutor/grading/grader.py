@@ -218,6 +218,13 @@ class Grader:
             return Report.unwritten(exercise, "The check itself failed; you will hear from us.")
         if candidate.stops:
             run.limits += [f"{name}: {reason}" for reason in dict.fromkeys(candidate.stops)]
+        lost = {v.group for v in report.verdicts if v.failure}
+        if candidate.counted_crash and "contracts" in lost and not lost & {"values", "edges"}:
+            run.problems.append(
+                f"{name}: the call whose work is counted raised {candidate.counted_crash}, and the "
+                "others did not. Its tensors are not torch's own: if the function asks for that, "
+                "please give the points of its contract by hand."
+            )
         earlier = (run.reports[n] for n in about["uses"] if n in run.reports)
         cause = next((r for r in earlier if not r.passed), None)
         if not report.passed and cause:

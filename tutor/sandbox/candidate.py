@@ -30,6 +30,8 @@ class RemoteCandidate:
         self.session, self.name = session, name
         self.stops: list[str] = []
         """Why calls were stopped."""
+        self.counted_crash = ""
+        """The kind of an exception that a counted call raised."""
         self.deaths = 0
         self.allowance = session.allow("check_seconds", "its check")
         self.before: dict[int, tuple[int, Tensor]] = {}
@@ -193,6 +195,7 @@ class RemoteCandidate:
         proxies = {id(t): about for t, about in zip(inputs, known["proxies"], strict=True)}
         reply, _ = self.ask({**message, "args": describe(value, lambda t: proxies[id(t)])}, [])
         crash = answers.crash(reply.get("crash"))
+        self.counted_crash = self.counted_crash or (crash.kind if crash else "")
         numbers: list[int] = []
         shape, state = None, ()
         if not crash:

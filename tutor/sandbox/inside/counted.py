@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_map_only
 
 from tutor.checks.candidate import Construction, LocalInstance
-from tutor.checks.cost import Cost, called
+from tutor.checks.cost import FROM_NUMBERS, Cost, called, numbers_in
 from tutor.checks.modes import usual_modes
 from tutor.checks.response import NUMBERS, Crash, Response, caller, crash, plain_tensor
 from tutor.checks.widened import widened
@@ -31,6 +32,8 @@ class Reading(torch.overrides.TorchFunctionMode):
             args = (self.forwarding.read(args[0]), *args[1:])
             with _disable_current_modes():
                 return func(*args, **(kwargs or {}))
+        if func in FROM_NUMBERS and numbers_in(args):
+            args = tree_map_only(Proxy, lambda p: self.forwarding.read(p).item(), args)
         return func(*args, **(kwargs or {}))
 
 
@@ -45,7 +48,7 @@ def forwarded(
     with usual_modes():
         try:
             widening = widened(caller) if wide else nullcontext()
-            with called(cost, forbid_autograd), Reading(forwarding), forwarding, widening:
+            with Reading(forwarding), called(cost, forbid_autograd), forwarding, widening:
                 answer, state = act()
             outputs = _proxied(answer, forwarding)
             parts = tuple(p if isinstance(p, Crash) else _proxied(p, forwarding) for p in state)

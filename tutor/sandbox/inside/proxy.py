@@ -45,9 +45,10 @@ class Proxy(Tensor):
     number: int
     __torch_function__ = torch._C._disabled_torch_function_impl
 
-    @staticmethod
-    def __new__(cls, about: dict[str, Any]) -> "Proxy":
-        return Tensor._make_wrapper_subclass(
+    # No __init__: ``torch.Tensor([1])`` gives a Proxy here, and Python calls it with that list.
+    @classmethod
+    def of(cls, about: dict[str, Any]) -> "Proxy":
+        made = Tensor._make_wrapper_subclass(
             cls,
             about["shape"],
             strides=about["strides"],
@@ -55,9 +56,12 @@ class Proxy(Tensor):
             dtype=getattr(torch, about["dtype"]),
             device="cpu",
         )
+        made.number = about["proxy"]
+        return made
 
-    def __init__(self, about: dict[str, Any]):
-        self.number = about["proxy"]
+    @property
+    def __class__(self) -> type:
+        return Tensor
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
@@ -82,7 +86,7 @@ class Forwarding(TakingApart):
     def proxy(self, about: dict[str, Any]) -> Proxy:
         known = self.proxies.get(about["proxy"])
         if known is None:
-            known = self.proxies[about["proxy"]] = Proxy(about)
+            known = self.proxies[about["proxy"]] = Proxy.of(about)
         return known
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):

@@ -33,7 +33,7 @@ def warm(shell: Any, device: str) -> None:
     counter = threading.Thread(target=_count, args=(counting, theirs))
     counter.start()
     proxy = forwarding.proxy(counting.name(x))
-    with called(Cost(), True), Reading(forwarding), forwarding:
+    with Reading(forwarding), called(Cost(), True), forwarding:
         _a_bit_of_everything(proxy)
     ours.close()
     counter.join()
