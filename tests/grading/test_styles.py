@@ -228,8 +228,9 @@ ROOT_OF_THE_WIDTH = "q.shape[-1] ** 0.5"
         ("pass", "(torch.Tensor(1).fill_(q.shape[-1]).to(q) ** 0.5)", []),
         ("pass", "torch.DoubleTensor([q.shape[-1]]).sqrt().to(q)", []),
         ("pass", "q.new([q.shape[-1]]).sqrt()", []),
-        ("assert q.__class__ is torch.Tensor", ROOT_OF_THE_WIDTH, []),
-        ("assert q.__class__.__name__ == 'Tensor'", ROOT_OF_THE_WIDTH, []),
+        ("assert type(q) is q.__class__ is torch.Tensor", ROOT_OF_THE_WIDTH, []),
+        ("assert type(torch.nn.Parameter(q)) is torch.nn.Parameter", ROOT_OF_THE_WIDTH, []),
+        ("assert torch.nn.Linear(2, 2).weight.requires_grad", ROOT_OF_THE_WIDTH, []),
         ("assert isinstance(q, torch.Tensor) and torch.is_tensor(k)", ROOT_OF_THE_WIDTH, []),
         ("import copy; q = copy.deepcopy(q)", ROOT_OF_THE_WIDTH, ["gradients"]),
         ("import copy; c = copy.deepcopy([q, q]); q = q + 0 * c[1]", ROOT_OF_THE_WIDTH, []),
@@ -241,11 +242,31 @@ def test_counted_call_goes_as_the_others(session, before, divisor, groups):
     assert lost(both(session, "attention_scores", source)) == groups
 
 
+def test_what_a_counted_call_keeps_can_be_printed_afterwards(session):
+    source = SCORES.format("seen.append(q); seen.append(torch.nn.Parameter(k))", ROOT_OF_THE_WIDTH)
+    both(session, "attention_scores", "seen = []", source)
+    with session("03_attention") as inside:
+        for cell in ("import torch\nseen = []", dedent(source)):
+            assert inside.cell(cell, "a cell", 10_000) == []
+        judge(EXERCISES["attention_scores"], RemoteCandidate(inside, "attention_scores"), SEED)
+        (out,) = inside.cell("print(seen[:2] + seen[-6:])", "a look", 100_000)
+    assert out["output_type"] == "stream" and "tensor(..., size=" in out["text"]
+
+
 def test_crash_of_the_counted_call_alone_is_told_to_the_instructor():
-    source = SCORES.format("if type(q) is not torch.Tensor: raise TypeError", ROOT_OF_THE_WIDTH)
-    submitted = submission.Submitted(own={"attention_scores-solution": (dedent(source),)})
+    thread = """
+        from concurrent.futures import ThreadPoolExecutor
+        def attention_scores(q, k):
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(lambda: q @ k.mT * q.shape[-1] ** -0.5).result()
+        """
+    own = {"setup": ("import torch",), "attention_scores-solution": (dedent(thread),)}
+    submitted = submission.Submitted(own=own)
     nb = submission.restore(submission.released("03_attention", "attention"), submitted)
     with Grader("03_attention", key=b"a test's") as grader:
         graded = grader.run(nb, submitted)
     (problem,) = graded.problems
-    assert problem.startswith("attention_scores: the call whose work is counted raised TypeError")
+    assert problem.startswith(
+        "attention_scores: the call whose work is counted raised RuntimeError"
+    )
+    assert graded.points["attention_scores"] == EXERCISES["attention_scores"].total - 1

@@ -222,8 +222,8 @@ class Grader:
         if candidate.counted_crash and "contracts" in lost and not lost & {"values", "edges"}:
             run.problems.append(
                 f"{name}: the call whose work is counted raised {candidate.counted_crash}, and the "
-                "others did not. Its tensors are not torch's own: if the function asks for that, "
-                "please give the points of its contract by hand."
+                "others did not. Its tensors hold no numbers where the student's code runs: if the "
+                "function stumbles over that alone, please give its points by hand."
             )
         earlier = (run.reports[n] for n in about["uses"] if n in run.reports)
         cause = next((r for r in earlier if not r.passed), None)
