@@ -388,6 +388,21 @@ def other_ways_to_a_function(work: Work) -> None:
 
 
 @submission()
+def asks_what_its_tensors_are(work: Work) -> None:
+    """Asks for the class of its inputs, copies them, and makes tensors by the old constructors."""
+    work.write(
+        "attention_scores",
+        """
+        import copy
+        def attention_scores(q, k):
+            assert type(q) is torch.Tensor and k.__class__ is torch.Tensor
+            width = copy.deepcopy(torch.Tensor([q.shape[-1]]).to(q))
+            return q @ k.mT / width.sqrt()
+        """,
+    )
+
+
+@submission()
 def class_for_a_function(work: Work) -> None:
     """A function written as an object with ``__call__``."""
     work.write(

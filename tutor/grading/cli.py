@@ -315,7 +315,8 @@ def check(arguments: argparse.Namespace) -> int:
         return 2
     given, submitted = _handed_in(path)
     if not submitted.own:
-        print(f"{path} holds no exercise.")
+        unread = (s for s in submitted.problems if s.startswith(path.name))
+        print(next(unread, f"{path} holds no exercise."))
         return 1
     # As grading does: what is given comes from the course, what is written from the student.
     nb = submission.restore(given, submitted)

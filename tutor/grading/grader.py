@@ -218,10 +218,12 @@ class Grader:
             return Report.unwritten(exercise, "The check itself failed; you will hear from us.")
         if candidate.stops:
             run.limits += [f"{name}: {reason}" for reason in dict.fromkeys(candidate.stops)]
-        lost = {v.group for v in report.verdicts if v.failure}
-        if candidate.counted_crash and "contracts" in lost and not lost & {"values", "edges"}:
+        failures, kind = {v.group: v.failure for v in report.verdicts}, candidate.counted_crash
+        said = failures["contracts"].sentences if failures.get("contracts") else ()
+        right = not (failures.get("values") or failures.get("edges"))
+        if kind and right and any(f"{kind}:" in sentence for sentence in said):
             run.problems.append(
-                f"{name}: the call whose work is counted raised {candidate.counted_crash}, and the "
+                f"{name}: the call whose work is counted raised {kind}, and the "
                 "others did not. Its tensors hold no numbers where the student's code runs: if the "
                 "function stumbles over that alone, please give its points by hand."
             )
