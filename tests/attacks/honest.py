@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 (the long lines are those of notebooks)
 
+import copy
 import warnings
 
 import torch
@@ -284,6 +285,48 @@ def settings_of_torch(work: Work) -> None:
     work.after(LAST, "torch.set_default_dtype(torch.float64)")
 
 
+@submission(says="torch set otherwise than usual")
+def settings_left_behind(work: Work) -> None:
+    """Every setting of torch that a notebook may forget, before the first answer."""
+    work.after(
+        "setup",
+        """
+        torch.set_grad_enabled(False)
+        torch.set_default_device("meta")
+        torch.use_deterministic_algorithms(True)
+        autocast = torch.autocast("cpu", torch.bfloat16)
+        autocast.__enter__()
+        """,
+    )
+
+
+def _detached(scores, dim=-1):
+    exponentials = (scores - scores.amax(dim, keepdim=True)).detach().exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+@submission(points=judged(SOFTMAX, _detached), says="gradient")
+def without_gradients(work: Work) -> None:
+    """Gradients are off, where the wrong answer has none and the right one would have none."""
+    work.after("setup", "torch.set_grad_enabled(False)")
+    work.write(
+        SOFTMAX,
+        """
+        def stable_softmax(scores, dim=-1):
+            exponentials = (scores - scores.amax(dim, keepdim=True)).detach().exp()
+            return exponentials / exponentials.sum(dim, keepdim=True)
+        """,
+    )
+
+
+@submission()
+def compiled(work: Work) -> None:
+    """A function that torch is to compile, and a cell that calls it."""
+    cell = work.solution(SOFTMAX)
+    cell.source = f"@torch.compile\n{cell.source}"
+    work.after(SOFTMAX, "stable_softmax(torch.ones(3))")
+
+
 @submission()
 def decorated(work: Work) -> None:
     """A decorator that times the function, and keeps its name as functools.wraps does."""
@@ -310,6 +353,56 @@ def decorated(work: Work) -> None:
 
 
 @submission()
+def other_ways_to_a_function(work: Work) -> None:
+    """A scripted function, a partial one, a lambda and an alias, under the names that are asked."""
+    work.write(
+        SOFTMAX,
+        """
+        @torch.jit.script
+        def stable_softmax(scores, dim: int = -1):
+            exponentials = (scores - scores.amax([dim], keepdim=True)).exp()
+            return exponentials / exponentials.sum([dim], keepdim=True)
+        """,
+    )
+    work.write(
+        "causal_mask",
+        """
+        import functools
+        def mask(offset, num_queries, num_keys, device=None):
+            position = torch.arange(num_queries, device=device) + (num_keys - num_queries)
+            return torch.arange(num_keys, device=device) <= position[:, None] + offset
+        causal_mask = functools.partial(mask, 0)
+        """,
+    )
+    work.write(
+        "padding_mask",
+        """
+        padding_mask = lambda lengths, num_keys: (
+            torch.arange(num_keys, device=lengths.device) < lengths[..., None, None]
+        )
+        """,
+    )
+    cell = work.solution("attention_scores")
+    cell.source = cell.source.replace("attention_scores", "scores_of", 1)
+    cell.source += "\n\nattention_scores = scores_of"
+
+
+@submission()
+def asks_what_its_tensors_are(work: Work) -> None:
+    """Asks for the class of its inputs, copies them, and makes tensors by the old constructors."""
+    work.write(
+        "attention_scores",
+        """
+        import copy
+        def attention_scores(q, k):
+            assert type(q) is torch.Tensor and k.__class__ is torch.Tensor
+            width = copy.deepcopy(torch.Tensor([q.shape[-1]]).to(q))
+            return q @ k.mT / width.sqrt()
+        """,
+    )
+
+
+@submission()
 def class_for_a_function(work: Work) -> None:
     """A function written as an object with ``__call__``."""
     work.write(
@@ -322,6 +415,25 @@ def class_for_a_function(work: Work) -> None:
         causal_mask = CausalMask()
         """,
     )
+
+
+@submission(says="The given cell setup is not as the course gives it")
+def writes_into_a_given_cell(work: Work) -> None:
+    """An import added to the given set-up cell, which JupyterLab alone keeps from being edited."""
+    work.cell("setup").source += "\nimport math"
+
+
+@submission()
+def splits_cells_and_makes_text_of_them(work: Work) -> None:
+    """Cells that were split, and code that a slip of the finger has turned into Markdown."""
+    first = work.solution("padding_mask")
+    second = copy.deepcopy(first)
+    first.source, second.source = "ROWS = None", first.source.replace("None", "ROWS")
+    second.id = "second-half"
+    work.nb.cells.insert(work.nb.cells.index(first) + 1, second)
+    for cell in (work.solution("causal_mask"), work.cell("attention_scores")):
+        cell.cell_type = "markdown"
+        del cell["outputs"], cell["execution_count"]
 
 
 @submission()

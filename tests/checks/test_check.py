@@ -98,6 +98,51 @@ def test_failing_function_that_a_failing_function_calls_is_said_first(capsys):
     assert "mend that first" in lines[1]
 
 
+@pytest.mark.parametrize(
+    "made",
+    ["functools.partial(scores, 1)", "torch.compile(of)", "functools.lru_cache(of)", "Scores()"],
+)
+def test_failing_function_is_said_first_however_it_was_made(made, capsys):
+    namespace = students(f"""
+        import functools
+
+        def scores(factor, q, k):
+            return factor * q @ k.mT
+
+        def of(q, k):
+            return scores(1, q, k)
+
+        class Scores:
+            def __call__(self, q, k):
+                return scores(1, q, k)
+
+        attention_scores = {made}
+        scaled_dot_product_attention = functools.partial(
+            lambda scores, q, k, v, keep=None: attention_scores(q, k).softmax(-1) @ v, None
+        )
+    """)
+    exec("points = check(scaled_dot_product_attention)", namespace | {"check": check})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("scaled_dot_product_attention ")
+    assert "It calls your attention_scores, which earns" in lines[1]
+
+
+def test_name_in_the_notebook_that_no_exercise_has_is_said():
+    namespace = students("import functools\natention_scores = functools.partial(torch.add)")
+    with pytest.raises(LookupError, match="'atention_scores'; the nearest: attention_scores"):
+        exec("check(atention_scores)", namespace | {"check": check})
+
+
+def test_part_of_the_courses_own_function_earns_nothing(capsys):
+    namespace = students("""
+        import functools
+        from tutor import attention
+        causal_mask = functools.partial(attention.causal_mask)
+    """)
+    exec("points = check(causal_mask)", namespace | {"check": check})
+    assert "the course's own function" in capsys.readouterr().out
+
+
 def test_function_that_calls_a_right_one_is_told_nothing_of_it(capsys):
     namespace = students("""
         def attention_scores(q, k):

@@ -274,6 +274,35 @@ def test_update_says_what_it_could_not_move(course):
     ]
 
 
+def test_update_keeps_all_parts_of_a_cell_that_was_split_or_is_text(course):
+    lab.copy(course)
+    nb = notebook(course / MINE)
+    known = {c.metadata.get("nbgrader", {}).get("grade_id"): c for c in nb.cells}
+
+    def part(name: str, source: str, make=nbformat.v4.new_code_cell) -> None:
+        cell = known[f"{name}-solution"]
+        nb.cells.insert(nb.cells.index(cell) + 1, make(source, metadata=cell.metadata))
+
+    part("causal_mask", "def causal_mask(): ...")
+    known["causal_mask-solution"].source = "import math"
+    part("padding_mask", "A thought.", nbformat.v4.new_markdown_cell)
+    known["padding_mask-solution"].source = "def padding_mask(): ..."
+    known["self_attention-solution"].source = "def self_attention(): ..."
+    known["self_attention-solution"].cell_type = "markdown"
+    for name in ("outputs", "execution_count"):
+        del known["self_attention-solution"][name]
+    nbformat.write(nb, course / MINE)
+    edit(course / SOURCE, "Seven functions", "The seven functions")
+    release(course)
+    _, *said = lab.update(course)
+    assert said == ["    padding_mask: what is text in its cell is in the old one only."]
+    new = cells(course / MINE)
+    assert new["causal_mask-solution"].source == "import math\n\ndef causal_mask(): ..."
+    assert new["padding_mask-solution"].source == "def padding_mask(): ..."
+    assert new["self_attention-solution"].source == "def self_attention(): ..."
+    assert new["self_attention-solution"].cell_type == "code"
+
+
 def test_update_of_what_is_no_notebook_leaves_it(course):
     (course / MINE).parent.mkdir(parents=True)
     (course / MINE).write_text("{half a notebook")

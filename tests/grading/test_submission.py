@@ -64,7 +64,10 @@ def test_locked_cells_and_all_metadata_come_from_the_course():
     cell_of(nb, FIRST)["metadata"]["nbgrader"]["points"] = 1000
     cell_of(nb, "setup")["source"] = "import evil"
     cell_of(nb, f"{FIRST}-solution")["metadata"] |= {"tags": ["skip-execution"], "evil": 1}
-    restored = restore(RELEASED, parsed(nb))
+    submitted = parsed(nb)
+    restored = restore(RELEASED, submitted)
+    for name, problem in zip(("setup", FIRST), submitted.problems, strict=True):
+        assert problem.startswith(f"The given cell {name} is not as the course gives it")
     for ours, theirs in zip(RELEASED.cells, restored.cells, strict=True):
         assert ours.metadata == theirs.metadata
         assert ours.source == theirs.source or ours.metadata.nbgrader.solution

@@ -1,6 +1,7 @@
 """Checking a student's work: ``check(fn)`` in a notebook, ``judge`` for everything else."""
 
 import difflib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from tutor.checks import alignment, attention, multihead, position, recurrence
 from tutor.checks.exercise import Exercise
 from tutor.checks.judge import PUBLIC_SEED, judge
-from tutor.checks.names import called_by, functions_of, names
+from tutor.checks.names import called_by, functions_of, names, spoken_of
 from tutor.checks.report import Points, Report
 
 __all__ = [
@@ -49,15 +50,17 @@ def find(name: str, among: Mapping[str, Exercise] = EXERCISES) -> Exercise:
 
 
 def check(function: Callable[..., Any], among: Mapping[str, Exercise] = EXERCISES) -> float:
-    """Check a function or a class, looked up by its name, show the report and return the points.
+    """Check a function or a class, show the report and return the points.
+
+    The exercise is the one that the call names, as in grading: after ``causal_mask = partial(...)``
+    ``check(causal_mask)`` is about that, whatever the function was called when it was defined.
 
     Call it as the last line of a notebook cell: nbgrader reads the number as the cell's points.
     Runs on the CPU, and again on CUDA where there is one; the lower of the two counts.
     """
     if not callable(function):
         raise TypeError(f"check takes the function itself, got a {type(function).__name__}")
-    qualname = getattr(function, "__qualname__", type(function).__qualname__)
-    exercise = find(qualname.rpartition("<locals>.")[2], among)
+    exercise = find(_name(function, spoken_of(function, sys._getframe(1)), among), among)
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     reports = (judge(exercise, function, device=d) for d in devices)
     report = min(reports, key=lambda r: r.points)
@@ -66,11 +69,20 @@ def check(function: Callable[..., Any], among: Mapping[str, Exercise] = EXERCISE
         kind = "class" if exercise.is_class else "function"
         note = f"This uses the course's own {kind}: read it, and earn the points with yours."
         report = replace(report, verdicts=zero, notes=(note,))
-    elif not report.passed and (cause := _failing_dependency(function, among)):
+    elif not report.passed and (cause := _failing_dependency(exercise.name, function, among)):
         note = f"It calls your {cause.exercise}, which earns {cause.points:g} of {cause.possible}"
         report = replace(report, notes=(f"{note} itself: mend that first.", *report.notes))
     _show(report)
     return Points(report.points)
+
+
+def _name(function: Callable[..., Any], spoken: list[str], among: Mapping[str, Exercise]) -> str:
+    own = getattr(function, "__qualname__", type(function).__qualname__)
+    own = own.rpartition("<locals>.")[2]
+    named = [name for name in spoken if name in among]
+    if own in named or (own in among and not named):
+        return own
+    return (named or spoken or [own])[0]
 
 
 def _borrows(function: Callable[..., Any], module: str) -> bool:
@@ -78,7 +90,7 @@ def _borrows(function: Callable[..., Any], module: str) -> bool:
 
     For a student who has misread the rules. It is no defence against one who wants to break them.
     """
-    things = [function, *called_by(function, set()).values()]
+    things = [function, *functions_of(function), *called_by(function, set()).values()]
     things += [base for thing in things if isinstance(thing, type) for base in thing.__mro__]
     for thing in things:
         if getattr(thing, "__module__", None) == module:
@@ -90,10 +102,10 @@ def _borrows(function: Callable[..., Any], module: str) -> bool:
 
 
 def _failing_dependency(
-    function: Callable[..., Any], among: Mapping[str, Exercise]
+    its_name: str, function: Callable[..., Any], among: Mapping[str, Exercise]
 ) -> Report | None:
     """The report on the earliest exercise that ``function`` builds on and that fails by itself."""
-    called = called_by(function, {getattr(function, "__name__", "")})
+    called = called_by(function, {its_name})
     for name, exercise in among.items():
         if name in called:
             report = judge(exercise, called[name])

@@ -6,7 +6,7 @@ of a class, whose methods are then called one after the other. What comes back i
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from tutor.checks.cost import Counter, same_memory
 from tutor.checks.elsewhere import origins
+from tutor.checks.modes import usual_modes
 from tutor.checks.response import (
     Crash,
     Response,
@@ -110,6 +111,10 @@ class Candidate(Protocol):
         """An object of the class."""
         ...
 
+    def modes(self) -> tuple[str, ...]:
+        """What torch is set to otherwise than usual where it lives, if that is not here."""
+        ...
+
 
 class Widened:
     """The candidate, with every float32 a float64."""
@@ -125,6 +130,9 @@ class Widened:
 
     def make(self, construction: Construction) -> Instance:
         return self.candidate.make(replace(construction, widened=True))
+
+    def modes(self) -> tuple[str, ...]:
+        return self.candidate.modes()
 
 
 class LocalCandidate:
@@ -148,7 +156,7 @@ class LocalCandidate:
             leaves = [a for a in args if isinstance(a, Tensor) and a.requires_grad]
         counter = Counter(forbid_autograd) if count else None
         try:
-            with settings_kept(), _watched(counter, args) as cost:
+            with usual_modes(), _watched(counter, args) as cost:
                 outputs, place = (self._widened if widened else self._usual)(args)
                 if counter is not None:
                     counter.returned(outputs)
@@ -177,6 +185,9 @@ class LocalCandidate:
 
     def make(self, construction: Construction) -> "LocalInstance":
         return LocalInstance(self.function, construction)
+
+    def modes(self) -> tuple[str, ...]:
+        return ()
 
 
 class LocalInstance:
@@ -219,7 +230,7 @@ class LocalInstance:
         cost = None
         try:
             wide = widened(caller) if self.construction.widened else nullcontext()
-            with settings_kept(), _watched(self.counter, args) as cost, wide:
+            with usual_modes(), _watched(self.counter, args) as cost, wide:
                 answer = act()
                 state = self.read()  # what is worked out here is work of the call
                 if self.counter is not None:
@@ -260,7 +271,7 @@ class LocalInstance:
             except BaseException as error:
                 return Response(crash=crash(error))
             gradients = tuple(None if t is None else next(found) for t in leaves)
-        with settings_kept():
+        with usual_modes():
             state = _snapshots(self.read())
         outputs = tuple(map(_snapshot, self.answers))
         return Response(outputs, state, gradients, _after(tuple(self.args)))
@@ -275,12 +286,12 @@ class LocalInstance:
         )
 
     def _tensors(self) -> tuple[Any, ...]:
-        with settings_kept():
+        with usual_modes():
             return tuple(x if isinstance(x, Crash) else plain_tensor(x) for x in self.read())
 
     def write(self, numbers: tuple[Tensor | None, ...], held: bool) -> Response:
         try:
-            with settings_kept(), torch.no_grad():
+            with usual_modes(), torch.no_grad():
                 into, others = self.held, self._tensors()
                 if not held:
                     into, others = others, into
@@ -298,23 +309,6 @@ def _watched(counter: Counter | None, args: tuple[Any, ...]):
     if counter is None:
         return origins(args, caller)
     return counter.call([a for a in tree_leaves(args) if isinstance(a, Tensor)])
-
-
-@contextmanager
-def settings_kept():
-    """What a candidate sets for all of torch lasts no longer than its call."""
-    graph, dtype, device = (
-        torch.is_grad_enabled(),
-        torch.get_default_dtype(),
-        torch.get_default_device(),
-    )
-    try:
-        yield
-    finally:
-        torch.set_grad_enabled(graph)
-        torch.set_default_dtype(dtype)
-        if torch.get_default_device() != device:
-            torch.set_default_device(None if device.type == "cpu" else device)
 
 
 def _after(args: tuple[Any, ...]) -> tuple[Any, ...]:

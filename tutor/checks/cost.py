@@ -90,6 +90,10 @@ _EXITS = {
 } | {"torch.Tensor.untyped_storage", "torch.utils.dlpack.to_dlpack"}
 
 
+FROM_NUMBERS = (torch.tensor, torch.as_tensor, Tensor.new_tensor)
+"""They read the numbers of tensors that stand in a list, unseen by any dispatch mode."""
+
+
 @dataclass
 class Cost:
     """What one call did."""
@@ -302,7 +306,25 @@ class Names(TorchFunctionMode):
             name = name.removeprefix("torch.")
             self.cost.unseen = True
             self.cost.outside = f"{name}() takes numbers out of torch, where no GPU can follow"
+        if func in FROM_NUMBERS and numbers_in(args):
+            name = name.removeprefix("torch.")
+            sign = f"{name}([...]) takes numbers out of tensors: torch.stack keeps them there"
+            self.cost.outside = self.cost.outside or sign
+        if func is Tensor.__deepcopy__ and args[0].is_leaf and args[0].__class__ is Tensor:
+            return _deep_copy(*args)
         return func(*args, **(kwargs or {}))
+
+
+def numbers_in(args: tuple[Any, ...]) -> list[Tensor]:
+    """Tensors in the lists among what a function is given, and not what it is given itself."""
+    return [t for a in args if isinstance(a, list | tuple) for t in _tensors(a)]
+
+
+def _deep_copy(t: Tensor, memo: dict[int, Any]) -> Tensor:
+    """As torch makes it, which reads the memory to do so; but no number leaves torch by it."""
+    if id(t) not in memo:
+        memo[id(t)] = t.detach().clone().requires_grad_(t.requires_grad)
+    return memo[id(t)]
 
 
 def storage(t: Tensor) -> int:

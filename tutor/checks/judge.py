@@ -26,6 +26,7 @@ from tutor.checks.contract import calls_forbidden, contract_verdict, counted_cas
 from tutor.checks.diagnose import Diagnosis, matching_relation
 from tutor.checks.exceptions import meaning
 from tutor.checks.exercise import GROUPS, Case, Exercise
+from tutor.checks.modes import TOLD, usual_modes
 from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import test_properties
 from tutor.checks.report import Failure, Report, Verdict
@@ -66,8 +67,14 @@ def judge(
     ending the process, raises here.
     """
     candidate = candidate if hasattr(candidate, "run") else LocalCandidate(candidate)
-    with _one_thread():
-        return _report(Trial(exercise, candidate, seed, torch.device(device)))
+    with _one_thread(), usual_modes() as here:
+        report = _report(Trial(exercise, candidate, seed, torch.device(device)))
+        found = {*here, *candidate.modes()}
+    if not found:
+        return report
+    named = ", ".join(told for told in TOLD if told in found)
+    note = f"Your notebook leaves torch set otherwise than usual ({named}): the check does not."
+    return replace(report, notes=(*report.notes, note))
 
 
 def _report(trial: Trial) -> Report:

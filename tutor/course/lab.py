@@ -56,17 +56,25 @@ def update(root: Path = ROOT) -> list[str]:
 
 def carry_over(old: NotebookNode, new: NotebookNode) -> list[str]:
     """Move the solutions that were written in ``old`` into ``new``; what to look at afterwards."""
-    theirs = {c.metadata.nbgrader.grade_id: c for c in old.cells if is_solution(c)}
+    theirs: dict[str, list[NotebookNode]] = {}  # of a cell that was split, all parts
+    for cell in filter(is_solution, old.cells):
+        theirs.setdefault(cell.metadata.nbgrader.grade_id, []).append(cell)
     said = []
     for cell in filter(is_solution, new.cells):
-        mine = theirs.pop(cell.metadata.nbgrader.grade_id, None)
-        if mine is None or not _written(mine):
+        mine = theirs.pop(cell.metadata.nbgrader.grade_id, [])
+        if not any(map(_written, mine)):
             continue
-        if mine.metadata.nbgrader.get("checksum") != cell.metadata.nbgrader.checksum:
+        if mine[0].metadata.nbgrader.get("checksum") != cell.metadata.nbgrader.checksum:
             said.append(f"{_function(cell)}: what was given in its cell has changed; yours stands.")
-        cell.source = mine.source
-    for cell in filter(_written, theirs.values()):
-        said.append(f"{_function(cell)} is no longer asked for: yours is in the old one only.")
+        # Grading, too, takes the parts that are code, or what was code and was made text.
+        parts = [c for c in mine if c.cell_type == "code"] or mine
+        cell.source = "\n\n".join(c.source for c in parts if c.source.strip())
+        if len(parts) < len(mine):
+            said.append(f"{_function(cell)}: what is text in its cell is in the old one only.")
+    for name, mine in theirs.items():
+        if any(map(_written, mine)):
+            name = name.removesuffix("-solution")
+            said.append(f"{name} is no longer asked for: yours is in the old one only.")
     own = sum(bool(c.source.strip()) and "nbgrader" not in c.metadata for c in old.cells)
     given = sum("nbgrader" not in c.metadata for c in new.cells)
     if own > given:

@@ -22,8 +22,11 @@ from tutor.sandbox.outputs import clean
 
 # Imported where they are used: a student who checks a notebook needs no Dask and no gradebook.
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from tutor.grading.class_folder import ClassFolder
     from tutor.grading.record import Outcome
+    from tutor.grading.submission import Submitted
 
 GRADE = """Grade what lies in submitted/<student>/<chapter>/<notebook>.ipynb and write, beside
 submitted/, the gradebook, autograded/, feedback/, grades.csv and the class report, report.html.
@@ -295,25 +298,29 @@ class _Live(_Plain):
 
 
 def check(arguments: argparse.Namespace) -> int:
-    import nbformat
     from nbclient import NotebookClient
     from nbgrader.utils import is_grade
     from traitlets.config import Config
 
     from tutor.checks.report import MIME
     from tutor.course.release import BENCH, read
+    from tutor.grading import submission
 
     path = arguments.notebook
     if not path.is_file():
         print(f"There is no {path}.", file=sys.stderr)
         return 2
-    nb = read(path)
-    if nb is None:
+    if read(path) is None:
         print(f"{path} is no notebook that can be read.", file=sys.stderr)
         return 2
-    nb = nbformat.v4.upgrade(nb)
-    checks = [i for i, cell in enumerate(nb.cells) if is_grade(cell)]
-    nb.cells = nb.cells[: max(checks, default=len(nb.cells)) + 1]  # then comes the bench
+    given, submitted = _handed_in(path)
+    if not submitted.own:
+        unread = (s for s in submitted.problems if s.startswith(path.name))
+        print(next(unread, f"{path} holds no exercise."))
+        return 1
+    # As grading does: what is given comes from the course, what is written from the student.
+    nb = submission.restore(given, submitted)
+    nb.cells = nb.cells[: max(i for i, cell in enumerate(nb.cells) if is_grade(cell)) + 1]
     place = {"metadata": {"path": str(path.resolve().parent)}}
     with tempfile.TemporaryDirectory() as folder:
         # TCP would be open to the machine's other users.
@@ -323,25 +330,38 @@ def check(arguments: argparse.Namespace) -> int:
             nb, allow_errors=True, resources=place, config=config, skip_cells_with_tag=BENCH
         ).execute()
     console, passed = Console(highlight=False, soft_wrap=True), True
+    for sentence in submitted.problems:
+        console.print(Text(f"{sentence}\n", style="yellow"))
     for cell in nb.cells:
         for output in cell.get("outputs", []):
             if MIME in output.get("data", {}):
                 console.print(_coloured(output.data["text/plain"]), end="\n\n")
             elif output.output_type == "error" and not is_grade(cell):
-                name = cell.metadata.get("nbgrader", {}).get("grade_id", "one of your cells")
-                console.print(Text(f"{name}: {output.ename}: {output.evalue}\n", style="red"))
-    exercises = _exercises(nb)
+                said = f"{submission.label(cell)}: {output.ename}: {output.evalue}\n"
+                console.print(Text(said, style="red"))
+    exercises = _exercises(given, nb)
     for name, (points, possible, state) in exercises.items():
         passed &= points == possible
         if points is None and state != _UNTOUCHED:  # whose check has said that
             console.print(Text(f"{name}: its check said nothing", style="red"))
     total = sum(points or 0 for points, _, _ in exercises.values())
     possible = sum(possible for _, possible, _ in exercises.values())
-    if exercises:
-        console.print(f"{total:g} of {possible:g} points")
-    else:
-        console.print(f"{path} holds no exercise.")
-    return 0 if exercises and passed else 1
+    console.print(f"{total:g} of {possible:g} points")
+    return 0 if passed else 1
+
+
+def _handed_in(path: Path) -> tuple["NotebookNode", "Submitted"]:
+    """The exercise whose cells the notebook has, and what was written into them."""
+    from tutor.course.release import read
+    from tutor.grading import submission
+    from tutor.sandbox.limits import Limits
+
+    exercises = sorted(
+        (ROOT / "exercises").glob("*/*.ipynb"),
+        key=lambda p: (p.parts[-2:] != path.resolve().parts[-2:], p),
+    )
+    found = [(given := read(p), submission.read(path, given, Limits())) for p in exercises]
+    return max(found, key=lambda pair: len(pair[1].own))
 
 
 def _coloured(report: str) -> Text:
@@ -378,7 +398,8 @@ def status(arguments: argparse.Namespace) -> int:
             table.add_row(path.parent.name, path.name, "", Text("cannot be read", "red"))
             continue
         chapter = path.parent.name
-        for name, (points, possible, state) in _exercises(nb).items():
+        given = read(ROOT / "exercises" / chapter / path.name)
+        for name, (points, possible, state) in _exercises(given, nb).items():
             total, everything = total + (points or 0), everything + possible
             shown = f"{'–' if points is None else f'{points:g}'} of {possible:g}"
             style = "green" if points == possible else ""
@@ -395,25 +416,39 @@ def status(arguments: argparse.Namespace) -> int:
 _UNTOUCHED = "untouched"
 
 
-def _exercises(nb: Any) -> dict[str, tuple[float | None, float, str]]:
-    """Points, points possible and, in words, where the student stands, by exercise."""
-    from nbgrader.utils import compute_checksum, determine_grade, is_grade, is_solution
+def _exercises(
+    given: "NotebookNode", nb: "NotebookNode"
+) -> dict[str, tuple[float | None, float, str]]:
+    """Points, points possible and, in words, where the student stands, by exercise.
 
-    solutions = {c.metadata.nbgrader.grade_id: c for c in nb.cells if is_solution(c)}
-    found = {}
-    for cell in filter(is_grade, nb.cells):
-        name = cell.metadata.nbgrader.grade_id
-        points, possible = determine_grade(cell)
-        solution = solutions.get(f"{name}-solution")
-        state = ""
-        if not cell.outputs:
+    given: the exercise as it was released. Of its cells, the student's may be split or be text.
+    """
+    from nbformat import NotebookNode
+    from nbgrader.utils import determine_grade, is_grade
+
+    cells: dict[str, list[NotebookNode]] = {}
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            cells.setdefault(_mark(cell), []).append(cell)
+    solutions, found = {_mark(c): c.source for c in given.cells}, {}
+    for cell in filter(is_grade, given.cells):
+        name = _mark(cell)
+        check = next((c for c in cells.get(name, ()) if c.outputs), cell)
+        points, possible = determine_grade(NotebookNode({**cell, "outputs": check.outputs}))
+        written, state = cells.get(f"{name}-solution", []), ""
+        if not check.outputs:
             points, state = None, "not checked yet"
-        elif solution and (solution.execution_count or 0) > (cell.execution_count or 0):
+        elif any((c.execution_count or 0) > (check.execution_count or 0) for c in written):
             state = "check again"
-        if solution and solution.metadata.nbgrader.get("checksum") == compute_checksum(solution):
+        if not points and [c.source for c in written] == [solutions[f"{name}-solution"]]:
             points, state = None, _UNTOUCHED
         found[name] = (points, possible, state)
     return found
+
+
+def _mark(cell: "NotebookNode") -> str:
+    about = cell.metadata.get("nbgrader")
+    return about.get("grade_id", "") if isinstance(about, dict) else ""
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ class Grader:
                     run.reports[name] = self._check(name, seed, session, run)
                     run.seconds[name] = run.seconds.get(name, 0) + time.monotonic() - start
                     continue
-                outputs = session.cell(cell.source, _label(cell), left)
+                outputs = session.cell(cell.source, submission.label(cell), left)
                 left -= size_of(outputs)
                 run.outputs[cell.id] = outputs
                 # What a cell puts out that has run after a check may tell of hidden cases.
@@ -190,7 +190,7 @@ class Grader:
         try:
             for cell in nb.cells:
                 if submission.is_run(cell) and not is_grade(cell):
-                    run.outputs[cell.id] = fresh.cell(cell.source, _label(cell), left)
+                    run.outputs[cell.id] = fresh.cell(cell.source, submission.label(cell), left)
                     left -= size_of(run.outputs[cell.id])
             session.waited |= fresh.waited
         finally:
@@ -218,6 +218,15 @@ class Grader:
             return Report.unwritten(exercise, "The check itself failed; you will hear from us.")
         if candidate.stops:
             run.limits += [f"{name}: {reason}" for reason in dict.fromkeys(candidate.stops)]
+        failures, kind = {v.group: v.failure for v in report.verdicts}, candidate.counted_crash
+        said = failures["contracts"].sentences if failures.get("contracts") else ()
+        right = not (failures.get("values") or failures.get("edges"))
+        if kind and right and any(f"{kind}:" in sentence for sentence in said):
+            run.problems.append(
+                f"{name}: the call whose work is counted raised {kind}, and the "
+                "others did not. Its tensors hold no numbers where the student's code runs: if the "
+                "function stumbles over that alone, please give its points by hand."
+            )
         earlier = (run.reports[n] for n in about["uses"] if n in run.reports)
         cause = next((r for r in earlier if not r.passed), None)
         if not report.passed and cause:
@@ -297,13 +306,6 @@ def _undefined(exercise: Exercise, session: Session) -> str:
         if name in session.cells[number]:
             return f"There is no {kind} {name}: its cell stopped with {error[:300]}"
     return f"There is no {kind} {name} after its cell has run."
-
-
-def _label(cell: NotebookNode) -> str:
-    after = cell.metadata.get("tutor", {}).get("added_after")
-    if after is None:
-        return cell.metadata.get("nbgrader", {}).get("grade_id", "a cell")
-    return f"a cell added after {after}" if after else "a cell added at the beginning"
 
 
 def _exercise(cell: NotebookNode) -> str:

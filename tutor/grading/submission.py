@@ -255,13 +255,22 @@ def _own(
         elif cell.kind == "code" and text:
             own.setdefault(current, []).append(cell.source)
     problems = [f"The cell {name} is missing." for name in names if name not in places]
+    for cell in (c for c in locked if c.cell_type == "code" and not is_bench(c)):
+        mine = [c.source.strip() for c in cells if by_mark.get(c.grade_id or c.id) == _name(cell)]
+        if mine and cell.source.strip() not in mine:
+            problems.append(
+                f"The given cell {_name(cell)} is not as the course gives it: grading runs the "
+                "course's, so write what you add into a cell of your own."
+            )
     return {name: tuple(sources) for name, sources in own.items()}, problems
 
 
 def _place(name: str, cells: tuple[Cell, ...]) -> int | None:
-    """Index of a solution cell: by nbgrader's mark, or its id, or the function in it."""
+    """Index of a solution cell: by nbgrader's mark, or its id, or the function in it. Of one that
+    was split, the first part that is code; it may all have been turned into text."""
     function = name.removesuffix(_SUFFIX)
     tests = (
+        lambda c: c.grade_id == name and c.kind == "code",
         lambda c: c.grade_id == name,
         lambda c: c.id == name,
         lambda c: c.kind == "code" and not c.grade_id and _defines(c.source, function),
@@ -280,6 +289,14 @@ def _defines(source: str, name: str) -> bool:
 
 def _name(cell: NotebookNode) -> str:
     return cell.metadata.get("nbgrader", {}).get("grade_id", "")
+
+
+def label(cell: NotebookNode) -> str:
+    """What a sentence calls a cell of a restored notebook."""
+    after = cell.metadata.get("tutor", {}).get("added_after")
+    if after is None:
+        return _name(cell) or "a cell"
+    return f"a cell added after {after}" if after else "a cell added at the beginning"
 
 
 def _added(source: str, after: str, number: int) -> NotebookNode:

@@ -4,6 +4,7 @@ Arguments go into the sandbox as tensors and numbers, answers come back as such,
 believed (``sandbox.answers``).
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from tutor.checks.candidate import Construction
 from tutor.checks.cost import Cost
+from tutor.checks.modes import TOLD
 from tutor.checks.response import Crash, Response
 from tutor.sandbox import answers, wire
 from tutor.sandbox.inside.proxy import describe
@@ -28,18 +30,22 @@ class RemoteCandidate:
         self.session, self.name = session, name
         self.stops: list[str] = []
         """Why calls were stopped."""
+        self.counted_crash = ""
+        """The kind of an exception that a counted call raised."""
         self.deaths = 0
         self.allowance = session.allow("check_seconds", "its check")
         self.before: dict[int, tuple[int, Tensor]] = {}
         self.sent: dict[int, tuple[int, Tensor]] = {}
         """Tensors of this case by ``id``, each with the name under which it was sent."""
         self.last = 0
+        self.found: tuple[str, ...] | None = None
 
-    def about(self, among: Iterable[str]) -> dict[str, Any]:
+    def about(self, among: Iterable[str] = ()) -> dict[str, Any]:
         """Whether it is there and can be called, and which functions ``among`` these it uses."""
         message = {"do": "about", "name": self.name, "among": list(among)}
         reply, _ = self.session.ask(message, [], "call_seconds")
-        uses = reply.get("uses")
+        modes, uses = reply.get("modes"), reply.get("uses")
+        self.found = tuple(t for t in TOLD if isinstance(modes, list) and t in modes)
         uses = [n for n in message["among"] if n in uses] if isinstance(uses, list) else []
         return {"callable": reply.get("callable") is True, "uses": uses}
 
@@ -66,6 +72,12 @@ class RemoteCandidate:
 
     def make(self, construction: Construction) -> "RemoteInstance":
         return RemoteInstance(self, construction)
+
+    def modes(self) -> tuple[str, ...]:
+        if self.found is None:
+            with contextlib.suppress(Stopped):
+                self.about()
+        return self.found or ()
 
     def _run(
         self, args: tuple[Any, ...], cotangents: tuple[Tensor, ...] | None, widened: bool
@@ -183,6 +195,7 @@ class RemoteCandidate:
         proxies = {id(t): about for t, about in zip(inputs, known["proxies"], strict=True)}
         reply, _ = self.ask({**message, "args": describe(value, lambda t: proxies[id(t)])}, [])
         crash = answers.crash(reply.get("crash"))
+        self.counted_crash = self.counted_crash or (crash.kind if crash else "")
         numbers: list[int] = []
         shape, state = None, ()
         if not crash:

@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_map
 
-from tutor.checks.candidate import Construction, LocalInstance, settings_kept
-from tutor.checks.cost import Cost, called
+from tutor.checks.candidate import Construction, LocalInstance
+from tutor.checks.cost import FROM_NUMBERS, Cost, called, numbers_in
+from tutor.checks.modes import usual_modes
 from tutor.checks.response import NUMBERS, Crash, Response, caller, crash, plain_tensor
 from tutor.checks.widened import widened
-from tutor.sandbox.inside.proxy import Forwarding, Proxy
+from tutor.sandbox.inside.proxy import Forwarding
 
 
 class Reading(torch.overrides.TorchFunctionMode):
@@ -26,11 +28,17 @@ class Reading(torch.overrides.TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name = getattr(func, "__name__", "")
-        if name in self._READERS and args and isinstance(args[0], Proxy):
+        if name in self._READERS and args and self.forwarding.number(args[0]) is not None:
             args = (self.forwarding.read(args[0]), *args[1:])
             with _disable_current_modes():
                 return func(*args, **(kwargs or {}))
+        if func in FROM_NUMBERS and numbers_in(args):
+            args = tree_map(self._number, args)
         return func(*args, **(kwargs or {}))
+
+    def _number(self, value: Any) -> Any:
+        known = self.forwarding.number(value) is not None
+        return self.forwarding.read(value).item() if known else value
 
 
 def forwarded(
@@ -41,10 +49,10 @@ def forwarded(
 ) -> Response:
     """What ``act`` gives, an answer and a state; both are described by the numbers of proxies."""
     cost = Cost()
-    with settings_kept():
+    with usual_modes():
         try:
             widening = widened(caller) if wide else nullcontext()
-            with called(cost, forbid_autograd), Reading(forwarding), forwarding, widening:
+            with Reading(forwarding), called(cost, forbid_autograd), forwarding.call(), widening:
                 answer, state = act()
             outputs = _proxied(answer, forwarding)
             parts = tuple(p if isinstance(p, Crash) else _proxied(p, forwarding) for p in state)
@@ -77,7 +85,7 @@ def _proxied(outputs: Any, forwarding: Forwarding) -> Any:
         outputs = plain_tensor(outputs)
     if type(outputs) is Tensor:
         outputs = forwarding.ask("aten.alias.default", (outputs,), {})
-    if type(outputs) is Proxy:
-        return {"proxy": outputs.number}
+    if (number := forwarding.number(outputs)) is not None:
+        return {"proxy": number}
     kind = plain_tensor(outputs)
     return {"unreadable": kind.description if not isinstance(kind, Tensor) else "a parameter"}

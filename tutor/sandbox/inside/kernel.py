@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from tutor.checks.candidate import Construction, LocalCandidate, LocalInstance
+from tutor.checks.modes import usual_modes
 from tutor.checks.names import called_by
 from tutor.checks.response import Response, Unreadable, crash, settled
 from tutor.sandbox import wire
@@ -41,6 +42,10 @@ class Kernel:
         self.arguments: dict[int, Tensor] = {}
         """Tensors of the judge's last case, by the names that it gives them."""
         self.answers: list[Any] = []
+        self.judging = contextlib.ExitStack()
+        """Open while no cell runs: what cells set is for cells, and not for what is done here."""
+        self.modes = self.judging.enter_context(usual_modes())
+        """What the cells have set otherwise than usual."""
 
     def serve(self) -> None:
         # A child of the student's process must not speak, nor read, in its name.
@@ -73,19 +78,23 @@ class Kernel:
     def do_cell(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
         OUTPUTS.start(message["output_bytes"])
         interrupted = False
+        self.judging.close()
         try:
             result = self.shell.run_cell(message["source"], store_history=True)
             interrupted = isinstance(result.error_in_exec, KeyboardInterrupt)
         finally:
             OUTPUTS.silent = True
+            with _uninterrupted():
+                self.modes = self.judging.enter_context(usual_modes())
         return {"outputs": OUTPUTS.items, "interrupted": interrupted}
 
     def do_about(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
-        """Whether a name is defined and can be called, and which of ``among`` it builds on."""
+        """Whether a name is defined and can be called, which of ``among`` it builds on, and what
+        torch is set to."""
         function = self.shell.user_ns.get(message["name"])
         uses = called_by(function, {message["name"]})
         among = [name for name in message["among"] if name in uses]
-        return {"callable": callable(function), "uses": among}
+        return {"callable": callable(function), "uses": among, "modes": list(self.modes)}
 
     def do_run(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
         """One call of a function."""

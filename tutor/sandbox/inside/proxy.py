@@ -1,14 +1,15 @@
 """Tensors without numbers: the student's side of a counted call.
 
-A ``Proxy`` knows its shape, dtype and strides. Whatever torch does with it goes to the process that
-counts (``inside.counter``), which holds the numbers, does the work there, and answers with the
-description of the result. So the count is taken where no code of the student's runs, and work that
-would escape it has nothing to work on.
+A ``Proxy`` knows its shape, dtype and strides, and while the call runs its class is ``Tensor``.
+Whatever torch does with it goes to the process that counts (``inside.counter``), which holds the
+numbers, does the work there, and answers with the description of the result. So the count is taken
+where no code of the student's runs, and work that would escape it has nothing to work on.
 """
 
 import contextlib
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -40,13 +41,10 @@ def discard(link: socket.socket) -> None:
 
 
 class Proxy(Tensor):
-    """``number`` is its name in the counting process."""
-
-    number: int
     __torch_function__ = torch._C._disabled_torch_function_impl
 
-    @staticmethod
-    def __new__(cls, about: dict[str, Any]) -> "Proxy":
+    @classmethod
+    def of(cls, about: dict[str, Any]) -> "Proxy":
         return Tensor._make_wrapper_subclass(
             cls,
             about["shape"],
@@ -55,9 +53,6 @@ class Proxy(Tensor):
             dtype=getattr(torch, about["dtype"]),
             device="cpu",
         )
-
-    def __init__(self, about: dict[str, Any]):
-        self.number = about["proxy"]
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
@@ -77,13 +72,57 @@ class Forwarding(TakingApart):
     def __init__(self, link: socket.socket):
         super().__init__()
         self.link = link
-        self.proxies: dict[int, Proxy] = {}
+        self.proxies: dict[int, Tensor] = {}
+        """By their names in the counting process."""
+        self.numbers: dict[int, int] = {}
+        """These names, by the ids of the proxies."""
+        self.kinds: dict[int, type] = {}
+        """What the class of each is while a call runs."""
+        self.running = False
 
-    def proxy(self, about: dict[str, Any]) -> Proxy:
-        known = self.proxies.get(about["proxy"])
+    def proxy(self, about: dict[str, Any]) -> Tensor:
+        number = about["proxy"]
+        known = self.proxies.get(number)
         if known is None:
-            known = self.proxies[about["proxy"]] = Proxy(about)
+            known = self.proxies[number] = Proxy.of(about)
+            self.numbers[id(known)] = number
+            self._be(number, Tensor)
         return known
+
+    def number(self, value: Any) -> int | None:
+        """The name of a proxy; None of everything else."""
+        return self.numbers.get(id(value))
+
+    def _be(self, number: int, kind: type) -> None:
+        self.kinds[number] = kind
+        if self.running:
+            self.proxies[number].__class__ = kind
+
+    @contextlib.contextmanager
+    def call(self) -> Iterator[None]:
+        """While a call runs, its tensors look like torch's own, whoever asks for their class; what
+        is kept of them afterwards can still be printed."""
+        self.running, make = True, Tensor._make_subclass
+        for number, kind in self.kinds.items():
+            self._be(number, kind)
+
+        def made(cls: type, data: Tensor, requires_grad: bool = False) -> Tensor:
+            """As torch makes a parameter of a tensor, which no mode sees."""
+            if self.number(data) is None:
+                return make(cls, data, requires_grad)
+            same = data.detach()
+            self._be(self.number(same), cls)
+            return same.requires_grad_(requires_grad)
+
+        Tensor._make_subclass = staticmethod(made)
+        try:
+            with self:
+                yield
+        finally:
+            del Tensor._make_subclass  # it is the base class's own
+            self.running = False
+            for proxy in self.proxies.values():
+                proxy.__class__ = Proxy
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         # Here and not where it is counted: no parts are known there but torch's smallest.
@@ -96,7 +135,7 @@ class Forwarding(TakingApart):
                 func(*args, **(kwargs or {}))
         return answer
 
-    def read(self, proxy: Proxy) -> Tensor:
+    def read(self, proxy: Tensor) -> Tensor:
         """The numbers themselves, which the counting process takes note of."""
         parts = [
             self.ask("read", (proxy, start, start + _READ_AT_ONCE), {})
@@ -126,7 +165,11 @@ class Forwarding(TakingApart):
         return undescribe(spec, self.proxy)
 
     def describe(self, value: Any) -> Any:
-        return describe(value, lambda t: {"proxy": t.number} if isinstance(t, Proxy) else None)
+        return describe(value, self._name)
+
+    def _name(self, t: Tensor) -> dict[str, int] | None:
+        number = self.number(t)
+        return None if number is None else {"proxy": number}
 
 
 def describe(value: Any, name: Any) -> Any:
