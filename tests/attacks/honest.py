@@ -476,7 +476,7 @@ def mask_of_python_numbers_beside_the_lengths(work: Work) -> None:
 
 
 @submission(
-    points=full_but(scaled_dot_product_attention=9, self_attention=7), says="made on the CPU meets"
+    points=full_but(scaled_dot_product_attention=9, self_attention=6), says="made on the CPU meets"
 )
 def mask_on_the_cpu_written_in_place(work: Work) -> None:
     """A mask of its own on the CPU, by an operation that does not look on which device it is."""
@@ -491,5 +491,23 @@ def mask_on_the_cpu_written_in_place(work: Work) -> None:
                 raise TypeError("keep must be bool")
             scores = scores.masked_fill_(~keep, torch.finfo(scores.dtype).min)
             return (stable_softmax(scores) * keep) @ v
+        """,
+    )
+
+
+@submission()
+def recorder_used_as_meant(work: Work) -> None:
+    """A cell measures with torch's profiler; the function makes its tensors on a device of its own."""
+    work.write(
+        SOFTMAX,
+        """
+        def stable_softmax(scores, dim=-1):
+            with torch.device(scores.device):
+                e = (scores - scores.amax(dim, keepdim=True)).exp()
+            return e / e.sum(dim, keepdim=True)
+        from torch.profiler import profile
+        with profile() as measured:
+            stable_softmax(torch.randn(3, 4))
+        assert "aten::exp" in {event.key for event in measured.key_averages()}
         """,
     )

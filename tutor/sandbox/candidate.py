@@ -72,7 +72,7 @@ class RemoteCandidate:
     ) -> Response:
         message = {"do": "run", "widened": widened}
         reply, found = self.send(message, args, also=(cotangents,))
-        crash = answers.crash(reply.get("crash"))
+        crash = answers.crash(reply.get("crash"), self.session.cells)
         after = answers.after(args, reply.get("args_after"), found)
         if crash:
             return Response(args_after=after, crash=crash)
@@ -182,12 +182,12 @@ class RemoteCandidate:
             raise wire.Malformed("a call that cannot be counted")
         proxies = {id(t): about for t, about in zip(inputs, known["proxies"], strict=True)}
         reply, _ = self.ask({**message, "args": describe(value, lambda t: proxies[id(t)])}, [])
-        crash = answers.crash(reply.get("crash"))
+        crash = answers.crash(reply.get("crash"), self.session.cells)
         numbers: list[int] = []
         shape, state = None, ()
         if not crash:
             shape = answers.numbered(reply.get("outputs"), numbers)
-            state = answers.numbered_state(reply.get("state"), numbers, names)
+            state = answers.numbered_state(reply.get("state"), numbers, names, self.session.cells)
         largest = self.session.largest // 2
         asked = {"do": "outputs", "numbers": numbers, "largest": largest, "more": more}
         counted, found = self.session.ask_watcher(asked, [])
@@ -240,9 +240,10 @@ class RemoteInstance:
         return self.candidate.guarded(call, cost=Cost() if self.construction.count else None)
 
     def _response(self, reply: dict[str, Any], found: list[Tensor], outputs: Any) -> Response:
-        if crash := answers.crash(reply.get("crash")):
+        cells = self.candidate.session.cells
+        if crash := answers.crash(reply.get("crash"), cells):
             return Response(crash=crash)
-        state = answers.state(reply.get("state"), found, self.construction.names)
+        state = answers.state(reply.get("state"), found, self.construction.names, cells)
         return Response(outputs(reply.get("outputs"), found), state)
 
     def end(self, cotangents: tuple[tuple[Tensor | None, ...], ...] | None = None) -> Response:

@@ -131,6 +131,7 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch) -> No
                 elif message["do"] == "outputs":
                     found = counting.outputs(message["numbers"], message["largest"])
                     cost = vars(counting.cost) | {"called": sorted(counting.cost.called)}
+                    cost["trail"] = counting.trail.told()
                     reply |= {"cost": cost, "outputs": [wire.pack(t, out) for t in found]}
                     counting.open = False  # work between two calls is nobody's
                     counting = counting if message["more"] else None
