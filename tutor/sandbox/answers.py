@@ -114,7 +114,7 @@ def filled(shape: Any, values: list[Tensor]) -> Any:
     return values[shape] if isinstance(shape, int) else shape
 
 
-def add_claims(cost: Cost, claims: Any) -> None:
+def add_claims(cost: Cost, claims: Any, crashed: bool) -> None:
     """What the student's process says against itself. What it says for itself counts nothing."""
     if isinstance(claims, dict):
         called = claims.get("called")
@@ -122,7 +122,7 @@ def add_claims(cost: Cost, claims: Any) -> None:
             cost.called |= {c for c in called if isinstance(c, str)}
         if isinstance(claims.get("outside"), str):
             cost.outside = _short(claims["outside"]) or cost.outside
-        if claims.get("trail") != list(cost.trail):
+        if not crashed and claims.get("trail") != list(cost.trail):
             cost.unseen = True
             cost.outside = cost.outside or (
                 f"{cost.trail[0]} operations were done, and torch's recorder, which sees what each "

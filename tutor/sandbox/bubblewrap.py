@@ -281,6 +281,10 @@ class Sandbox:
         before = self._group.processor_seconds()
         return lambda: self._group.processor_seconds() - before
 
+    def out_of_memory(self) -> int:
+        """Processes that the kernel has ended for it, where it keeps the limit."""
+        return 0 if self._group is None else self._group.out_of_memory()
+
     def signal(self, pids: tuple[int, ...], number: signal.Signals) -> None:
         self._ask({"do": "signal", "pids": pids, "signal": number}, [])
 

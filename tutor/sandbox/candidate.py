@@ -195,7 +195,7 @@ class RemoteCandidate:
             raise wire.Malformed("a result that was never computed")
         cost = Cost(**{**counted["cost"], "called": set(counted["cost"]["called"])})
         cost.largest_shape = tuple(cost.largest_shape)
-        answers.add_claims(cost, reply.get("claims"))
+        answers.add_claims(cost, reply.get("claims"), crash is not None)
         values = [wire.unpack(spec, found) for spec in counted["outputs"]]
         outputs = None if crash else answers.filled(shape, values)
         told = [numbers[s] if isinstance(s, int) else None for s in state]

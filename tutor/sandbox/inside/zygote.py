@@ -3,9 +3,9 @@
 Runs inside the outer sandbox (``tutor.sandbox.bubblewrap`` starts it): it reads requests on one
 socket. Each submission gets user, mount, pid, ipc, network, uts and cgroup namespaces of its own
 before any line of the student's runs (``inside.isolation``). Of the pair, the first process counts
-and keeps watch (``inside.watch``, ``inside.counter``); its child, the init process of the new pid
-namespace, is the student's (``inside.kernel``) and has no capability left, no way to new
-namespaces, and a /tmp and /dev/shm of its own.
+(``inside.counter``, with one above it that watches the memory: ``inside.watch``); its child, the
+init process of the new pid namespace, is the student's (``inside.kernel``) and has no capability
+left, no way to new namespaces, and a /tmp and /dev/shm of its own.
 """
 
 import importlib.abc
@@ -39,13 +39,42 @@ class Withheld(importlib.abc.MetaPathFinder):
 def become_pair(
     judge: socket.socket, kernel: socket.socket, order: dict[str, Any], shell: Any
 ) -> None:
-    """In a fresh fork of the zygote: the counting process, with the student's as its child."""
+    """In a fresh fork of the zygote: the process that watches the memory, with the counting one as
+    its child, whose child is the student's. Namespaces begin with the second."""
+    from tutor.sandbox.inside.watch import Turn, Watch, keep_memory
+
+    proc, used, turn = os.open("/proc", os.O_RDONLY), isolation.used_now(), Turn()
+    alive, held = os.pipe()
+    counting = os.fork()
+    if counting == 0:
+        os.close(alive)
+        become_counting(judge, kernel, order, shell, proc, used, turn, held)
+        os._exit(0)
+    isolation.close_all_but({0, 1, 2, judge.fileno(), proc, alive, *turn.fds()})
+    told = os.read(alive, 200)
+    if not told:
+        return  # it could not begin, and has said why
+    student, before = json.loads(told)
+    limit = order["limits"]["memory_mebibytes"] * 2**20
+    keep_memory(judge, Watch(proc, student, counting, limit, tuple(before)), alive, turn)
+
+
+def become_counting(
+    judge: socket.socket,
+    kernel: socket.socket,
+    order: dict[str, Any],
+    shell: Any,
+    proc: int,
+    used: tuple[int, int],
+    turn: Any,
+    held: int,
+) -> None:
+    """In its child: the process that counts, and from it the student's."""
     from tutor.sandbox import wire
     from tutor.sandbox.inside.kernel import Kernel
     from tutor.sandbox.inside.watch import Watch, keep_watch
 
-    limits = order["limits"]
-    proc, used = os.open("/proc", os.O_RDONLY), isolation.used_now()
+    limits, me, parent = order["limits"], os.getpid(), os.getppid()
     if order["sandboxed"]:
         isolation.isolate(limits)
         isolation.limit(limits, order["device"], *used)
@@ -62,12 +91,16 @@ def become_pair(
             isolation.lock(order["device"])
         Kernel(kernel, asks, shell, order["device"]).serve()
         os._exit(0)
-    isolation.close_all_but({0, 1, 2, judge.fileno(), counts.fileno(), proc})
-    watch = Watch(proc, child, limits["memory_mebibytes"] * 2**20)
+    isolation.close_all_but({0, 1, 2, judge.fileno(), counts.fileno(), proc, held, *turn.fds()})
+    watch = Watch(proc, child, me, limits["memory_mebibytes"] * 2**20)
     if order["sandboxed"]:
         isolation.lock(order["device"])
+    isolation.end_with_parent()
+    if os.getppid() != parent:
+        return  # it has ended before that
+    os.write(held, json.dumps([child, watch.before]).encode())
     wire.send(judge, {"student": child})
-    keep_watch(judge, counts, watch)
+    keep_watch(judge, counts, watch, turn)
 
 
 def serve(control: socket.socket, shell: Any) -> None:
