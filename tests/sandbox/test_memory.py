@@ -1,17 +1,17 @@
 """The limit of memory holds for all processes together, and the report says that it was memory."""
 
 import os
+import socket
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
 
 from tutor.sandbox.bubblewrap import Sandbox
 from tutor.sandbox.candidate import RemoteCandidate
-from tutor.sandbox.inside import watch as module
-from tutor.sandbox.inside.watch import Watch
+from tutor.sandbox.inside import zygote
+from tutor.sandbox.inside.watch import LOOK_SECONDS, Watch
 from tutor.sandbox.limits import Limits
 from tutor.sandbox.session import Session
 
@@ -121,18 +121,29 @@ def test_what_was_asked_for_is_counted_beyond_what_the_first_process_has(waiting
 
 
 def test_pace_does_not_fall(monkeypatch):
-    """However long a look takes, the next one begins soon after it."""
+    """However long a look takes, and whatever is asked, the next one begins soon after it."""
     looks, pauses = [], []
 
-    class Slow:
-        def exceeded(self):
-            looks.append(time.monotonic())
-            return False
+    class Pair:
+        alive = pid = 7
 
-    def select(ready, *rest):
+        def look(self):
+            looks.append(1)
+
+    ours, theirs = socket.socketpair()
+
+    def select(news, *rest):
         pauses.append(rest[-1])
-        return [ready if len(pauses) > 5 else []]
+        asked = {1: b'{"do": "spawn"}', 5: b'{"do": "signal", "pids": []}', 10: b""}
+        message = asked.get(len(pauses))
+        if message is None:
+            return [[]]
+        ours.send(message) if message else ours.shutdown(socket.SHUT_WR)
+        return [[theirs]]
 
-    monkeypatch.setattr(module.select, "select", select)
-    module.keep_memory(None, Slow(), 0, None)
-    assert len(looks) == 5 and set(pauses) == {module._LOOK_SECONDS}
+    monkeypatch.setattr(zygote, "_spawn", lambda *a: Pair())
+    monkeypatch.setattr(zygote.select, "select", select)
+    zygote.serve(theirs, None)
+    ours.close()
+    theirs.close()
+    assert pauses == [None] + [LOOK_SECONDS] * 9 and len(looks) == 9

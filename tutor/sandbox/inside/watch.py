@@ -1,9 +1,10 @@
-"""The two processes beside a student's: one counts for the judge and says how the student's ended,
-the other does nothing but watch what all of them use together, and how much that is. Both stand
-outside of the student's pid namespace.
+"""The process beside a student's: it counts for the judge and says how the student's ended. And how
+much both use together, at which the zygote looks, which has nothing else to do meanwhile. They
+stand outside of the student's pid namespace.
 """
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -15,14 +16,12 @@ from tutor.sandbox import wire
 from tutor.sandbox.inside.counter import Counting
 from tutor.sandbox.inside.proxy import LARGEST_MESSAGE, discard
 
-_LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.05
 _RESERVED = 2
 """As many times the limit is what a student's processes may have asked for, beyond the first one,
 and not used: who asks and waits could use it all before the next look."""
-_SHARERS = 3
-"""Who else has what torch needs: the zygote, and the two of a pair that are not the student's."""
-_LAST_WORD_SECONDS = 60
-"""For the counting process to have said what it was about to say."""
+_SHARERS = 2
+"""Who else has what torch needs: the zygote, and the process that counts."""
 _EXIT_SECONDS = 60
 """For a process that has begun to exit, and so has closed its side, to be gone."""
 _EXIT_LOOK_SECONDS = 0.001
@@ -136,9 +135,8 @@ class Turn:
         self.give()
 
     def take(self, seconds: float | None = None) -> bool:
-        if not select.select([self.taken], [], [], seconds)[0]:
-            return False
-        return bool(os.read(self.taken, 1))
+        ready = select.select([self.taken], [], [], seconds)[0]
+        return bool(ready and os.read(self.taken, 1))
 
     def give(self) -> None:
         os.write(self.given, b" ")
@@ -147,20 +145,40 @@ class Turn:
         return {self.taken, self.given}
 
 
-def keep_memory(judge: socket.socket, watch: Watch, alive: int, turn: Turn) -> None:
-    """End the student's process, and the one that counts, if they use too much, and say so.
+class Watched:
+    """A pair of processes whose memory is looked at from the zygote."""
 
-    ``alive``: a pipe that the counting process holds open until it ends.
-    """
-    while not select.select([alive], [], [], _LOOK_SECONDS)[0]:
-        # Who ends by itself says so better.
-        if watch.exceeded() and not watch.exiting() and turn.take(_LAST_WORD_SECONDS):
-            for pid in (watch.init, watch.counting):
-                with contextlib.suppress(OSError):  # it has ended
-                    os.kill(pid, signal.SIGKILL)
-            os.waitpid(watch.counting, 0)
-            wire.send(judge, {"ended": "memory"})
+    def __init__(self, judge: int, alive: int, turn: Turn, proc: int, pid: int, limit_bytes: int):
+        self.judge, self.turn = socket.socket(fileno=judge), turn
+        self.alive = alive
+        """A pipe by which the counting process tells that it has begun, and that it has ended."""
+        self.proc, self.pid, self.limit = proc, pid, limit_bytes
+        self.watch: Watch | None = None
+
+    def goes_on(self) -> bool:
+        """Whether the counting process, of which there is news, has begun and not ended."""
+        told = os.read(self.alive, 200)
+        if told:
+            init, before = json.loads(told)
+            self.watch = Watch(self.proc, init, self.pid, self.limit, tuple(before))
+        return bool(told)
+
+    def look(self) -> None:
+        """End both, and say so, if they use too much. Who ends by itself says so better."""
+        watch = self.watch
+        if watch is None or not watch.exceeded() or watch.exiting() or not self.turn.take(0):
             return
+        for pid in (watch.init, self.pid):
+            with contextlib.suppress(OSError):  # it has ended
+                os.kill(pid, signal.SIGKILL)
+        self.watch = None
+        with contextlib.suppress(wire.Closed):  # the judge has gone
+            wire.send(self.judge, {"ended": "memory"})
+
+    def close(self) -> None:
+        self.judge.close()
+        for fd in (self.alive, self.proc, *self.turn.fds()):
+            os.close(fd)
 
 
 def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch, turn: Turn) -> None:
@@ -173,7 +191,7 @@ def keep_watch(judge: socket.socket, student: socket.socket, watch: Watch, turn:
     student.setblocking(False)
     counting = None
     while True:
-        ready = select.select([judge, student], [], [], _LOOK_SECONDS)[0]
+        ready = select.select([judge, student], [], [], LOOK_SECONDS)[0]
         pid, status = os.waitpid(watch.init, os.WNOHANG)
         if pid:
             return _last_word(judge, turn, _ending(status))
