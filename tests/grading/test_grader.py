@@ -485,6 +485,19 @@ def test_what_a_function_has_seen_reaches_no_output(grader):
         assert "SEEN 0 []" in outputs and "PRINTED" not in outputs
 
 
+def test_what_a_cell_after_a_check_raises_is_not_told_in_the_next_report(grader):
+    spy = "seen = []\n" + solutions()["stable_softmax"].replace(
+        "def stable_softmax(scores, dim=-1):",
+        "def stable_softmax(scores, dim=-1):\n    seen.append(1)",
+    )
+    tells = "raise ValueError(f'SEEN {len(seen)}')\ndef causal_mask(): pass"
+    graded = grader.run(*notebook(stable_softmax=spy, causal_mask=tells))
+    assert graded.points == full_but(causal_mask=0.0)
+    (note,) = graded.reports["causal_mask"]["notes"]
+    assert note.endswith("its cell stopped with ValueError: SEEN 0")
+    assert "SEEN 0" in text_of(graded.notebook)
+
+
 def test_report_has_the_diagnosis_and_no_long_message(grader):
     loud = (
         "def stable_softmax(scores, dim=-1):\n"
