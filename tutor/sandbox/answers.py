@@ -168,7 +168,9 @@ def sizes_only(message: str) -> str:
 
 _CUT = "…"
 _NUMBER = re.compile(r"[\w.+-]*\d[\w.+-]*")
-_SIZE = re.compile(r"[-+]?\d{1,4}(x\d{1,4}|-?[A-Za-z]+)?\.?|[A-Za-z_][A-Za-z_.]*(?<=[A-Za-z_])\d{1,4}\.?")
+_SIZE = re.compile(
+    r"[-+]?\d{1,4}(x\d{1,4}|-?[A-Za-z]+)?\.?|[A-Za-z_][A-Za-z_.]*(?<=[A-Za-z_])\d{1,4}\.?"
+)
 """Sizes, and what is called float64, batch2 or 3D."""
 _MANY = re.compile(r"(?:[-+]?(?:\d+|…)[^\w…]+){6,}[-+]?(?:\d+|…)")
 """More numbers in a row than a tensor has dimensions."""
