@@ -1083,3 +1083,116 @@ def products_added_in_place(work: Work) -> None:
             return scores
         """,
     )
+
+
+# What torch takes apart before any mode sees it
+
+_RENAMES = """
+    import torch.nn.functional as F
+    from torch.utils._python_dispatch import TorchDispatchMode
+    class Renames(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if "soft" + "max" not in str(func):
+                return func(*args, **(kwargs or {}))
+            scores, dim = args[:2]
+            lowest = torch.finfo(scores.dtype).min
+            shares = (scores - scores.amax(dim, keepdim=True).clamp(min=lowest)).exp()
+            return shares / shares.sum(dim, keepdim=True).clamp(min=torch.finfo(scores.dtype).tiny)
+    def apart(q, k, v, keep):
+        with torch._C.DisableTorchFunction(), Renames():
+            return F.scaled_dot_product_attention(q, k, v, keep)
+    def with_bool(keep):
+        if keep is not None and keep.dtype != torch.bool:
+            raise TypeError("keep must be bool")
+    """
+"""torch's attention by its parts, under a mode that gives the one telling part another name."""
+
+NO_ATTENTION = full_but(scaled_dot_product_attention=0, self_attention=Under(8))
+
+
+@submission(points=NO_ATTENTION, says="torch's own attention")
+def attention_renamed_by_a_mode(work: Work) -> None:
+    """Under a mode of its own, with the mode switched off that tells what Python called."""
+    work.write(
+        ATTENTION,
+        _RENAMES,
+        """
+        def scaled_dot_product_attention(q, k, v, keep=None):
+            with_bool(keep)
+            return apart(q, k, v, keep)
+        """,
+    )
+
+
+@submission(points=NO_ATTENTION, says="torch's own attention")
+def attention_renamed_by_a_mode_for_proxies(work: Work) -> None:
+    """The same where it is counted; elsewhere it is called as everybody calls it."""
+    work.write(
+        ATTENTION,
+        _RENAMES,
+        """
+        def scaled_dot_product_attention(q, k, v, keep=None):
+            with_bool(keep)
+            if type(q) is torch.Tensor:
+                return F.scaled_dot_product_attention(q, k, v, keep)
+            return apart(q, k, v, keep)
+        """,
+    )
+
+
+@submission(points=NO_ATTENTION, says="torch's recorder")
+def recorder_stopped(work: Work) -> None:
+    """torch's own recorder is stopped meanwhile, and started again afterwards."""
+    work.write(
+        ATTENTION,
+        _RENAMES,
+        """
+        from torch._C import _autograd
+        from torch._C._profiler import ProfilerConfig, ProfilerState, _ExperimentalConfig
+        def scaled_dot_product_attention(q, k, v, keep=None):
+            with_bool(keep)
+            if not _autograd._profiler_enabled():
+                return apart(q, k, v, keep)
+            _autograd._disable_profiler_legacy()
+            out = apart(q, k, v, keep)
+            config = ProfilerConfig(ProfilerState.CPU, *[False] * 5, _ExperimentalConfig())
+            _autograd._enable_profiler_legacy(config)
+            return out
+        """,
+    )
+
+
+@submission(points=NO_ATTENTION, says="torch's recorder")
+def recorder_paused(work: Work) -> None:
+    """The recorder is on and records nothing, but for as many operations of the same names."""
+    work.write(
+        ATTENTION,
+        _RENAMES,
+        """
+        from torch._C import _autograd
+        def scaled_dot_product_attention(q, k, v, keep=None):
+            with_bool(keep)
+            _autograd._enable_record_function(False)
+            out = apart(q, k, v, keep)
+            _autograd._enable_record_function(True)
+            scores = q @ k.mT
+            return out + (scores.exp() / scores.exp().sum(-1, keepdim=True) @ v) * 0
+        """,
+    )
+
+
+# The check of no later exercise can start one either.
+@submission(points={**NO_ATTENTION, BACKWARD: Between(0, FULL[BACKWARD])}, says="torch's recorder")
+def recorder_kept_busy(work: Work) -> None:
+    """A recorder of its own is left running, so that the check can start none."""
+    work.write(
+        ATTENTION,
+        _RENAMES,
+        """
+        recorder = torch.autograd.profiler.profile(use_kineto=False)
+        recorder.__enter__()
+        def scaled_dot_product_attention(q, k, v, keep=None):
+            with_bool(keep)
+            return apart(q, k, v, keep)
+        """,
+    )

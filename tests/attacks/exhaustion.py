@@ -361,6 +361,62 @@ def memory_in_children(work: Work) -> None:
     )
 
 
+_CHILDREN = """
+    import mmap, os, time
+    def children(number, asks=1, has=1, fills=1):
+        go, start = os.pipe()
+        for _ in range(number):
+            if os.fork() == 0:
+                asked = mmap.mmap(-1, asks * 1_000_000, flags=mmap.MAP_PRIVATE)
+                kept = bytearray(b"x") * (has * 1_000_000)
+                os.read(go, 1)
+                filled = bytearray(b"x") * (fills * 1_000_000)
+                time.sleep(1000)
+                os._exit(0)
+        return start
+    """
+
+
+@submission(points=full_but(causal_mask=Between(0, FULL[MASK])), says=MEMORY)
+def memory_of_children_that_wait(work: Work) -> None:
+    """A dozen children that wait, and then fill a hundred megabytes each, all at once."""
+    work.after(
+        MASK,
+        GUARD,
+        _CHILDREN,
+        """
+        start = children(12, fills=100)
+        time.sleep(0.3)
+        os.write(start, b"x" * 12)
+        time.sleep(1000)
+        """,
+    )
+
+
+@submission(points=full_but(causal_mask=Between(0, FULL[MASK])), says=MEMORY)
+def memory_asked_for_and_not_used(work: Work) -> None:
+    """A dozen children that have asked for more than there is, and could use it at any time."""
+    work.after(MASK, GUARD, _CHILDREN, "children(12, asks=200)\ntime.sleep(1000)")
+
+
+@submission(points=full_but(attention_scores=Between(0, 6)), says=MEMORY)
+def memory_during_one_long_operation(work: Work) -> None:
+    """The process that counts is kept busy by one sum of a trillion numbers; a child fills memory."""
+    work.write_alone(
+        "attention_scores",
+        GUARD,
+        _CHILDREN,
+        """
+        start = children(3, has=300, fills=80)
+        def attention_scores(q, k):
+            if type(q) is not torch.Tensor:
+                os.write(start, b"xxx")
+                q.sum().expand(10**12).sum()
+            return q @ k.mT * q.shape[-1] ** -0.5
+        """,
+    )
+
+
 @submission(points=NO_MASK, says=rf"Recursion|{MEMORY}")
 def recursion(work: Work) -> None:
     """Recursion without an end, and without a limit."""

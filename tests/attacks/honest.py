@@ -7,7 +7,7 @@ import warnings
 
 import torch
 
-from tests.attacks.corpus import FULL, Under, Work, full_but, judged, only, submission
+from tests.attacks.corpus import FULL, Between, Under, Work, full_but, judged, only, submission
 from tutor.course.sample_class import FIRST_HALF
 
 SOFTMAX, LAST = "stable_softmax", "attention_backward"
@@ -537,5 +537,89 @@ def through_numpy(work: Work) -> None:
             x = scores.detach().numpy()
             e = np.exp(x - x.max(dim, keepdims=True))
             return torch.from_numpy(e / e.sum(dim, keepdims=True))
+        """,
+    )
+
+
+# On another device
+
+
+# Numbers that were read out, and come back, are no work of the call where it is counted.
+@submission(points=full_but(padding_mask=Between(3, 4)), says="the answer is on the CPU")
+def mask_from_the_cpu(work: Work) -> None:
+    """Lengths are brought to the CPU, and the mask stays there."""
+    work.write(
+        "padding_mask",
+        """
+        def padding_mask(lengths, num_keys):
+            return torch.arange(num_keys) < lengths.cpu()[..., None, None]
+        """,
+    )
+
+
+@submission(points=full_but(padding_mask=4), says="the answer is on the CPU")
+def mask_of_python_numbers(work: Work) -> None:
+    """Python reads every length and sets the mask row by row, on the CPU."""
+    work.write(
+        "padding_mask",
+        """
+        def padding_mask(lengths, num_keys):
+            keep = torch.zeros(*lengths.shape, 1, num_keys, dtype=torch.bool)
+            for i, n in enumerate(lengths.flatten()):
+                keep.view(-1, num_keys)[i, :n] = True
+            return keep
+        """,
+    )
+
+
+@submission()
+def mask_of_python_numbers_beside_the_lengths(work: Work) -> None:
+    """The same on the device of the lengths, where it belongs."""
+    work.write(
+        "padding_mask",
+        """
+        def padding_mask(lengths, num_keys):
+            keep = torch.zeros(*lengths.shape, 1, num_keys, dtype=torch.bool, device=lengths.device)
+            for i, n in enumerate(lengths.flatten()):
+                keep.view(-1, num_keys)[i, :n] = True
+            return keep
+        """,
+    )
+
+
+@submission(
+    points=full_but(scaled_dot_product_attention=9, self_attention=6), says="made on the CPU meets"
+)
+def mask_on_the_cpu_written_in_place(work: Work) -> None:
+    """A mask of its own on the CPU, by an operation that does not look on which device it is."""
+    work.write(
+        "scaled_dot_product_attention",
+        """
+        def scaled_dot_product_attention(q, k, v, keep=None):
+            scores = attention_scores(q, k)
+            if keep is None:
+                keep = torch.ones(scores.shape[-2:], dtype=torch.bool)
+            if keep.dtype != torch.bool:
+                raise TypeError("keep must be bool")
+            scores = scores.masked_fill_(~keep, torch.finfo(scores.dtype).min)
+            return (stable_softmax(scores) * keep) @ v
+        """,
+    )
+
+
+@submission()
+def recorder_used_as_meant(work: Work) -> None:
+    """A cell measures with torch's profiler; the function makes its tensors on a device of its own."""
+    work.write(
+        SOFTMAX,
+        """
+        def stable_softmax(scores, dim=-1):
+            with torch.device(scores.device):
+                e = (scores - scores.amax(dim, keepdim=True)).exp()
+            return e / e.sum(dim, keepdim=True)
+        from torch.profiler import profile
+        with profile() as measured:
+            stable_softmax(torch.randn(3, 4))
+        assert "aten::exp" in {event.key for event in measured.key_averages()}
         """,
     )

@@ -452,6 +452,32 @@ def escapes_by_handles(work: Work) -> None:
     )
 
 
+@submission(hides="a page is in memory")
+def reads_which_pages_are_in_memory(work: Work) -> None:
+    """Leaves a message by the pages of a file that it reads, and asks which of them are in memory."""
+    work.after(
+        LAST,
+        """
+        import ctypes, mmap, os
+        libc = ctypes.CDLL(None, use_errno=True)
+        fd = os.open(torch.__file__, os.O_RDONLY)
+        os.pread(fd, 4096, 0)
+        buffer, ranges = ctypes.create_string_buffer(4096), (ctypes.c_uint64 * 2)(0, 4096)
+        vector = (ctypes.c_uint64 * 2)(ctypes.addressof(buffer), 4096)
+        libc.mmap.restype = ctypes.c_void_p
+        page = ctypes.c_void_p(libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_PRIVATE, fd, 0))
+        asked = {
+            "preadv2": (327, fd, vector, 1, 0, 0, 8), "mincore": (27, page, 4096, buffer),
+            "cachestat": (451, fd, ranges, buffer, 0), "readahead": (187, fd, 0, 4096),
+            "fadvise64": (221, fd, 0, 4096, 4),
+        }
+        for name, arguments in asked.items():
+            if libc.syscall(*arguments) >= 0:
+                print(name, "says: a page" + " is in memory")
+        """,
+    )
+
+
 @submission(hides="made a namespace")
 def escapes_by_another_abi(work: Work) -> None:
     """Makes system calls by the numbers of 32-bit programs, which a filter may have forgotten."""
@@ -862,3 +888,69 @@ def scripts_in_the_report(work: Work) -> None:
         padding_mask.__code__ = padding_mask.__code__.replace(co_name=script, co_qualname=script)
         """,
     )
+
+
+# The hidden inputs
+
+_SEEN = """
+    seen = []
+    def stable_softmax(scores, dim=-1):
+        seen.append(str(scores.detach().flatten().tolist()[:6]) if type(scores) is torch.Tensor else "")
+        e = (scores - scores.amax(dim, keepdim=True)).exp()
+        return e / e.sum(dim, keepdim=True)
+    """
+_A_NUMBER = r"SAW[^\n\"<]*\d\.\d"
+
+
+@submission(points=full_but(stable_softmax=0), says="ValueError: SAW", hides=_A_NUMBER)
+def inputs_in_a_message(work: Work) -> None:
+    """The graded function raises an exception that quotes what it was given."""
+    work.write(
+        "stable_softmax",
+        """
+        def stable_softmax(scores, dim=-1):
+            raise ValueError("SAW" + " " + str(scores.flatten().tolist()[:9]))
+        """,
+    )
+
+
+@submission(points=full_but(stable_softmax=0), hides=r"SAW|0x1\.")
+def inputs_in_names(work: Work) -> None:
+    """They are the name of the exception, of the function in which it was raised, and its line."""
+    work.write(
+        "stable_softmax",
+        """
+        import linecache
+        def stable_softmax(scores, dim=-1):
+            told = "SA" + "W" + "".join(float(x).hex() for x in scores.flatten()[:3])
+            def inner():
+                raise type(told, (Exception,), {})(told)
+            inner.__code__ = inner.__code__.replace(co_name=told, co_qualname=told, co_filename=told)
+            linecache.cache[told] = 99, None, [told + "\\n"] * 99, told
+            inner()
+        """,
+    )
+
+
+@submission(
+    points=full_but(causal_mask=0), says="There is no function causal_mask", hides=_A_NUMBER
+)
+def inputs_in_the_next_report(work: Work) -> None:
+    """A cell after a check raises what was seen in it: why the next function is not there."""
+    work.write("stable_softmax", _SEEN)
+    work.write(
+        "causal_mask",
+        """
+        raise ValueError("SAW" + " " + "".join(seen))
+        def causal_mask(num_queries, num_keys, device=None):
+            return None
+        """,
+    )
+
+
+@submission(hides=_A_NUMBER)
+def inputs_in_a_later_output(work: Work) -> None:
+    """A cell after a check prints, shows and raises what was seen in it."""
+    work.write("stable_softmax", _SEEN)
+    work.behind_check("stable_softmax", "print('SAW', seen[:1])\n['SAW', seen[:1]]")
+    work.at_the_end("raise ValueError('SAW ' + ''.join(seen))")

@@ -166,6 +166,73 @@ def test_tensor_made_on_the_cpu_is_refused_without_any_gpu():
     assert [v.group for v in report.verdicts if not v.passed] == ["types"]
 
 
+def _row_by_row(lengths, num_keys, device):
+    keep = torch.zeros(*lengths.shape, 1, num_keys, dtype=torch.bool, device=device)
+    for row, n in zip(keep.view(-1, num_keys), lengths.flatten(), strict=True):
+        row[:n] = True
+    return keep
+
+
+def _number_by_number(lengths, num_keys, device):
+    rows = [[i < int(n) for i in range(num_keys)] for n in lengths.flatten()]
+    keep = torch.tensor(rows, dtype=torch.bool, device=device)
+    return keep.reshape(*lengths.shape, 1, num_keys)
+
+
+MASKS = {
+    "lengths brought to the CPU": lambda lengths, num_keys, device: attention.padding_mask(
+        lengths.cpu(), num_keys
+    ).to(device),
+    "a list": lambda lengths, num_keys, device: torch.tensor(
+        [[n > i for i in range(num_keys)] for n in lengths.flatten().tolist()], device=device
+    ).reshape(*lengths.shape, 1, num_keys),
+    "row by row": _row_by_row,
+    "number by number": _number_by_number,
+}
+
+
+@pytest.mark.parametrize("made", MASKS)
+def test_mask_made_on_the_cpu_or_of_numbers_belongs_to_the_inputs_device(made):
+    def types(device):
+        def padding_mask(lengths, num_keys):
+            return MASKS[made](lengths, num_keys, device or lengths.device)
+
+        report = report_on("padding_mask", padding_mask)
+        return next(v for v in report.verdicts if v.group == "types")
+
+    assert types(None).passed
+    assert "the answer is on the CPU" in types("cpu").failure.sentences[0]
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        lambda scores, keep: scores.masked_fill_(~keep, -1e30),
+        lambda scores, keep: scores.masked_scatter(~keep, torch.full_like(scores, -1e30)),
+        lambda scores, keep: torch.gather(scores, -1, (~keep).long().expand(scores.shape)),
+    ],
+)
+def test_mask_on_the_cpu_meets_no_scores_where_torch_itself_does_not_look(hidden):
+    """On the meta device these take what a GPU refuses."""
+
+    def attend(q, k, v, keep=None):
+        keep = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool)
+        return hidden(q @ k.mT, keep).softmax(-1) @ v
+
+    report = report_on("scaled_dot_product_attention", attend)
+    assert "a tensor made on the CPU meets inputs" in said(report, "types")
+    assert "keep = torch.ones(" in said(report, "types")
+
+
+def test_loop_that_waits_for_a_number_of_another_device_ends():
+    def padding_mask(lengths, num_keys):
+        while lengths.is_meta and bool((lengths > 0).any()):
+            pass
+        return attention.padding_mask(lengths, num_keys)
+
+    assert report_on("padding_mask", padding_mask).points == 5
+
+
 def test_place_of_a_tensor_on_the_cpu_is_where_it_was_made_and_not_where_it_meets_others():
     def norms(jacobians):
         eye = torch.eye(jacobians.shape[-1], dtype=jacobians.dtype)

@@ -163,6 +163,46 @@ def test_work_in_numpy_is_found_from_outside(sessions, chapter):
         assert "outside" in " ".join(verdict.failure.sentences)
 
 
+CELL_APART = """
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+class Renames(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if "unsafe_split" in str(func):
+            return list(torch.split(args[0].clone(), *args[1:]))
+        return func(*args, **(kwargs or {}))
+
+def lstm_step(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    lead = x.shape[:-1]
+    x, h, c = (t.reshape(-1, t.shape[-1]) for t in (x, h, c))
+    with torch._C.DisableTorchFunction(), Renames():
+        h, c = torch.lstm_cell(x, (h, c), w_ih, w_hh, b_ih, b_hh)
+    return h.reshape(*lead, -1), c.reshape(*lead, -1)
+
+def rnn_step(x, h, w_ih, w_hh, b_ih, b_hh):
+    lead = x.shape[:-1]
+    x, h = (t.reshape(-1, t.shape[-1]) for t in (x, h))
+    with torch._C.DisableTorchFunction():
+        return torch.rnn_tanh_cell(x, h, w_ih, w_hh, b_ih, b_hh).reshape(*lead, -1)
+
+def gru_step(x, h, w_ih, w_hh, b_ih, b_hh):
+    lead = x.shape[:-1]
+    x, h = (t.reshape(-1, t.shape[-1]) for t in (x, h))
+    with torch._C.DisableTorchFunction(), Renames():
+        return torch.gru_cell(x, h, w_ih, w_hh, b_ih, b_hh).reshape(*lead, -1)
+"""
+
+
+@pytest.mark.parametrize("name", ["rnn_step", "lstm_step", "gru_step"])
+def test_librarys_cell_that_falls_apart_before_any_mode_sees_it_is_seen(sessions, name):
+    session = sessions("01_recurrence")
+    assert not session.cell(CELL_APART, "cells", 10_000)
+    found = judge(EXERCISES[name], RemoteCandidate(session, name), SEED)
+    assert found.points == 0
+    assert "it calls torch's own recurrent cell" in str(found)
+
+
 def test_number_is_judged_as_at_home(session):
     source = "def padding_mask(lengths, num_keys):\n    return num_keys"
     namespace: dict = {}
@@ -443,6 +483,19 @@ def test_what_a_function_has_seen_reaches_no_output(grader):
     for nb in (graded.notebook, later.notebook):
         outputs = str([c.get("outputs") for c in nb.cells])
         assert "SEEN 0 []" in outputs and "PRINTED" not in outputs
+
+
+def test_what_a_cell_after_a_check_raises_is_not_told_in_the_next_report(grader):
+    spy = "seen = []\n" + solutions()["stable_softmax"].replace(
+        "def stable_softmax(scores, dim=-1):",
+        "def stable_softmax(scores, dim=-1):\n    seen.append(1)",
+    )
+    tells = "raise ValueError(f'SEEN {len(seen)}')\ndef causal_mask(): pass"
+    graded = grader.run(*notebook(stable_softmax=spy, causal_mask=tells))
+    assert graded.points == full_but(causal_mask=0.0)
+    (note,) = graded.reports["causal_mask"]["notes"]
+    assert note.endswith("its cell stopped with ValueError: SEEN 0")
+    assert "SEEN 0" in text_of(graded.notebook)
 
 
 def test_report_has_the_diagnosis_and_no_long_message(grader):

@@ -265,6 +265,23 @@ def test_time_does_not_run_on_in_threads(session):
     assert session.broken == []
 
 
+PAGES = """
+import ctypes, os, torch
+libc = ctypes.CDLL(None, use_errno=True)
+fd = os.open(torch.__file__, os.O_RDONLY)
+"""
+
+
+def test_pages_of_files_in_memory_are_not_told(session):
+    assert said(session, PAGES) == ""
+    refused(session, "os.preadv(fd, [bytearray(9)], 0, os.RWF_NOWAIT)")
+    refused(session, "os.posix_fadvise(fd, 0, 4096, os.POSIX_FADV_DONTNEED)")
+    for name in ("mincore", "readahead"):
+        call = f"(libc.{name}(fd, 0, 4096), os.strerror(ctypes.get_errno()))"
+        assert said(session, f"print({call})") == "(-1, 'Operation not permitted')"
+    assert said(session, "print(os.preadv(fd, [bytearray(9)], 0))") == "9"
+
+
 # Starting and failing to start
 
 

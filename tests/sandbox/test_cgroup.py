@@ -1,6 +1,7 @@
 """The cgroup of a sandbox, on a folder that looks like the kernel's: few machines delegate one."""
 
 import os
+import signal
 import subprocess
 
 import pytest
@@ -9,6 +10,7 @@ from tutor.sandbox import cgroup
 from tutor.sandbox.bubblewrap import Pair, Sandbox
 from tutor.sandbox.cgroup import Group, delegated
 from tutor.sandbox.limits import Limits
+from tutor.sandbox.session import Session
 
 LIMITS = Limits(memory_mebibytes=100, tmp_mebibytes=10, processes=30)
 
@@ -78,6 +80,30 @@ def test_kernels_own_account_is_used_where_there_is_one(tree):
     assert seconds() == 0
     (group.path / "cpu.stat").write_text("usage_usec 4000000\n")
     assert seconds() == 1.5
+
+
+def test_process_that_the_kernel_ends_for_its_memory_is_told_so(tree):
+    _, base, _, _ = tree
+    sandbox = Sandbox("03_attention", LIMITS)
+    sandbox.start()
+    sandbox._group = group = Group(base, LIMITS)
+    (group.path / "cpu.stat").write_text("usage_usec 0\n")
+    events = group.path / "memory.events"
+    events.write_text("high 0\nmax 3\noom 0\noom_kill 2\noom_group_kill 0\n")
+    session = Session(sandbox)
+    end = sandbox.signal
+    try:
+        for kills, said in ((2, "ended its process (signal SIGKILL)"), (3, "of memory and was")):
+            session.cell("print('alive')", "begins", 1000)
+            pair = session.pair
+            events.write_text(f"oom_kill {kills}\n")
+            end(pair.pids[:1], signal.SIGKILL)
+            session.cell("print('on')", "a cell", 1000)
+            assert said in session.broken[-1]
+    finally:
+        session.close()
+        sandbox._group = None
+        sandbox.close()
 
 
 def test_command_begins_inside(tree):

@@ -67,13 +67,15 @@ def test_what_looks_beyond_its_tensor_cannot_be_counted():
 
 
 class Link:
-    """The socket between the two processes, in one."""
+    """The socket between the two processes, in one, of which torch's recorder sees the first."""
 
     def __init__(self, counting):
         self.counting = counting
 
     def send(self, message):
+        torch._C._autograd._enable_record_function(False)
         self.reply = self.counting.answer(message)
+        torch._C._autograd._enable_record_function(True)
 
     def recv(self, size):
         return self.reply
@@ -86,6 +88,7 @@ def counted_by_proxies(function, *inputs) -> tuple[list[torch.Tensor], Cost]:
     proxies = [forwarding.undescribe(counting.name(t)) for t in inputs]
     response = forwarded(lambda: (function(*proxies), ()), forwarding, False)
     assert response.crash is None, response.crash
+    assert counting.trail.told() == response.cost.trail
     outputs = response.outputs.get("tuple", [response.outputs])
     return [counting.tensors[o["proxy"]] for o in outputs], counting.cost
 

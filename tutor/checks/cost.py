@@ -15,6 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from tutor.checks.recorder import recorded
+
 # torch's counter knows matrix-matrix products only.
 EXTRA_FLOPS = {
     torch.ops.aten.mv: lambda a, x, **_: 2 * a.numel(),
@@ -114,17 +116,27 @@ class Cost:
     """The numbers left, or came, in bulk: what was done with them elsewhere is not known."""
     uncountable: str | None = None
     """The first operation whose work is not known. ``unseen`` too if it might be anything."""
+    trail: tuple[int, str] | None = None
+    """Of the operations in their order, as torch's recorder tells (``recorder.Trail``)."""
 
 
 def countable(func) -> bool:
     """Whether the work of an operation (an overload) is known."""
-    name = _name(func)
+    return _countable(_name(func))
+
+
+def _countable(name: str) -> bool:
     return name in _COUNTABLE_NAMES or _elementwise(name)
 
 
 def harmless(func) -> bool:
     """Whether it may be done, though its work is not known: what it is cannot be forbidden."""
     return _name(func) in _HARMLESS_NAMES
+
+
+def _done(name: str) -> bool:
+    name = name.removesuffix("_")
+    return _countable(name) or name in _HARMLESS_NAMES
 
 
 def _name(func) -> str:
@@ -373,14 +385,18 @@ def counted(inputs: list[Tensor], forbid_autograd: bool = False):
 
 @contextmanager
 def called(cost: Cost, forbid_autograd: bool = False):
-    """Note in ``cost`` what Python calls by name, the ways out of torch, and autograd if asked."""
+    """Note in ``cost`` what Python calls by name, what torch's recorder sees, the ways out of
+    torch, and autograd if asked."""
 
     def saved(t: Tensor) -> Tensor:
         cost.called.add("autograd")
         return t
 
     with ExitStack() as stack:
+        record = stack.enter_context(recorded(_done))
         if forbid_autograd:
             stack.enter_context(torch.autograd.graph.saved_tensors_hooks(saved, lambda t: t))
         stack.enter_context(Names(cost))
         yield
+    cost.called |= record.names
+    cost.trail = record.trail

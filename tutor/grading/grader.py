@@ -184,7 +184,7 @@ class Grader:
         return self._graded(run, nb, submitted, submitted.problems)
 
     def _put_out_again(self, nb: NotebookNode, session: Session, run: "_Run") -> None:
-        """Take all outputs from a run in which no check is made."""
+        """Take all outputs, and what is said of them, from a run in which no check is made."""
         fresh = Session(self.sandbox, session.last, after=session)
         left = self.limits.total_output_kibibytes * 1024
         try:
@@ -193,6 +193,9 @@ class Grader:
                     run.outputs[cell.id] = fresh.cell(cell.source, submission.label(cell), left)
                     left -= size_of(run.outputs[cell.id])
             session.waited |= fresh.waited
+            for name in run.undefined:
+                exercise = self.exercises[name]
+                run.reports[name] = Report.unwritten(exercise, _undefined(exercise, fresh))
         finally:
             fresh.close()
 
@@ -204,6 +207,7 @@ class Grader:
         except Stopped as stop:
             return Report.unwritten(exercise, f"Not run: {stop}.")
         if not about["callable"]:
+            run.undefined.append(name)
             return Report.unwritten(exercise, _undefined(exercise, session))
         try:
             # On the CPU: it is the student's functions that run on the device.
@@ -276,6 +280,8 @@ class _Run:
     outputs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """By the id of the cell."""
     reports: dict[str, Report] = field(default_factory=dict)
+    undefined: list[str] = field(default_factory=list)
+    """Exercises whose function is not there."""
     problems: list[str] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)

@@ -3,6 +3,8 @@
 Anything else is Malformed, or Unreadable where a report can describe it.
 """
 
+import builtins
+import re
 from typing import Any
 
 from torch import Tensor
@@ -41,10 +43,12 @@ def of_calls(spec: Any, tensors: list[Tensor], calls: int) -> tuple[Any, ...]:
     return tuple(outputs(s, tensors) for s in _list(spec, calls, "answers of other calls"))
 
 
-def state(spec: Any, tensors: list[Tensor], names: tuple[str, ...]) -> tuple[Any, ...]:
+def state(
+    spec: Any, tensors: list[Tensor], names: tuple[str, ...], cells: list[str]
+) -> tuple[Any, ...]:
     """Of each name, what it is or why it cannot be read."""
     return tuple(
-        crash(s["crash"]) if isinstance(s, dict) and s.get("crash") else _output(s, tensors)
+        crash(s["crash"], cells) if isinstance(s, dict) and s.get("crash") else _output(s, tensors)
         for s in _list(spec, len(names), "a state of other names")
     )
 
@@ -78,10 +82,12 @@ def gradients(
     return tuple(values)
 
 
-def numbered_state(spec: Any, numbers: list[int], names: tuple[str, ...]) -> tuple[Any, ...]:
+def numbered_state(
+    spec: Any, numbers: list[int], names: tuple[str, ...], cells: list[str]
+) -> tuple[Any, ...]:
     """As ``numbered``, of each name."""
     return tuple(
-        crash(s["crash"]) if isinstance(s, dict) and s.get("crash") else _number(s, numbers)
+        crash(s["crash"], cells) if isinstance(s, dict) and s.get("crash") else _number(s, numbers)
         for s in _list(spec, len(names), "a state of other names")
     )
 
@@ -108,7 +114,7 @@ def filled(shape: Any, values: list[Tensor]) -> Any:
     return values[shape] if isinstance(shape, int) else shape
 
 
-def add_claims(cost: Cost, claims: Any) -> None:
+def add_claims(cost: Cost, claims: Any, crashed: bool) -> None:
     """What the student's process says against itself. What it says for itself counts nothing."""
     if isinstance(claims, dict):
         called = claims.get("called")
@@ -116,22 +122,58 @@ def add_claims(cost: Cost, claims: Any) -> None:
             cost.called |= {c for c in called if isinstance(c, str)}
         if isinstance(claims.get("outside"), str):
             cost.outside = _short(claims["outside"]) or cost.outside
+        if not crashed and claims.get("trail") != list(cost.trail):
+            cost.unseen = True
+            cost.outside = cost.outside or (
+                f"{cost.trail[0]} operations were done, and torch's recorder, which sees what each "
+                "is a part of, tells of others or was stopped"
+            )
 
 
-def crash(spec: Any) -> Crash | None:
+def crash(spec: Any, cells: list[str]) -> Crash | None:
+    """An exception, as a report may show it: it was raised where hidden inputs are known, so names
+    and lines are the notebook's own, and numbers are sizes."""
     if spec is None:
         return None
     if not isinstance(spec, dict):
         raise wire.Malformed("an exception that is none")
     number, mro = spec.get("number"), spec.get("mro")
+    mro = tuple(map(_short, mro)) if isinstance(mro, list) and len(mro) < 50 else ()
+    kinds = (_short(spec.get("kind"))[:60], *mro)
+    function, line = _short(spec.get("function"))[:80], _short(spec.get("line"))
+    quoted = line and any(line in cell for cell in cells)
     return Crash(
-        kind=_short(spec.get("kind"))[:60] or "Exception",
-        message=_short(spec.get("message"))[:LONGEST_MESSAGE],
-        function=_short(spec.get("function"))[:80],
-        line=_short(spec.get("line")),
-        number=number if isinstance(number, int) else 0,
-        mro=tuple(map(_short, mro)) if isinstance(mro, list) and len(mro) < 50 else (),
+        kind=next((k for k in kinds if k and _known(k, cells)), "Exception"),
+        message=sizes_only(_short(spec.get("message"))[:LONGEST_MESSAGE]),
+        function=function if any(function in cell for cell in cells) else "function",
+        line=line if quoted else "",
+        number=number if quoted and isinstance(number, int) else 0,
+        mro=mro,
     )
+
+
+def _known(kind: str, cells: list[str]) -> bool:
+    """Whether it is the name of an exception of Python's, or stands in the notebook."""
+    return hasattr(builtins, kind) or any(kind in cell for cell in cells)
+
+
+def sizes_only(message: str) -> str:
+    """The message without the numbers of a tensor: sizes are whole, short and few in a row."""
+
+    def cut(found: re.Match) -> str:
+        return found[0] if _SIZE.fullmatch(found[0]) else _CUT
+
+    return _MANY.sub(_CUT, _NUMBER.sub(cut, message))
+
+
+_CUT = "…"
+_NUMBER = re.compile(r"[\w.+-]*\d[\w.+-]*")
+_SIZE = re.compile(
+    r"[-+]?\d{1,4}(x\d{1,4}|-?[A-Za-z]+)?\.?|[A-Za-z_][A-Za-z_.]*(?<=[A-Za-z_])\d{1,4}\.?"
+)
+"""Sizes, and what is called float64, batch2 or 3D."""
+_MANY = re.compile(r"(?:[-+]?(?:\d+|…)[^\w…]+){6,}[-+]?(?:\d+|…)")
+"""More numbers in a row than a tensor has dimensions."""
 
 
 def place(spec: Any) -> Place | None:

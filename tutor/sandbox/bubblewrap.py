@@ -67,7 +67,7 @@ def build_course(folder: Path, chapter: str) -> None:
     """Copy into ``folder`` all that the sandbox shows of the course."""
     visible, _ = visible_modules(chapter)
     shown = [*visible, "__init__", "materials.__init__", "sandbox.__init__", "sandbox.wire"]
-    seen = ("candidate", "cost", "elsewhere", "modes", "names", "response", "widened")
+    seen = "candidate cost elsewhere modes names recorder response widened".split()
     shown += [f"checks.{name}" for name in seen]
     shown += [f"sandbox.inside.{p.stem}" for p in (PACKAGE / "sandbox" / "inside").glob("*.py")]
     files = {f"{name.replace('.', '/')}.py": PACKAGE for name in shown}
@@ -280,6 +280,10 @@ class Sandbox:
             return Processes(self._proc, *pair.pids).seconds
         before = self._group.processor_seconds()
         return lambda: self._group.processor_seconds() - before
+
+    def out_of_memory(self) -> int:
+        """Processes that the kernel has ended for it, where it keeps the limit."""
+        return 0 if self._group is None else self._group.out_of_memory()
 
     def signal(self, pids: tuple[int, ...], number: signal.Signals) -> None:
         self._ask({"do": "signal", "pids": pids, "signal": number}, [])

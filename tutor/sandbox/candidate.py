@@ -84,7 +84,7 @@ class RemoteCandidate:
     ) -> Response:
         message = {"do": "run", "widened": widened}
         reply, found = self.send(message, args, also=(cotangents,))
-        crash = answers.crash(reply.get("crash"))
+        crash = answers.crash(reply.get("crash"), self.session.cells)
         after = answers.after(args, reply.get("args_after"), found)
         if crash:
             return Response(args_after=after, crash=crash)
@@ -194,13 +194,13 @@ class RemoteCandidate:
             raise wire.Malformed("a call that cannot be counted")
         proxies = {id(t): about for t, about in zip(inputs, known["proxies"], strict=True)}
         reply, _ = self.ask({**message, "args": describe(value, lambda t: proxies[id(t)])}, [])
-        crash = answers.crash(reply.get("crash"))
+        crash = answers.crash(reply.get("crash"), self.session.cells)
         self.counted_crash = self.counted_crash or (crash.kind if crash else "")
         numbers: list[int] = []
         shape, state = None, ()
         if not crash:
             shape = answers.numbered(reply.get("outputs"), numbers)
-            state = answers.numbered_state(reply.get("state"), numbers, names)
+            state = answers.numbered_state(reply.get("state"), numbers, names, self.session.cells)
         largest = self.session.largest // 2
         asked = {"do": "outputs", "numbers": numbers, "largest": largest, "more": more}
         counted, found = self.session.ask_watcher(asked, [])
@@ -208,7 +208,7 @@ class RemoteCandidate:
             raise wire.Malformed("a result that was never computed")
         cost = Cost(**{**counted["cost"], "called": set(counted["cost"]["called"])})
         cost.largest_shape = tuple(cost.largest_shape)
-        answers.add_claims(cost, reply.get("claims"))
+        answers.add_claims(cost, reply.get("claims"), crash is not None)
         values = [wire.unpack(spec, found) for spec in counted["outputs"]]
         outputs = None if crash else answers.filled(shape, values)
         told = [numbers[s] if isinstance(s, int) else None for s in state]
@@ -253,9 +253,10 @@ class RemoteInstance:
         return self.candidate.guarded(call, cost=Cost() if self.construction.count else None)
 
     def _response(self, reply: dict[str, Any], found: list[Tensor], outputs: Any) -> Response:
-        if crash := answers.crash(reply.get("crash")):
+        cells = self.candidate.session.cells
+        if crash := answers.crash(reply.get("crash"), cells):
             return Response(crash=crash)
-        state = answers.state(reply.get("state"), found, self.construction.names)
+        state = answers.state(reply.get("state"), found, self.construction.names, cells)
         return Response(outputs(reply.get("outputs"), found), state)
 
     def end(self, cotangents: tuple[tuple[Tensor | None, ...], ...] | None = None) -> Response:

@@ -59,6 +59,8 @@ class Group:
         self.path.mkdir()
         most = (limits.memory_mebibytes + 2 * limits.tmp_mebibytes + TORCH_MEBIBYTES) * 2**20
         (self.path / "memory.max").write_text(str(most))
+        with suppress(OSError):  # a kernel without accounts of what is swapped out
+            (self.path / "memory.swap.max").write_text("0")
         (self.path / "pids.max").write_text(str(limits.processes + 20))
 
     @classmethod
@@ -77,6 +79,11 @@ class Group:
         """Of all that ever ran in it."""
         lines = (self.path / "cpu.stat").read_text("ascii").splitlines()
         return next(int(s.split()[1]) / 1e6 for s in lines if s.startswith("usage_usec "))
+
+    def out_of_memory(self) -> int:
+        """How often the kernel has ended a process in it because there was no more."""
+        lines = (self.path / "memory.events").read_text("ascii").splitlines()
+        return next(int(s.split()[1]) for s in lines if s.startswith("oom_kill "))
 
     def close(self) -> None:
         with suppress(OSError):  # the kernel removes it with its last process otherwise

@@ -57,6 +57,8 @@ class Session:
         self.restarts = 0
         self.pair: Pair | None = None
         """None if there is no process: the next request begins one."""
+        self.killed = 0
+        """Processes of this sandbox that the kernel had ended for their memory before that."""
         self._id = 0
 
     def allow(self, limit: str, whose: str = "") -> Allowance:
@@ -213,6 +215,8 @@ class Session:
 
     def _ended(self, pair: Pair, how: str) -> str:
         self._kill(pair)
+        if how == f"signal {signal.SIGKILL.name}" and self.sandbox.out_of_memory() > self.killed:
+            how = "memory"
         if how == "memory":
             return f"used more than {self.limits.memory_mebibytes:,} MiB of memory and was stopped"
         return f"ended its process ({how})"
@@ -238,6 +242,7 @@ class Session:
                 raise Stopped(reason, "Stopped")
             self.restarts += not first or self.restarts > 0
             self.pair = self.sandbox.spawn()
+            self.killed = self.sandbox.out_of_memory()
             self.stopwatch.begin(self.sandbox.processor_seconds(self.pair))
             self._repeat(number)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from tutor.checks.cost import Operations, countable, harmless, same_memory, storage
+from tutor.checks.recorder import Trail
 from tutor.sandbox.inside.proxy import LARGEST_MESSAGE, describe, undescribe
 
 MOST_OPERATIONS = 20_000
@@ -50,6 +51,8 @@ class Counting:
         """A call with these inputs, and with all that the calls before it have made."""
         self.cost = self.mode.begin(inputs)
         self.operations = self.errors = 0
+        self.trail = Trail()
+        """Of what was asked for in this call."""
         self.open = True
         """Whether what is asked for belongs to a call."""
         for t in inputs:
@@ -104,6 +107,7 @@ class Counting:
             self.cost.uncountable = self.cost.uncountable or operation[:80].rpartition(".")[0]
             self.cost.unseen = True
             raise RuntimeError(f"{operation[:80]} cannot be counted")
+        self.trail.add(name)
         with self.mode:
             result = tree_map_only(Tensor, _settled, function(*args, **kwargs))
         if not all(_plain(t) for t in tree_leaves(result) if isinstance(t, Tensor)):

@@ -29,18 +29,21 @@ _STUDENT = 1000
 _MIB = 2**20
 
 # What honest numerical code has no use for and attacks on a kernel start with, or what would hold
-# memory that no process shows: memfd, System V and POSIX message queues and segments.
+# memory that no process shows: memfd, System V and POSIX message queues and segments. And what
+# tells, or has a say in, which pages of a file are in memory: one process can leave a message for
+# the next by the pages that it reads.
 _FORBIDDEN_CALLS = """
-acct add_key bpf chroot clock_adjtime clock_settime create_module delete_module fanotify_init
-finit_module fsconfig fsmount fsopen fspick get_kernel_syms init_module io_uring_enter
-io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie
-mbind memfd_create memfd_secret migrate_pages modify_ldt mount mount_setattr move_mount move_pages
-flock inotify_init inotify_init1 mq_open msgget msgsnd name_to_handle_at nfsservctl
-open_by_handle_at open_tree perf_event_open personality pidfd_getfd pivot_root process_madvise
-process_vm_readv process_vm_writev ptrace
-quotactl reboot request_key semget set_mempolicy setdomainname sethostname setns settimeofday
-shmat shmget swapoff swapon sysfs syslog umount2 unshare uselib userfaultfd vhangup
+acct add_key bpf cachestat chroot clock_adjtime clock_settime create_module delete_module
+fadvise64 fanotify_init finit_module fsconfig fsmount fsopen fspick get_kernel_syms init_module
+io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load
+keyctl lookup_dcookie mbind memfd_create memfd_secret migrate_pages mincore modify_ldt mount
+mount_setattr move_mount move_pages flock inotify_init inotify_init1 mq_open msgget msgsnd
+name_to_handle_at nfsservctl open_by_handle_at open_tree perf_event_open personality pidfd_getfd
+pivot_root process_madvise process_vm_readv process_vm_writev ptrace quotactl readahead reboot
+request_key semget set_mempolicy setdomainname sethostname setns settimeofday shmat shmget
+swapoff swapon sysfs syslog umount2 unshare uselib userfaultfd vhangup
 """
+_RWF_NOWAIT = 8
 _LAST_FAMILY = 16  # AF_UNIX, AF_INET, AF_INET6 and AF_NETLINK are below; AF_VSOCK is not
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -120,6 +123,9 @@ def lock(device: str) -> None:
     rules.add_rule(refuse, "clone", user)
     rules.add_rule(seccomp.ERRNO(38), "clone3")  # ENOSYS: its flags cannot be seen; libc falls back
     rules.add_rule(refuse, "socket", seccomp.Arg(0, seccomp.GT, _LAST_FAMILY))
+    # Not to wait is to be told whether there is anything to wait for.
+    for name in ("preadv2", "pwritev2"):
+        rules.add_rule(refuse, name, seccomp.Arg(5, seccomp.MASKED_EQ, _RWF_NOWAIT, _RWF_NOWAIT))
     # A process that cannot be looked at hides its memory; buffers of sockets are memory, too.
     rules.add_rule(refuse, "prctl", seccomp.Arg(0, seccomp.EQ, _PR_SET_DUMPABLE))
     for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):

@@ -29,7 +29,11 @@ def of_counted(response: Response) -> dict[str, Any]:
         "outputs": response.outputs,
         "state": {"tuple": [p if isinstance(p, dict) else packed(p, []) for p in response.state]},
         "crash": of_place(response.crash),
-        "claims": {"called": sorted(cost.called)[:2000], "outside": cost.outside},
+        "claims": {
+            "called": sorted(cost.called)[:2000],
+            "outside": cost.outside,
+            "trail": cost.trail,
+        },
     }
 
 
