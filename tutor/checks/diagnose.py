@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tutor.checks.candidate import LocalCandidate
 from tutor.checks.changes import together
+from tutor.checks.compare import near, rounding_of_gradients
 from tutor.checks.exercise import Exercise, Trap
 from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import broken_by
@@ -263,9 +264,18 @@ def _behaves_like(theirs: Trace, seen: Observation, compare_types: bool) -> bool
         for a, b in zip(theirs.later, got.later, strict=False)
     ):
         return False
-    if seen.cotangents is not None and not same_values(theirs.gradients, got.gradients, tolerance):
+    if seen.cotangents is not None and not _same_gradients(theirs, seen, tolerance):
         return False
     return not compare_types or same_values(theirs.args_after, got.args_after, tolerance)
+
+
+def _same_gradients(theirs: Trace, seen: Observation, tolerance: float) -> bool:
+    ours = seen.got.gradients
+    if same_values(theirs.gradients, ours, tolerance):
+        return True
+    lost = 2 * rounding_of_gradients(seen.case, seen.expected)
+    both = zip(ours, theirs.gradients, strict=True)
+    return same_values(tuple(near(o, t, lost) for o, t in both), ours, tolerance)
 
 
 def _alike(theirs: Response, got: Response, tolerance: float, compare_types: bool) -> bool:
