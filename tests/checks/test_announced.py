@@ -127,7 +127,7 @@ OWN = {
         "^causal$": "if `bidirectional`",
         "^to |every distance|^left out$|all left out": "any other has",
         "^(two|row|single|number)$": "of any shape, without dimensions too",
-        "^int(32|16)$": "integers of any dtype",
+        "^int(32|16)$|one byte": "integers of any dtype",
     },
     "alibi_slopes": {".*heads$|^(four|sixteen|one|three|twelve|fifteen|many)$|power": "at least 1"},
     "alibi_bias": {

@@ -449,6 +449,8 @@ NAMES = {
     "_positions_of_32_bits": {"positions cut to integers"},
     "_convert_twice_the_same": {"always in one direction"},
     "_bias_of_a_square": {"aligned to the wrong corner"},
+    "_buckets_of_their_dtype": {"another integer type"},
+    "_magnitudes": {"positions without their sign"},
 }
 """Of the wrong answers that are no traps: a misconception that a person would see in them."""
 

@@ -1,7 +1,7 @@
 """Why an answer is wrong: the misconceptions that give it, or what it is to the right one."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, islice
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tutor.checks.candidate import LocalCandidate
 from tutor.checks.changes import together
+from tutor.checks.compare import near, rounding_of_gradients
 from tutor.checks.exercise import Exercise, Trap
 from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import broken_by
@@ -32,7 +33,9 @@ _SHORT = (torch.float16, torch.bfloat16)
 _GRADIENTS = 3
 """Of wrong answers the gradients are wrong as well: so many of them are compared."""
 _PAIRS = 3000
-"""At most so many pairs of misconceptions are tried."""
+"""At most so many pairs of misconceptions are tried, those first that may well explain
+``_LOOKED_AT`` of the wrong answers."""
+_LOOKED_AT = 4
 
 Function = Callable[..., Any]
 Item = tuple[Observation, bool]
@@ -133,7 +136,7 @@ class Diagnosis:
             best.consider(Account(function, (trap,)))
         if others and best.rank < len(answers) + len(besides):
             pairs = _Best(self, answers, besides)
-            for account in islice(self._pairs(), _PAIRS):
+            for account in islice(self._pairs(best.required), _PAIRS):
                 pairs.consider(account)
             if pairs.rank > best.rank:
                 best = pairs
@@ -141,10 +144,28 @@ class Diagnosis:
                 return self._side_by_side(best.required)
         return best.in_common()
 
-    def _pairs(self) -> Iterator[Account]:
-        for (f, one), (g, other) in combinations(self.known, 2):
-            if one is not other and (both := together(f, g)) is not None:
+    def _pairs(self, answers: list[Item]) -> Iterator[Account]:
+        looked_at = answers[:: -(-len(answers) // _LOOKED_AT)]
+        known = [(f, trap, self._does(f, looked_at)) for f, trap in self.known]
+        pairs = [
+            (_compatible(does, others), f, one, g, other)
+            for (f, one, does), (g, other, others) in combinations(known, 2)
+            if one is not other
+        ]
+        for _, f, one, g, other in sorted(pairs, key=lambda pair: not pair[0]):
+            if (both := together(f, g)) is not None:
                 yield Account(both, (one, other), (Account(f, (one,)), Account(g, (other,))))
+
+    def _does(self, function: Function, answers: list[Item]) -> list[tuple[bool, bool]]:
+        """Of each answer, whether it gives it, and whether it gives the right one."""
+        found = []
+        for seen, types in answers:
+            gives = self.agrees(function, (seen, types))
+            right = seen.expected is not None and _behaves_like(
+                self._traces[function, id(seen.got)], replace(seen, got=seen.expected), False
+            )
+            found.append((gives, right))
+        return found
 
     def _side_by_side(self, answers: list[Item]) -> tuple[Account, ...]:
         """Two of which each gives some of the answers."""
@@ -218,6 +239,14 @@ class _Best:
         return (Account(first.function, shared, parts),) if shared else ()
 
 
+def _compatible(one: list[tuple[bool, bool]], other: list[tuple[bool, bool]]) -> bool:
+    """Where one of two changes makes no difference the other has to give the answer."""
+    return all(
+        (gives_too or not right) and (gives or not right_too)
+        for (gives, right), (gives_too, right_too) in zip(one, other, strict=True)
+    )
+
+
 def matching_relation(exercise: Exercise, group: Group) -> tuple[str | None, Observation | None]:
     """What the answers are to the right ones on at least half of the failing cases, and the first
     of these cases."""
@@ -263,9 +292,18 @@ def _behaves_like(theirs: Trace, seen: Observation, compare_types: bool) -> bool
         for a, b in zip(theirs.later, got.later, strict=False)
     ):
         return False
-    if seen.cotangents is not None and not same_values(theirs.gradients, got.gradients, tolerance):
+    if seen.cotangents is not None and not _same_gradients(theirs, seen, tolerance):
         return False
     return not compare_types or same_values(theirs.args_after, got.args_after, tolerance)
+
+
+def _same_gradients(theirs: Trace, seen: Observation, tolerance: float) -> bool:
+    ours = seen.got.gradients
+    if same_values(theirs.gradients, ours, tolerance):
+        return True
+    lost = 2 * rounding_of_gradients(seen.case, seen.expected)
+    both = zip(ours, theirs.gradients, strict=True)
+    return same_values(tuple(near(o, t, lost) for o, t in both), ours, tolerance)
 
 
 def _alike(theirs: Response, got: Response, tolerance: float, compare_types: bool) -> bool:

@@ -9,6 +9,7 @@ import torch
 from tutor.checks.candidate import LocalCandidate, Widened
 from tutor.checks.compare import (
     NONE,
+    TOLERANCE,
     Problem,
     answer_problem,
     form_problem,
@@ -40,6 +41,7 @@ def forgive_single_precision(trial: Trial) -> None:
     for seen in failing:
         if (found := _only_single(trial, seen)) is not None:
             seen.problem, seen.right = NONE, not _wrong(trial, seen, found)
+            seen.tolerance = max(seen.tolerance, TOLERANCE[torch.float32])
             trial.single, label = True, label or seen.case.label
             place = place or found.responses[0].narrowed
     if trial.single:

@@ -3,11 +3,7 @@
 Chapter 2 asks for them; all attention is built on them, and so is what goes wrong in it.
 """
 
-from collections.abc import Callable
-
 import torch
-
-from tutor.checks.exercise import Trap
 
 
 def hide(scores, keep, value=None):
@@ -29,11 +25,13 @@ def zeroed(weights, keep):
     return weights if keep is None else weights * keep
 
 
-def weights(scores, keep=None, mask=as_it_is, hide=hide, share=over_keys, zero=zeroed):
-    """The right weights, but for the steps that are given."""
+def weights(
+    scores, keep=None, mask=as_it_is, more=as_it_is, hide=hide, share=over_keys, zero=zeroed
+):
+    """The right weights, but for the steps that are given; ``more``: what is hidden besides."""
     if keep is not None and keep.dtype != torch.bool:
         raise TypeError(f"keep must be bool, got {keep.dtype}")
-    keep = mask(scores, keep)
+    keep = more(scores, mask(scores, keep))
     return zero(share(hide(scores, keep)), keep)
 
 
@@ -48,10 +46,24 @@ def invert(scores, keep):
     return None if keep is None else ~keep
 
 
+def on_its_side(scores, keep):
+    return None if keep is None else keep.mT
+
+
 def always_causal(scores, keep):
     tq, tk = scores.shape[-2:]
     past = torch.ones(tq, tk, dtype=torch.bool, device=scores.device).tril(tk - tq)
     return past if keep is None else keep & past
+
+
+def causal_from_the_first(scores, keep):
+    past = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    return past if keep is None else keep & past
+
+
+def not_the_diagonal(scores, keep):
+    others = ~torch.eye(*scores.shape[-2:], dtype=torch.bool, device=scores.device)
+    return others if keep is None else keep & others
 
 
 # Another way to hide
@@ -185,6 +197,23 @@ def of_exponentials_epsilon(scores):
     return exponentials / (exponentials.sum(-1, keepdim=True) + 1e-9)
 
 
+def stable_epsilon(epsilon):
+    def share(scores):
+        exponentials = (scores - scores.amax(-1, keepdim=True)).exp()
+        return exponentials / (exponentials.sum(-1, keepdim=True) + epsilon)
+
+    return share
+
+
+def less_the_largest_of_all(scores):
+    exponentials = (scores - scores.max()).exp()
+    return exponentials / exponentials.sum(-1, keepdim=True)
+
+
+def best_alone(scores):
+    return torch.zeros_like(scores).scatter(-1, scores.argmax(-1, keepdim=True), 1.0)
+
+
 def sigmoids(scores):
     return scores.sigmoid()
 
@@ -219,6 +248,26 @@ def divided_epsilon(weights, keep):
     return weights / (weights.sum(-1, keepdim=True) + 1e-9)
 
 
+def divided_where_positive(weights, keep):
+    weights = zeroed(weights, keep)
+    total = weights.sum(-1, keepdim=True)
+    return weights / total.masked_fill(total == 0, 1.0)
+
+
+def plus(epsilon):
+    def divided(weights, keep):
+        if keep is None:
+            return weights
+        weights = weights * keep
+        return weights / (weights.sum(-1, keepdim=True) + epsilon)
+
+    return divided
+
+
+def empty_rows(weights, keep):
+    return weights if keep is None else weights * keep.any(-1, keepdim=True)
+
+
 def divided_under_a_mask(weights, keep):
     return weights if keep is None else divided_epsilon(weights, keep)
 
@@ -237,6 +286,33 @@ def only_full_rows(weights, keep):
 
 def nan_to_zero(weights, keep):
     return weights.nan_to_num(0.0)
+
+
+# Another way to read
+
+
+def read(shares, v):
+    return shares @ v
+
+
+def read_transposed(shares, v):
+    return shares.mT @ v
+
+
+def read_mean(shares, v):
+    return shares @ v / v.shape[-2]
+
+
+def read_detached(shares, v):
+    return shares.detach() @ v
+
+
+def read_of_detached(shares, v):
+    return shares @ v.detach()
+
+
+def read_besides(shares, v):
+    return shares @ v + v
 
 
 def read_cleaned(shares, v):
@@ -272,21 +348,40 @@ NOT_DIVIDED = {"share": not_divided}
 TWICE = {"weigh": twice}
 OF_A_SOFTMAX = {"weigh": of_a_softmax}
 
+NO_MAXIMUM_WHERE = {"hide": unhidden, "share": not_divided, "zero": divided_where_positive}
+NO_MAXIMUM_WITH_CARE = {"hide": unhidden, "share": not_divided, "zero": divided_with_care}
+NO_MAXIMUM_ZEROED_EPSILON = {"hide": unhidden, "share": not_divided, "zero": divided_epsilon}
+NO_MAXIMUM_HIDDEN_WHERE = {"share": not_divided, "zero": divided_where_positive}
+NO_MAXIMUM_HIDDEN_WITH_CARE = {"share": not_divided, "zero": divided_with_care}
+LARGEST_OF_ALL = {"share": less_the_largest_of_all}
+BEST_ALONE = {"share": best_alone}
+BEST_ALONE_OF_ROWS = {"share": best_alone, "zero": empty_rows}
+_EPSILONS = (1e-6, 1e-8, 1e-9)
+EPSILONS = (
+    *({"zero": plus(epsilon)} for epsilon in _EPSILONS),
+    *({"share": stable_epsilon(epsilon)} for epsilon in _EPSILONS),
+)
+
 FORGOTTEN = {"hide": unhidden, "zero": unzeroed}
 AFTERWARDS = {"hide": unhidden}
 RENORMALISED = {"hide": unhidden, "zero": divided}
 RENORMALISED_WITH_CARE = {"hide": unhidden, "zero": divided_with_care}
 RENORMALISED_EPSILON = {"hide": unhidden, "zero": divided_epsilon}
+RENORMALISED_WHERE = {"hide": unhidden, "zero": divided_where_positive}
 RENORMALISED_UNDER_A_MASK = {"hide": unhidden, "zero": divided_under_a_mask}
 INVERTED = {"mask": invert}
 INVERTED_UNZEROED = {"mask": invert, "zero": unzeroed}
 HALF_INVERTED = {"hide": hide_readable}
 TIMES_SCORES = {"hide": times_keep, "zero": unzeroed}
 TIMES_SCORES_ZEROED = {"hide": times_keep}
+TIMES_SCORES_ROWS = {"hide": times_keep, "zero": empty_rows}
+ON_ITS_SIDE = {"mask": on_its_side}
 ALMOST_ZERO = {"hide": almost_zero}
 HIGHEST = {"hide": highest}
 ONES_ADDED = {"hide": add_keep, "zero": unzeroed}
-ALWAYS_CAUSAL = {"mask": always_causal}
+ALWAYS_CAUSAL = {"more": always_causal}
+CAUSAL_FROM_THE_FIRST = {"more": causal_from_the_first}
+NOT_THE_DIAGONAL = {"more": not_the_diagonal}
 
 AVERAGE_ROW = {"zero": unzeroed}
 MINUS_1E9 = {"hide": minus_1e9, "zero": unzeroed}
@@ -308,121 +403,10 @@ HALF_LOWEST = {"hide": lowest_of_half}
 MINUS_1E4_ADDED = {"hide": add_constant(-1e4)}
 _OTHER_CONSTANTS = (minus_50, minus_100, minus_1000, minus_1e5)
 OTHERS_NOT_LOW_ENOUGH = (HALF_LOWEST, *({"hide": constant} for constant in _OTHER_CONSTANTS))
+LEFT_AS_THEY_ARE = ({"hide": minus_1e4, "zero": unzeroed}, {"hide": minus_1000, "zero": unzeroed})
 
-
-def traps(with_: Callable, softmax: str, masks: str, nothing: str) -> tuple[Trap, ...]:
-    """What goes wrong with weights wherever they are a step of something else.
-
-    ``with_``: makes an answer of changes of ``weights``; and the headings of a chapter's sections.
-    """
-    return (
-        Trap(
-            "softmax over the queries",
-            with_(**OVER_QUERIES),
-            "each query has a distribution over the keys, so the softmax runs along the last "
-            "dimension of the scores, dim=-1. Along dim=-2 the keys share out the queries.",
-            softmax,
-        ),
-        Trap(
-            "softmax over the batch",
-            with_(**OVER_BATCH),
-            "keys run along the last dimension of the scores, dim=-1. Along a dimension in front, "
-            "sentences or heads share out their weights among each other.",
-            softmax,
-            (with_(**UNSPECIFIED),),
-        ),
-        Trap(
-            "no softmax",
-            with_(**NO_SOFTMAX),
-            "scores are no shares: they may be negative, do not sum to 1, and make the answer grow "
-            "with the number of keys.",
-            softmax,
-        ),
-        Trap(
-            "a softmax too many",
-            with_(**TWICE),
-            "scores go through one softmax. Weights between 0 and 1 taken for scores again give "
-            "none more than e times the weight of another.",
-            softmax,
-            (with_(**OF_A_SOFTMAX),),
-        ),
-        Trap(
-            "exponentials without the maximum",
-            with_(**NO_MAXIMUM),
-            "exp(s) over its sum is infinity by infinity for large scores, and 0 / 0 for a row of "
-            "very negative ones. softmax subtracts the row's maximum, which changes no quotient.",
-            softmax,
-            (with_(**NO_MAXIMUM_TIMES), with_(**NO_MAXIMUM_EPSILON)),
-        ),
-        Trap(
-            "masked after the softmax",
-            with_(**AFTERWARDS),
-            "the hidden keys have already taken their share when they are zeroed: the remaining "
-            "weights sum to less than 1. Hide the scores before the softmax.",
-            masks,
-        ),
-        Trap(
-            "renormalised after the softmax",
-            with_(**RENORMALISED),
-            "dividing by what is left mends the row sums until a hidden score takes everything: "
-            "then 0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
-            masks,
-            (
-                with_(**RENORMALISED_WITH_CARE),
-                with_(**RENORMALISED_EPSILON),
-                with_(**RENORMALISED_UNDER_A_MASK),
-            ),
-        ),
-        Trap(
-            "the mask multiplies the scores",
-            with_(**TIMES_SCORES),
-            "a score of 0 is not a weight of 0: exp(0) is 1, so a hidden key still gets a share.",
-            masks,
-            (with_(**TIMES_SCORES_ZEROED),),
-        ),
-        Trap(
-            "nothing to read, so everything is read",
-            with_(**AVERAGE_ROW),
-            "a row of equal scores, however low, is a uniform distribution: the query that may "
-            "read nothing averages all that it was to be kept from. Multiply the weights by keep "
-            "after the softmax.",
-            nothing,
-        ),
-        Trap(
-            "the row that may read nothing",
-            with_(**NAN_ROW),
-            "all its scores are -inf, and softmax divides 0 by 0. Take a finite fill, "
-            "finfo(dtype).min, and multiply the weights by keep.",
-            nothing,
-            (with_(**LOG_BIAS),),
-        ),
-        Trap(
-            "nan swept under the rug",
-            with_(**NAN_GRADIENT),
-            "nan_to_num mends the answer and not the derivative: the way back multiplies by the "
-            "nan itself, and the gradient of that row is nan. A finite fill never makes one.",
-            nothing,
-            (with_(**ANSWER_CLEANED),),
-        ),
-        Trap(
-            "a constant as minus infinity",
-            with_(**NOT_LOW_ENOUGH),
-            "scores have no lower bound, so no constant such as -100 or -10,000 is below all of "
-            "them; half precision ends at 65,504 and cannot hold -1e9; and without weights * keep "
-            "a row that may read nothing averages everything. Take finfo(dtype).min.",
-            nothing,
-            (
-                *(with_(**change) for change in OTHERS_NOT_LOW_ENOUGH),
-                with_(**MINUS_1E9),
-                with_(**MINUS_1E9_ZEROED),
-            ),
-        ),
-        Trap(
-            "the lowest number added",
-            with_(**LOWEST_ADDED),
-            "finfo(dtype).min and a negative score together are below what the dtype can hold: "
-            "-inf in half precision, and nan in a row of nothing else. masked_fill replaces the "
-            "score instead.",
-            nothing,
-        ),
-    )
+READ_TRANSPOSED = {"read": read_transposed}
+READ_MEAN = {"read": read_mean}
+READ_DETACHED = {"read": read_detached}
+READ_OF_DETACHED = {"read": read_of_detached}
+READ_BESIDES = {"read": read_besides}

@@ -24,7 +24,8 @@ from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import masked, numbers
 from tutor.checks.limits import between
-from tutor.checks.softmax import hide, weights, zeroed
+from tutor.checks.shares import completed
+from tutor.checks.softmax import hide, read, weights, zeroed
 
 
 def _arguments(draw: Draw, row: Row) -> tuple[Tensor | None, ...]:
@@ -67,10 +68,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _mixture(shares, memory):
-    return shares @ memory
-
-
 def _shares(shares, scores, keep):
     return shares
 
@@ -79,18 +76,23 @@ def _both(read, told):
     return read, told
 
 
+def _unscaled(scores, memory):
+    return scores
+
+
 def _attend(
     scores,
     memory,
     keep=None,
+    scale=_unscaled,
     weigh=weights,
-    read=_mixture,
+    read=read,
     told=_shares,
     returned=_both,
     **steps,
 ):
     """The right answers, but for the steps that are given."""
-    shares = weigh(scores, keep, **steps)
+    shares = weigh(scale(scores, memory), keep, **steps)
     return returned(read(shares, memory), told(shares, scores, keep))
 
 
@@ -110,6 +112,14 @@ def _exchanged(read, told):
     return told, read
 
 
+def _scaled_by_width(scores, memory):
+    return scores * memory.shape[-1] ** -0.5
+
+
+def _scaled_by_length(scores, memory):
+    return scores * memory.shape[-2] ** -0.5
+
+
 def _cleaned(read, told):
     return read.nan_to_num(0.0), told.nan_to_num(0.0)
 
@@ -126,20 +136,16 @@ def _hidden_scores(shares, scores, keep):
     return hide(scores, keep)
 
 
-def _mean(shares, memory):
-    return (shares[..., None] * memory[..., None, :, :]).mean(-2)
+def _scores_zeroed(shares, scores, keep):
+    return hide(scores, keep, 0.0)
 
 
-def _best(scores):
-    return torch.zeros_like(scores).scatter(-1, scores.argmax(-1, keepdim=True), 1.0)
+def _told_detached(shares, scores, keep):
+    return shares.detach()
 
 
 def _best_read(scores, memory, keep=None):
-    return weights(scores, keep, share=_best) @ memory, weights(scores, keep)
-
-
-def _detached(shares, memory):
-    return shares.detach() @ memory
+    return weights(scores, keep, share=softmax.best_alone) @ memory, weights(scores, keep)
 
 
 def _twice_but_told_once(scores, memory, keep=None):
@@ -147,13 +153,124 @@ def _twice_but_told_once(scores, memory, keep=None):
     return weights(shares, keep) @ memory, shares
 
 
-_OF_THE_WEIGHTS = (
-    "softmax over the batch",
-    "exponentials without the maximum",
-    "renormalised after the softmax",
-    "the mask multiplies the scores",
-    "a constant as minus infinity",
-    "the lowest number added",
+_OWN = (
+    Trap(
+        "softmax over those that ask",
+        _with(**softmax.OVER_QUERIES),
+        "each state that asks has one distribution over what it may read: rows of the weights "
+        "sum to 1. Along dim=-2 the columns do.",
+        "From scores to shares",
+    ),
+    Trap(
+        "weights not normalised",
+        _with(**softmax.NO_SOFTMAX),
+        "scores are not shares: they may be negative, and their sum may be anything. What is "
+        "read then grows with the length of the source. Divided by their sum they may still "
+        "be negative, or divided by nothing; exponentials are positive, and need the division.",
+        "From scores to shares",
+        (
+            _with(**softmax.NOT_DIVIDED),
+            _with(**softmax.NO_EXPONENTIAL),
+            _no_softmax_but_told,
+        ),
+    ),
+    Trap(
+        "a softmax too many",
+        _with(**softmax.TWICE),
+        "masked_softmax has made shares of the scores. A second softmax takes these for "
+        "scores, and of two numbers between 0 and 1 none can get more than e times the other's "
+        "weight.",
+        "From scores to shares",
+        (_twice_but_told_once,),
+    ),
+    Trap(
+        "the mask forgotten",
+        _with(**softmax.FORGOTTEN),
+        "keep changes nothing: every state reads the padding, and the translation of a "
+        "sentence depends on the longest one in its batch.",
+        "Padding must not be read",
+    ),
+    Trap(
+        "masked after the softmax",
+        _with(**softmax.AFTERWARDS),
+        "the padding has already taken its share when it is zeroed: what is left sums to less "
+        "than 1. Hide before the softmax.",
+        "Padding must not be read",
+    ),
+    Trap(
+        "zeros as padding",
+        _zeros_as_padding,
+        "a state of zeros adds nothing to what is read, but its score is not minus infinity: "
+        "it still takes a share from every real symbol, and the more padding, the more.",
+        "Padding must not be read",
+    ),
+    Trap(
+        "mask inverted",
+        _with(**softmax.INVERTED),
+        "keep is True where a symbol may be read. Inverted, a sentence reads its padding and "
+        "nothing else.",
+        "Padding must not be read",
+    ),
+    Trap(
+        "the row that may read nothing",
+        _with(**softmax.NAN_ROW),
+        "a state that may read nothing reads zeros: not nan, 0 divided by 0, and not the "
+        "average of all that it was to be kept from. masked_softmax does it.",
+        "Nothing to read",
+    ),
+    Trap(
+        "nan swept under the rug",
+        _with(hide=softmax.minus_infinity, returned=_cleaned),
+        "nan_to_num mends the answer and not the derivative: the way back multiplies by the "
+        "nan itself, and the gradient of the memory is nan. A finite fill never makes one.",
+        "Nothing to read",
+    ),
+    Trap(
+        "the answers in the other order",
+        _with(returned=_exchanged),
+        "what was read comes first, the weights second.",
+        "A mixture of states",
+    ),
+    Trap(
+        "the weights kept back",
+        _with(returned=_read_alone),
+        "two tensors are asked for: what was read, and the weights, which are the alignment "
+        "that one draws.",
+        "A mixture of states",
+    ),
+    Trap(
+        "scores returned for weights",
+        _with(told=_scores),
+        "the second answer is the shares that were read with, not the scores that they were "
+        "made of.",
+        "A mixture of states",
+        (_with(told=_hidden_scores), _with(told=_scores_zeroed)),
+    ),
+    Trap(
+        "the best one alone",
+        _with(share=softmax.best_alone),
+        "taking the state with the highest score is a choice and not a mixture. A choice "
+        "jumps, or does not move at all: its derivative by the scores is 0, and nothing "
+        "learns to look elsewhere.",
+        "A mixture of states",
+        (_best_read,),
+    ),
+    Trap(
+        "detached weights",
+        _with(told=_told_detached),
+        "the numbers are right, but detach() cuts the scores off from learning: the model "
+        "learns what to do with what it reads and never where to look. Who only draws the "
+        "weights detaches them there.",
+        "A mixture of states",
+    ),
+    Trap(
+        "a scale that nobody asked for",
+        _with(scale=_scaled_by_width),
+        "scores come as they are meant. Only scores that are dot products are divided by a "
+        "root of their width, as in chapter 3, and by whoever makes them.",
+        "From scores to shares",
+        (_with(scale=_scaled_by_length),),
+    ),
 )
 
 ATTEND = Exercise(
@@ -163,130 +280,19 @@ ATTEND = Exercise(
     points={"values": 3, "edges": 2, "gradients": 1, "types": 1, "contracts": 1},
     cases=CASES,
     contract=_contract,
-    traps=(
-        Trap(
-            "softmax over those that ask",
-            _with(**softmax.OVER_QUERIES),
-            "each state that asks has one distribution over what it may read: rows of the weights "
-            "sum to 1. Along dim=-2 the columns do.",
-            "From scores to shares",
-        ),
-        Trap(
-            "weights not normalised",
-            _with(**softmax.NO_SOFTMAX),
-            "scores are not shares: they may be negative, and their sum may be anything. What is "
-            "read then grows with the length of the source. Divided by their sum they may still "
-            "be negative, or divided by nothing; exponentials are positive, and need the division.",
-            "From scores to shares",
-            (
-                _with(**softmax.NOT_DIVIDED),
-                _with(**softmax.NO_EXPONENTIAL),
-                _no_softmax_but_told,
-            ),
-        ),
-        Trap(
-            "a softmax too many",
-            _with(**softmax.TWICE),
-            "masked_softmax has made shares of the scores. A second softmax takes these for "
-            "scores, and of two numbers between 0 and 1 none can get more than e times the other's "
-            "weight.",
-            "From scores to shares",
-            (_with(**softmax.OF_A_SOFTMAX), _twice_but_told_once),
-        ),
-        Trap(
-            "the mask forgotten",
-            _with(**softmax.FORGOTTEN),
-            "keep changes nothing: every state reads the padding, and the translation of a "
-            "sentence depends on the longest one in its batch.",
-            "Padding must not be read",
-        ),
-        Trap(
-            "masked after the softmax",
-            _with(**softmax.AFTERWARDS),
-            "the padding has already taken its share when it is zeroed: what is left sums to less "
-            "than 1. Hide before the softmax.",
-            "Padding must not be read",
-        ),
-        Trap(
-            "zeros as padding",
-            _zeros_as_padding,
-            "a state of zeros adds nothing to what is read, but its score is not minus infinity: "
-            "it still takes a share from every real symbol, and the more padding, the more.",
-            "Padding must not be read",
-        ),
-        Trap(
-            "mask inverted",
-            _with(**softmax.INVERTED),
-            "keep is True where a symbol may be read. Inverted, a sentence reads its padding and "
-            "nothing else.",
-            "Padding must not be read",
-            (_with(**softmax.INVERTED_UNZEROED),),
-        ),
-        Trap(
-            "the row that may read nothing",
-            _with(**softmax.NAN_ROW),
-            "a state that may read nothing reads zeros: not nan, 0 divided by 0, and not the "
-            "average of all that it was to be kept from. masked_softmax does it.",
-            "Nothing to read",
-            (_with(**softmax.AVERAGE_ROW), _with(**softmax.LOG_BIAS)),
-        ),
-        *(
-            trap
-            for trap in softmax.traps(
-                _with, "From scores to shares", "Padding must not be read", "Nothing to read"
-            )
-            if trap.name in _OF_THE_WEIGHTS
-        ),
-        Trap(
-            "nan swept under the rug",
-            _with(hide=softmax.minus_infinity, returned=_cleaned),
-            "nan_to_num mends the answer and not the derivative: the way back multiplies by the "
-            "nan itself, and the gradient of the memory is nan. A finite fill never makes one.",
-            "Nothing to read",
-        ),
-        Trap(
-            "the answers in the other order",
-            _with(returned=_exchanged),
-            "what was read comes first, the weights second.",
-            "A mixture of states",
-        ),
-        Trap(
-            "the weights kept back",
-            _with(returned=_read_alone),
-            "two tensors are asked for: what was read, and the weights, which are the alignment "
-            "that one draws.",
-            "A mixture of states",
-        ),
-        Trap(
-            "scores returned for weights",
-            _with(told=_scores),
-            "the second answer is the shares that were read with, not the scores that they were "
-            "made of.",
-            "A mixture of states",
-            (_with(told=_hidden_scores),),
-        ),
-        Trap(
-            "a mean on top of the weights",
-            _with(read=_mean),
-            "the weights sum to 1: their sum over the memory is the mean already. Divided once "
-            "more, by the number of source symbols, long sentences fade.",
-            "A mixture of states",
-        ),
-        Trap(
-            "the best one alone",
-            _with(share=_best),
-            "taking the state with the highest score is a choice and not a mixture. A choice "
-            "jumps, or does not move at all: its derivative by the scores is 0, and nothing "
-            "learns to look elsewhere.",
-            "A mixture of states",
-            (_best_read,),
-        ),
-        Trap(
-            "detached weights",
-            _with(read=_detached),
-            "the numbers are right, but detach() cuts the scores off from learning: the model "
-            "learns what to do with what it reads and never where to look.",
-            "A mixture of states",
-        ),
+    traps=completed(
+        _OWN,
+        _with,
+        {
+            "softmax": "From scores to shares",
+            "masks": "Padding must not be read",
+            "nothing": "Nothing to read",
+            "reading": "A mixture of states",
+        },
+        called={
+            "softmax over the queries": "softmax over those that ask",
+            "no softmax": "weights not normalised",
+            "nothing to read, so everything is read": "the row that may read nothing",
+        },
     ),
 )

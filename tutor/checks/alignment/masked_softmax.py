@@ -22,6 +22,7 @@ from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import masked
+from tutor.checks.shares import completed
 from tutor.checks.softmax import weights
 
 
@@ -85,6 +86,186 @@ def _softmax(scores, keep=None, taken=_as_it_came, weigh=weights, **steps):
 _with = changeable(_softmax)
 
 
+_OWN = (
+    Trap(
+        "softmax over those that ask",
+        _with(**softmax.OVER_QUERIES),
+        "each state that asks has one distribution over what it may read: rows sum to 1. "
+        "Along dim=-2 the source symbols share out the target instead, and the translation of "
+        "a word depends on how many words follow it.",
+        "From scores to shares",
+    ),
+    Trap(
+        "a dimension counted from the front",
+        _with(**softmax.OVER_SECOND),
+        "dim=1 is what is read in (T, S), the states that ask in (B, T, S), and the heads "
+        "where there are any. Counted from the end, it is always dim=-1.",
+        "From scores to shares",
+    ),
+    Trap(
+        "softmax over the batch",
+        _with(**softmax.OVER_BATCH),
+        "dim=0 is the batch: sentences share out their weights among each other. What is read "
+        "runs along the last dimension, dim=-1. (nn.Softmax() without a dim takes the first "
+        "or the second, depending on how many there are.)",
+        "From scores to shares",
+    ),
+    Trap(
+        "a softmax too many",
+        _with(**softmax.TWICE),
+        "a softmax takes scores. Shares between 0 and 1 differ so little that, of two, none "
+        "can get more than e times the other's: everybody reads nearly the plain average.",
+        "From scores to shares",
+    ),
+    Trap(
+        "no exponential",
+        _with(**softmax.NO_EXPONENTIAL),
+        "dividing by the sum makes shares of positive numbers. Scores may be negative, and "
+        "their sum 0: exp makes them positive, and keeps their order.",
+        "From scores to shares",
+    ),
+    Trap(
+        "sigmoids instead of a softmax",
+        _with(**softmax.SIGMOIDS),
+        "a sigmoid says of each symbol by itself how much of it is read. Shares know of each "
+        "other: they sum to 1, and where one grows the others shrink.",
+        "From scores to shares",
+    ),
+    Trap(
+        "logarithms of shares",
+        _with(**softmax.LOGARITHMS),
+        "log_softmax gives logarithms, all of them negative, for a loss to read. A mixture "
+        "takes the shares themselves.",
+        "From scores to shares",
+    ),
+    Trap(
+        "the mask forgotten",
+        _with(**softmax.FORGOTTEN),
+        "keep changes nothing: every state reads the padding. (masked_fill returns a new "
+        "tensor and leaves the old one as it was: scores = scores.masked_fill(...).)",
+        "Padding must not be read",
+    ),
+    Trap(
+        "masked after the softmax",
+        _with(**softmax.AFTERWARDS),
+        "the padding has already taken its share when it is zeroed: what is left sums to less "
+        "than 1, and the less, the longer the other sentences of the batch are.",
+        "Padding must not be read",
+    ),
+    Trap(
+        "renormalised after the softmax",
+        _with(**softmax.RENORMALISED),
+        "dividing by what is left mends the sums until a hidden score takes everything: then "
+        "0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
+        "Padding must not be read",
+    ),
+    Trap(
+        "exponentials without the maximum",
+        _with(**softmax.NO_MAXIMUM),
+        "exp(s) * keep over its sum is the formula as it stands on paper. exp(710) is infinite "
+        "in double precision, exp(12) in half, and a row of very negative scores is 0 / 0. "
+        "torch's softmax subtracts the row's maximum first, which changes no quotient.",
+        "Padding must not be read",
+    ),
+    Trap(
+        "mask inverted",
+        _with(**softmax.INVERTED),
+        "keep is True where a symbol may be read. masked_fill fills where its argument is "
+        "True, so it needs ~keep. Inverted, a sentence reads its padding and nothing else.",
+        "Padding must not be read",
+    ),
+    Trap(
+        "nothing left where one is hidden",
+        _with(**softmax.ONLY_FULL_ROWS),
+        "one hidden symbol zeroes its whole row. keep.all(-1) asks whether *everything* may be "
+        "read, and keep.any(-1) was meant; or what is hidden was filled with the highest "
+        "number, finfo(dtype).max, which takes all of the softmax, and not with the lowest.",
+        "Nothing to read",
+    ),
+    Trap(
+        "a float32 mask in another precision",
+        _with(**softmax.ZEROED_IN_SINGLE),
+        "a float32 tensor, added to scores or multiplied with weights, makes float32 of half "
+        "precision. weights * keep, with keep as it is, and masked_fill keep the dtype.",
+        "Nothing to read",
+    ),
+    Trap(
+        "float32 whatever comes in",
+        _with(taken=_single),
+        "scores.float() and no way back: half precision comes out as float32, and double has "
+        "lost half of its digits. Who computes in another precision returns to scores.dtype.",
+        "From scores to shares",
+    ),
+    Trap(
+        "the mask multiplies the scores",
+        _with(**softmax.TIMES_SCORES),
+        "a score of 0 is not a weight of 0: exp(0) is 1, so the padding still gets a share, "
+        "and more than a real symbol with a negative score.",
+        "Padding must not be read",
+    ),
+    Trap(
+        "nothing to read, so everything is read",
+        _with(**softmax.AVERAGE_ROW),
+        "a row of equal scores, however low, is a uniform distribution: the state that may "
+        "read nothing averages all that it was to be kept from. Multiply the weights by keep "
+        "after the softmax.",
+        "Nothing to read",
+    ),
+    Trap(
+        "-1e9 as minus infinity",
+        _with(**softmax.MINUS_1E9),
+        "half precision ends at 65,504 and cannot hold -1e9, so the first run in half "
+        "precision fails. And a row without anything to read is a row of equal scores, which "
+        "averages the padding. Take finfo(dtype).min, and zero such rows.",
+        "Nothing to read",
+        (
+            _with(**softmax.MINUS_1E9_ZEROED),
+            _with(**softmax.FLOAT_BIAS),
+            _with(**softmax.MINUS_1E9_ADDED),
+        ),
+    ),
+    Trap(
+        "not low enough",
+        _with(**softmax.NOT_LOW_ENOUGH),
+        "a constant such as -10,000 hides a score only while all the others are far above it. "
+        "The lowest number that fits is torch.finfo(scores.dtype).min: it depends on the "
+        "dtype, so ask for it.",
+        "Nothing to read",
+        (_with(**softmax.MINUS_1E4_ADDED),),
+    ),
+    Trap(
+        "the row that may read nothing",
+        _with(**softmax.NAN_ROW),
+        "where all scores of a row are -inf, softmax divides 0 by 0. One empty sentence in a "
+        "batch makes the loss nan. Use a finite fill, and weights * keep.",
+        "Nothing to read",
+    ),
+    Trap(
+        "a nan that comes back",
+        _with(**softmax.NAN_GRADIENT),
+        "nan_to_num cleans the weights, and the derivative of the softmax, which was computed "
+        "from the nan, still meets it on the way back: -inf that was added lets it through to "
+        "the scores. Never make the nan.",
+        "Nothing to read",
+    ),
+    Trap(
+        "the lowest number added",
+        _with(**softmax.LOWEST_ADDED),
+        "finfo(dtype).min and a negative score together are below what the dtype can hold: "
+        "-inf in half precision, and nan in a row of nothing else. masked_fill replaces the "
+        "score instead.",
+        "Nothing to read",
+        (_with(**softmax.LOWEST_OF_BOOL_ADDED),),
+    ),
+    Trap(
+        "the caller's scores overwritten",
+        _with(**softmax.IN_PLACE),
+        "masked_fill_ with its underscore writes into the tensor that was passed in. Whoever "
+        "looks at those scores next finds holes. Without the underscore it makes a new one.",
+        "Padding must not be read",
+    ),
+)
+
 MASKED_SOFTMAX = Exercise(
     reference=reference.masked_softmax,
     chapter=CHAPTER,
@@ -92,201 +273,18 @@ MASKED_SOFTMAX = Exercise(
     cases=CASES,
     contract=_contract,
     properties=(Property("what is hidden has no influence", _hidden_scores_change_nothing),),
-    traps=(
-        Trap(
-            "softmax over those that ask",
-            _with(**softmax.OVER_QUERIES),
-            "each state that asks has one distribution over what it may read: rows sum to 1. "
-            "Along dim=-2 the source symbols share out the target instead, and the translation of "
-            "a word depends on how many words follow it.",
-            "From scores to shares",
-        ),
-        Trap(
-            "a dimension counted from the front",
-            _with(**softmax.OVER_SECOND),
-            "dim=1 is what is read in (T, S), the states that ask in (B, T, S), and the heads "
-            "where there are any. Counted from the end, it is always dim=-1.",
-            "From scores to shares",
-        ),
-        Trap(
-            "softmax over the batch",
-            _with(**softmax.OVER_BATCH),
-            "dim=0 is the batch: sentences share out their weights among each other. What is read "
-            "runs along the last dimension, dim=-1. (nn.Softmax() without a dim takes the first "
-            "or the second, depending on how many there are.)",
-            "From scores to shares",
-            (_with(**softmax.UNSPECIFIED),),
-        ),
-        Trap(
-            "a softmax too many",
-            _with(**softmax.TWICE),
-            "a softmax takes scores. Shares between 0 and 1 differ so little that, of two, none "
-            "can get more than e times the other's: everybody reads nearly the plain average.",
-            "From scores to shares",
-            (_with(**softmax.OF_A_SOFTMAX),),
-        ),
-        Trap(
-            "no exponential",
-            _with(**softmax.NO_EXPONENTIAL),
-            "dividing by the sum makes shares of positive numbers. Scores may be negative, and "
-            "their sum 0: exp makes them positive, and keeps their order.",
-            "From scores to shares",
-        ),
-        Trap(
-            "sigmoids instead of a softmax",
-            _with(**softmax.SIGMOIDS),
-            "a sigmoid says of each symbol by itself how much of it is read. Shares know of each "
-            "other: they sum to 1, and where one grows the others shrink.",
-            "From scores to shares",
-        ),
-        Trap(
-            "logarithms of shares",
-            _with(**softmax.LOGARITHMS),
-            "log_softmax gives logarithms, all of them negative, for a loss to read. A mixture "
-            "takes the shares themselves.",
-            "From scores to shares",
-        ),
-        Trap(
-            "the mask forgotten",
-            _with(**softmax.FORGOTTEN),
-            "keep changes nothing: every state reads the padding. (masked_fill returns a new "
-            "tensor and leaves the old one as it was: scores = scores.masked_fill(...).)",
-            "Padding must not be read",
-        ),
-        Trap(
-            "masked after the softmax",
-            _with(**softmax.AFTERWARDS),
-            "the padding has already taken its share when it is zeroed: what is left sums to less "
-            "than 1, and the less, the longer the other sentences of the batch are.",
-            "Padding must not be read",
-        ),
-        Trap(
-            "renormalised after the softmax",
-            _with(**softmax.RENORMALISED),
-            "dividing by what is left mends the sums until a hidden score takes everything: then "
-            "0 is divided by 0, or what is left has no digits left. Hide before the softmax.",
-            "Padding must not be read",
-            (
-                _with(**softmax.RENORMALISED_WITH_CARE),
-                _with(**softmax.RENORMALISED_EPSILON),
-                _with(**softmax.RENORMALISED_UNDER_A_MASK),
-            ),
-        ),
-        Trap(
-            "exponentials without the maximum",
-            _with(**softmax.NO_MAXIMUM),
-            "exp(s) * keep over its sum is the formula as it stands on paper. exp(710) is infinite "
-            "in double precision, exp(12) in half, and a row of very negative scores is 0 / 0. "
-            "torch's softmax subtracts the row's maximum first, which changes no quotient.",
-            "Padding must not be read",
-            (
-                _with(**softmax.NO_MAXIMUM_TIMES),
-                _with(**softmax.NO_MAXIMUM_EPSILON),
-                _with(**softmax.NO_MAXIMUM_CLEANED),
-            ),
-        ),
-        Trap(
-            "mask inverted",
-            _with(**softmax.INVERTED),
-            "keep is True where a symbol may be read. masked_fill fills where its argument is "
-            "True, so it needs ~keep. Inverted, a sentence reads its padding and nothing else.",
-            "Padding must not be read",
-        ),
-        Trap(
-            "nothing left where one is hidden",
-            _with(**softmax.ONLY_FULL_ROWS),
-            "one hidden symbol zeroes its whole row. keep.all(-1) asks whether *everything* may be "
-            "read, and keep.any(-1) was meant; or what is hidden was filled with the highest "
-            "number, finfo(dtype).max, which takes all of the softmax, and not with the lowest.",
-            "Nothing to read",
-            (_with(**softmax.HIGHEST),),
-        ),
-        Trap(
-            "a float32 mask in another precision",
-            _with(**softmax.ZEROED_IN_SINGLE),
-            "a float32 tensor, added to scores or multiplied with weights, makes float32 of half "
-            "precision. weights * keep, with keep as it is, and masked_fill keep the dtype.",
-            "Nothing to read",
-        ),
-        Trap(
-            "float32 whatever comes in",
-            _with(taken=_single),
-            "scores.float() and no way back: half precision comes out as float32, and double has "
-            "lost half of its digits. Who computes in another precision returns to scores.dtype.",
-            "From scores to shares",
-        ),
-        Trap(
-            "the mask multiplies the scores",
-            _with(**softmax.TIMES_SCORES),
-            "a score of 0 is not a weight of 0: exp(0) is 1, so the padding still gets a share, "
-            "and more than a real symbol with a negative score.",
-            "Padding must not be read",
-            (_with(**softmax.TIMES_SCORES_ZEROED),),
-        ),
-        Trap(
-            "nothing to read, so everything is read",
-            _with(**softmax.AVERAGE_ROW),
-            "a row of equal scores, however low, is a uniform distribution: the state that may "
-            "read nothing averages all that it was to be kept from. Multiply the weights by keep "
-            "after the softmax.",
-            "Nothing to read",
-        ),
-        Trap(
-            "-1e9 as minus infinity",
-            _with(**softmax.MINUS_1E9),
-            "half precision ends at 65,504 and cannot hold -1e9, so the first run in half "
-            "precision fails. And a row without anything to read is a row of equal scores, which "
-            "averages the padding. Take finfo(dtype).min, and zero such rows.",
-            "Nothing to read",
-            (
-                _with(**softmax.MINUS_1E9_ZEROED),
-                _with(**softmax.FLOAT_BIAS),
-                _with(**softmax.MINUS_1E9_ADDED),
-            ),
-        ),
-        Trap(
-            "not low enough",
-            _with(**softmax.NOT_LOW_ENOUGH),
-            "a constant such as -10,000 hides a score only while all the others are far above it. "
-            "The lowest number that fits is torch.finfo(scores.dtype).min: it depends on the "
-            "dtype, so ask for it.",
-            "Nothing to read",
-            (
-                *(_with(**change) for change in softmax.OTHERS_NOT_LOW_ENOUGH),
-                _with(**softmax.MINUS_1E4_ADDED),
-            ),
-        ),
-        Trap(
-            "the row that may read nothing",
-            _with(**softmax.NAN_ROW),
-            "where all scores of a row are -inf, softmax divides 0 by 0. One empty sentence in a "
-            "batch makes the loss nan. Use a finite fill, and weights * keep.",
-            "Nothing to read",
-            (_with(**softmax.LOG_BIAS),),
-        ),
-        Trap(
-            "a nan that comes back",
-            _with(**softmax.NAN_GRADIENT),
-            "nan_to_num cleans the weights, and the derivative of the softmax, which was computed "
-            "from the nan, still meets it on the way back: -inf that was added lets it through to "
-            "the scores. Never make the nan.",
-            "Nothing to read",
-        ),
-        Trap(
-            "the lowest number added",
-            _with(**softmax.LOWEST_ADDED),
-            "finfo(dtype).min and a negative score together are below what the dtype can hold: "
-            "-inf in half precision, and nan in a row of nothing else. masked_fill replaces the "
-            "score instead.",
-            "Nothing to read",
-            (_with(**softmax.LOWEST_OF_BOOL_ADDED),),
-        ),
-        Trap(
-            "the caller's scores overwritten",
-            _with(**softmax.IN_PLACE),
-            "masked_fill_ with its underscore writes into the tensor that was passed in. Whoever "
-            "looks at those scores next finds holes. Without the underscore it makes a new one.",
-            "Padding must not be read",
-        ),
+    traps=completed(
+        _OWN,
+        _with,
+        {
+            "softmax": "From scores to shares",
+            "masks": "Padding must not be read",
+            "nothing": "Nothing to read",
+        },
+        called={
+            "softmax over the queries": "softmax over those that ask",
+            "nan swept under the rug": "a nan that comes back",
+            "a constant as minus infinity": "not low enough",
+        },
     ),
 )

@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 import tutor.checks.softmax as softmax
 from tutor import attention as reference
+from tutor.checks.attention import attention_scores
 from tutor.checks.attention.shared import CHAPTER, DV, TK, TQ, B, D, QKVDraw, low_score
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
@@ -15,6 +16,7 @@ from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import ATTENTION, attention_inputs, numbers
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
+from tutor.checks.shares import completed
 from tutor.checks.softmax import scaled, weights
 
 
@@ -75,22 +77,28 @@ def _of_queries_and_keys(grad_scores, q, k):
     return grad_scores @ k * scale, grad_scores.mT @ q * scale
 
 
+def _of_values(shares, grad_out):
+    return shares.mT @ grad_out
+
+
 def _backward(
     grad_out,
     q,
     k,
     v,
     keep=None,
+    score=scaled,
     weigh=weights,
     through=_softmax_backward,
     on=_of_queries_and_keys,
+    of_values=_of_values,
     order=(0, 1, 2),
     **steps,
 ):
     """The right backward pass, but for the steps that are given."""
-    shares = weigh(scaled(q, k), keep, **steps)
+    shares = weigh(score(q, k), keep, **steps)
     grad_scores = through(shares, grad_out @ v.mT)
-    gradients = (*on(grad_scores, q, k), shares.mT @ grad_out)
+    gradients = (*on(grad_scores, q, k), of_values(shares, grad_out))
     return tuple(gradients[i] for i in order)
 
 
@@ -133,16 +141,123 @@ def _scale_twice(grad_scores, q, k):
     return grad_scores @ k / q.shape[-1], grad_scores.mT @ q / q.shape[-1]
 
 
+def _of_values_on_its_side(shares, grad_out):
+    return shares @ grad_out
+
+
+def _exchanged(grad_scores, q, k):
+    scale = q.shape[-1] ** -0.5
+    return grad_scores @ q * scale, grad_scores.mT @ k * scale
+
+
+def _keys_on_their_side(grad_scores, q, k):
+    scale = q.shape[-1] ** -0.5
+    return grad_scores @ k * scale, grad_scores @ q * scale
+
+
 _OTHER_ORDERS = tuple(
     _with(order=order) for order in ((1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 )
-_OF_THE_WEIGHTS = (
-    "softmax over the queries",
-    "exponentials without the maximum",
-    "masked after the softmax",
-    "renormalised after the softmax",
-    "a constant as minus infinity",
-    "the lowest number added",
+_OWN = (
+    Trap(
+        "the other weights forgotten",
+        _with(through=_no_row_sum),
+        "w ∘ dw treats each weight as if it moved alone. The weights of a row sum to 1: "
+        "raising one score lowers all the other weights, and the term -w Σ_j w_j dw_j is that "
+        "loss. Check: every row of ds must sum to 0.",
+        "Learning: the backward pass",
+    ),
+    Trap(
+        "the derivative of a sigmoid",
+        _with(through=_sigmoid),
+        "w (1 - w) is the diagonal of the softmax's Jacobian, the effect of a score on its own "
+        "weight. It has off-diagonal entries, -w_i w_j, too.",
+        "Learning: the backward pass",
+    ),
+    Trap(
+        "straight through the softmax",
+        _with(through=_softmax_ignored),
+        "dw is the gradient of the weights, not of the scores: the softmax in between has a "
+        "Jacobian of its own.",
+        "Learning: the backward pass",
+    ),
+    Trap(
+        "summed over the queries",
+        _with(through=_sum_over_queries),
+        "the sum Σ_j w_j dw_j runs over the keys of one query, the same axis as the softmax.",
+        "Learning: the backward pass",
+    ),
+    Trap(
+        "the summed dimension lost",
+        _with(through=_sum_not_kept),
+        "sum(-1) drops the dimension of the keys, and the row sums then meet the keys from the "
+        "right: it raises, or, with as many queries as keys, subtracts another row's sum. "
+        "Write sum(-1, keepdim=True).",
+        "Learning: the backward pass",
+    ),
+    Trap(
+        "a plain mean",
+        _with(through=_plain_mean),
+        "what is subtracted is the mean of dw under the weights, Σ_j w_j dw_j, not the "
+        "arithmetic mean: a key that is hardly read hardly counts.",
+        "Learning: the backward pass",
+    ),
+    Trap(
+        "the scale forgotten on the way back",
+        _with(on=_no_scale),
+        "scores = q kᵀ / √D, so dq and dk carry the factor 1/√D as well.",
+        "Learning: the backward pass",
+    ),
+    Trap(
+        "the scale applied twice",
+        _with(on=_scale_twice),
+        "one factor 1/√D on the way back, on ds or on dq and dk, not on both.",
+        "Learning: the backward pass",
+    ),
+    Trap(
+        "the gradients in another order",
+        _OTHER_ORDERS[0],
+        "they are returned as (grad_q, grad_k, grad_v), in the order of the arguments.",
+        "Learning: the backward pass",
+        _OTHER_ORDERS[1:],
+    ),
+    Trap(
+        "the sign flipped",
+        _with(through=_sign),
+        "dw_j minus the mean, not the mean minus dw_j: a score is raised if its value would "
+        "improve the loss more than what is read now.",
+        "Learning: the backward pass",
+    ),
+    Trap(
+        "the row that may read nothing",
+        _with(**softmax.NAN_ROW),
+        "a query that may read nothing has a row of nan, or of equal weights, where its "
+        "weights should all be 0. Recompute them as in the forward pass: a finite fill, and "
+        "weights * keep.",
+        "The row that may read nothing",
+    ),
+    Trap(
+        "no scale",
+        _with(score=attention_scores.no_scale),
+        "the weights must be those of the forward pass, whose scores are divided by √D.",
+        "Learning: the backward pass",
+        (_with(score=attention_scores.no_scale, on=_no_scale),),
+    ),
+    Trap(
+        "a product on its side",
+        _with(of_values=_of_values_on_its_side),
+        "each product has one on the way back for each of its factors, and one of the two is "
+        "transposed: dv = wᵀ do, dq = ds k, dk = dsᵀ q.",
+        "Learning: the backward pass",
+        (_with(on=_keys_on_their_side), _with(on=_exchanged)),
+    ),
+    Trap(
+        "the mask forgotten on the way back",
+        _with(**softmax.FORGOTTEN),
+        "the weights must be those of the forward pass, with hidden keys at 0: otherwise "
+        "gradient flows into the future and into the padding.",
+        "Learning: the backward pass",
+    ),
 )
 
 ATTENTION_BACKWARD = Exercise(
@@ -152,98 +267,15 @@ ATTENTION_BACKWARD = Exercise(
     points={"values": 4, "edges": 3, "types": 1, "contracts": 2},
     cases=CASES,
     contract=_contract,
-    traps=(
-        Trap(
-            "the other weights forgotten",
-            _with(through=_no_row_sum),
-            "w ∘ dw treats each weight as if it moved alone. The weights of a row sum to 1: "
-            "raising one score lowers all the other weights, and the term -w Σ_j w_j dw_j is that "
-            "loss. Check: every row of ds must sum to 0.",
-            "Learning: the backward pass",
-        ),
-        Trap(
-            "the derivative of a sigmoid",
-            _with(through=_sigmoid),
-            "w (1 - w) is the diagonal of the softmax's Jacobian, the effect of a score on its own "
-            "weight. It has off-diagonal entries, -w_i w_j, too.",
-            "Learning: the backward pass",
-        ),
-        Trap(
-            "straight through the softmax",
-            _with(through=_softmax_ignored),
-            "dw is the gradient of the weights, not of the scores: the softmax in between has a "
-            "Jacobian of its own.",
-            "Learning: the backward pass",
-        ),
-        Trap(
-            "summed over the queries",
-            _with(through=_sum_over_queries),
-            "the sum Σ_j w_j dw_j runs over the keys of one query, the same axis as the softmax.",
-            "Learning: the backward pass",
-        ),
-        Trap(
-            "the summed dimension lost",
-            _with(through=_sum_not_kept),
-            "sum(-1) drops the dimension of the keys, and the row sums then meet the keys from the "
-            "right: it raises, or, with as many queries as keys, subtracts another row's sum. "
-            "Write sum(-1, keepdim=True).",
-            "Learning: the backward pass",
-        ),
-        Trap(
-            "a plain mean",
-            _with(through=_plain_mean),
-            "what is subtracted is the mean of dw under the weights, Σ_j w_j dw_j, not the "
-            "arithmetic mean: a key that is hardly read hardly counts.",
-            "Learning: the backward pass",
-        ),
-        Trap(
-            "the scale forgotten on the way back",
-            _with(on=_no_scale),
-            "scores = q kᵀ / √D, so dq and dk carry the factor 1/√D as well.",
-            "Learning: the backward pass",
-        ),
-        Trap(
-            "the scale applied twice",
-            _with(on=_scale_twice),
-            "one factor 1/√D on the way back, on ds or on dq and dk, not on both.",
-            "Learning: the backward pass",
-        ),
-        Trap(
-            "the gradients in another order",
-            _OTHER_ORDERS[0],
-            "they are returned as (grad_q, grad_k, grad_v), in the order of the arguments.",
-            "Learning: the backward pass",
-            _OTHER_ORDERS[1:],
-        ),
-        Trap(
-            "the sign flipped",
-            _with(through=_sign),
-            "dw_j minus the mean, not the mean minus dw_j: a score is raised if its value would "
-            "improve the loss more than what is read now.",
-            "Learning: the backward pass",
-        ),
-        Trap(
-            "the row that may read nothing",
-            _with(**softmax.NAN_ROW),
-            "a query that may read nothing has a row of nan, or of equal weights, where its "
-            "weights should all be 0. Recompute them as in the forward pass: a finite fill, and "
-            "weights * keep.",
-            "The row that may read nothing",
-            (_with(**softmax.AVERAGE_ROW), _with(**softmax.LOG_BIAS)),
-        ),
-        *(
-            trap
-            for trap in softmax.traps(
-                _with, "Step 3: softmax", "Masks", "The row that may read nothing"
-            )
-            if trap.name in _OF_THE_WEIGHTS
-        ),
-        Trap(
-            "the mask forgotten on the way back",
-            _with(**softmax.FORGOTTEN),
-            "the weights must be those of the forward pass, with hidden keys at 0: otherwise "
-            "gradient flows into the future and into the padding.",
-            "Learning: the backward pass",
-        ),
+    traps=completed(
+        _OWN,
+        _with,
+        {
+            "softmax": "Step 3: softmax",
+            "masks": "Masks",
+            "nothing": "The row that may read nothing",
+        },
+        called={"nothing to read, so everything is read": "the row that may read nothing"},
+        without=("nan swept under the rug",),  # of what is computed here nobody asks a gradient
     ),
 )

@@ -15,7 +15,8 @@ from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import OF_ITSELF, masked, projected
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
-from tutor.checks.softmax import weights
+from tutor.checks.shares import completed
+from tutor.checks.softmax import read, weights
 
 
 def _by_hand(draw: Draw) -> Iterator[Case]:
@@ -71,8 +72,12 @@ def _scores(q, k, x):
     return q @ k.mT * q.shape[-1] ** -0.5
 
 
-def _read(shares, v):
-    return shares @ v
+def _as_they_are(shares, q):
+    return shares
+
+
+def _alone(read, x):
+    return read
 
 
 def _attention(
@@ -84,12 +89,14 @@ def _attention(
     project=_projected,
     score=_scores,
     weigh=weights,
-    read=_read,
+    after=_as_they_are,
+    read=read,
+    out=_alone,
     **steps,
 ):
     """The right answer, but for the steps that are given."""
     q, k, v = project(x, w_q, w_k, w_v)
-    return read(weigh(score(q, k, x), keep, **steps), v)
+    return out(read(after(weigh(score(q, k, x), keep, **steps), q), v), x)
 
 
 _with = changeable(_attention)
@@ -131,6 +138,168 @@ def _divided_by_width(q, k, x):
     return q @ k.mT / q.shape[-1]
 
 
+def _times_root(q, k, x):
+    return q @ k.mT * q.shape[-1] ** 0.5
+
+
+def _scale_of_length(q, k, x):
+    return q @ k.mT * k.shape[-2] ** -0.5
+
+
+def _eighth(q, k, x):
+    return q @ k.mT / 8
+
+
+def _of_features(q, k, x):
+    return q.mT @ k * q.shape[-1] ** -0.5
+
+
+def _of_features_by_length(q, k, x):
+    return q.mT @ k * q.shape[-2] ** -0.5
+
+
+def _read_by_features(shares, v):
+    return (shares @ v.mT).mT
+
+
+def _features_read(shares, v):
+    return v @ shares
+
+
+def _features_read_turned(shares, v):
+    return v @ shares.mT
+
+
+def _by_root(shares, q):
+    return shares / q.shape[-1] ** 0.5
+
+
+def _besides_x(read, x):
+    return read + x
+
+
+_OWN = (
+    Trap(
+        "values not projected",
+        _with(project=_values_not_projected),
+        "the tokens themselves are averaged instead of their values x w_v. What a token is "
+        "found by and what it hands over are different things; w_v is what decides the second.",
+        "One sequence asks itself",
+    ),
+    Trap(
+        "queries and keys swapped",
+        _with(project=_roles_swapped),
+        "q = x w_q and k = x w_k. Swapped, the score of (i, j) becomes that of (j, i): the "
+        "verb that looked for its subject is now looked for by it.",
+        "One sequence asks itself",
+    ),
+    Trap(
+        "one projection for queries and keys",
+        _with(project=_one_projection),
+        "with q = k the scores are symmetric, and every token scores high with itself: what I "
+        "look for and what I am found by become the same thing.",
+        "One sequence asks itself",
+    ),
+    Trap(
+        "the mask forgotten",
+        _with(**softmax.FORGOTTEN),
+        "keep is accepted and never passed on. Nothing crashes: the model reads its padding "
+        "and its future.",
+        "Masks",
+    ),
+    Trap(
+        "mask inverted",
+        _with(**softmax.INVERTED),
+        "keep is True where a token may be read, here as in scaled_dot_product_attention: pass "
+        "it on as it is.",
+        "Masks",
+    ),
+    Trap(
+        "scaled by the width of the model",
+        _with(score=_scale_of_model_width),
+        "the sum in q·k runs over D, the width after the projection. C is the width before it.",
+        "Step 2: scale",
+    ),
+    Trap(
+        "no scale",
+        _with(score=_no_scale),
+        "q·k is a sum of D products, so its standard deviation grows like √D. Divide by √D, "
+        "the square root of the width after the projection.",
+        "Step 2: scale",
+    ),
+    Trap(
+        "divided by D instead of √D",
+        _with(score=_divided_by_width),
+        "the variance of q·k is D, its standard deviation √D, and it is the standard deviation "
+        "that should become 1.",
+        "Step 2: scale",
+    ),
+    Trap(
+        "all dimensions turned round",
+        _with(score=_all_turned),
+        "k.T turns all dimensions round, the batch included; of a single matrix it is the "
+        "same as k.mT, which turns the last two.",
+        "Step 1: dot products",
+    ),
+    Trap(
+        "scaled after the softmax",
+        _with(score=_no_scale, after=_by_root),
+        "the division by √D stands inside the softmax, where it decides how sharp the choice "
+        "is. After it, the weights of a token no longer sum to 1.",
+        "Step 2: scale",
+        (_with(after=_by_root),),
+    ),
+    Trap(
+        "scaled by another size",
+        _with(score=_scale_of_length),
+        "q·k is a sum over D, the width of queries and keys, and its standard deviation grows "
+        "with √D: neither with the number of tokens nor with a number that is always the same.",
+        "Step 2: scale",
+        (_with(score=_eighth),),
+    ),
+    Trap(
+        "multiplied by √D",
+        _with(score=_times_root),
+        "√D is what the scores are too large by: they are divided by it. Multiplied, their "
+        "standard deviation becomes D, and the softmax a choice of one.",
+        "Step 2: scale",
+    ),
+    Trap(
+        "features that read each other",
+        _with(score=_of_features, read=_read_by_features),
+        "qᵀ k compares features, (D, D), and says nothing of which token reads which. Each "
+        "query meets each key: rows of q with rows of k, q @ k.mT.",
+        "Step 1: dot products",
+        tuple(
+            _with(score=score, read=read)
+            for score in (_of_features, _of_features_by_length)
+            for read in (_read_by_features, _features_read, _features_read_turned)
+        )[1:],
+    ),
+    Trap(
+        "a residual connection",
+        _with(**softmax.READ_BESIDES),
+        "what was read was added to what it was read from. A block has such a way past its "
+        "attention, and adding is the block's job: here only what was read is asked for.",
+        "One sequence asks itself",
+        (_with(out=_besides_x),),
+    ),
+    Trap(
+        "nn.Linear's orientation",
+        _with(project=_weights_transposed),
+        "nn.Linear stores its weight as (out, in) and multiplies by the transpose. Here the "
+        "weights are (in, out): x @ w_q.",
+        "One sequence asks itself",
+    ),
+    Trap(
+        "no projection for queries and keys",
+        _with(project=_unprojected),
+        "x xᵀ compares tokens as they are: a token can then only find what resembles it. The "
+        "projections let it look for something else.",
+        "One sequence asks itself",
+    ),
+)
+
 SELF_ATTENTION = Exercise(
     reference=reference.self_attention,
     chapter=CHAPTER,
@@ -140,83 +309,15 @@ SELF_ATTENTION = Exercise(
     properties=(
         Property("shuffled tokens, shuffled answers", _shuffled_in_shuffled_out, "values"),
     ),
-    traps=(
-        Trap(
-            "values not projected",
-            _with(project=_values_not_projected),
-            "the tokens themselves are averaged instead of their values x w_v. What a token is "
-            "found by and what it hands over are different things; w_v is what decides the second.",
-            "One sequence asks itself",
-        ),
-        Trap(
-            "queries and keys swapped",
-            _with(project=_roles_swapped),
-            "q = x w_q and k = x w_k. Swapped, the score of (i, j) becomes that of (j, i): the "
-            "verb that looked for its subject is now looked for by it.",
-            "One sequence asks itself",
-        ),
-        Trap(
-            "one projection for queries and keys",
-            _with(project=_one_projection),
-            "with q = k the scores are symmetric, and every token scores high with itself: what I "
-            "look for and what I am found by become the same thing.",
-            "One sequence asks itself",
-        ),
-        Trap(
-            "the mask forgotten",
-            _with(**softmax.FORGOTTEN),
-            "keep is accepted and never passed on. Nothing crashes: the model reads its padding "
-            "and its future.",
-            "Masks",
-        ),
-        Trap(
-            "mask inverted",
-            _with(**softmax.INVERTED),
-            "keep is True where a token may be read, here as in scaled_dot_product_attention: pass "
-            "it on as it is.",
-            "Masks",
-        ),
-        Trap(
-            "scaled by the width of the model",
-            _with(score=_scale_of_model_width),
-            "the sum in q·k runs over D, the width after the projection. C is the width before it.",
-            "Step 2: scale",
-        ),
-        Trap(
-            "no scale",
-            _with(score=_no_scale),
-            "q·k is a sum of D products, so its standard deviation grows like √D. Divide by √D, "
-            "the square root of the width after the projection.",
-            "Step 2: scale",
-        ),
-        Trap(
-            "divided by D instead of √D",
-            _with(score=_divided_by_width),
-            "the variance of q·k is D, its standard deviation √D, and it is the standard deviation "
-            "that should become 1.",
-            "Step 2: scale",
-        ),
-        Trap(
-            "all dimensions turned round",
-            _with(score=_all_turned),
-            "k.T turns all dimensions round, the batch included; of a single matrix it is the "
-            "same as k.mT, which turns the last two.",
-            "Step 1: dot products",
-        ),
-        *softmax.traps(_with, "Step 3: softmax", "Masks", "The row that may read nothing"),
-        Trap(
-            "nn.Linear's orientation",
-            _with(project=_weights_transposed),
-            "nn.Linear stores its weight as (out, in) and multiplies by the transpose. Here the "
-            "weights are (in, out): x @ w_q.",
-            "One sequence asks itself",
-        ),
-        Trap(
-            "no projection for queries and keys",
-            _with(project=_unprojected),
-            "x xᵀ compares tokens as they are: a token can then only find what resembles it. The "
-            "projections let it look for something else.",
-            "One sequence asks itself",
-        ),
+    traps=completed(
+        _OWN,
+        _with,
+        {
+            "softmax": "Step 3: softmax",
+            "masks": "Masks",
+            "nothing": "The row that may read nothing",
+            "reading": "Step 4: the weighted sum",
+            "itself": "One sequence asks itself",
+        },
     ),
 )

@@ -116,10 +116,70 @@ def _length_of_x(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
     return _layer(x, memory, w_q, w_k, w_v, w_out, num_heads, keep, split=split)
 
 
-def _causal_upper_left(scores, keep):
-    past = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    return past if keep is None else keep & past
-
+_OWN = (
+    Trap(
+        "memory never read",
+        _with(project=_of_itself),
+        "keys and values were made of x: that is self-attention. What is asked for has to come "
+        "from the other source, memory.",
+        "Cross-attention",
+    ),
+    Trap(
+        "memory asks",
+        _with(project=_memory_asks),
+        "the roles are swapped: there is one answer for each token that asks, and x asks. "
+        "Queries from x, keys and values from memory.",
+        "Cross-attention",
+    ),
+    Trap(
+        "values from x",
+        _with(project=_values_from_x),
+        "memory is searched, and then x is handed over. A key and its value belong to the "
+        "same token: both come from memory.",
+        "Cross-attention",
+    ),
+    Trap(
+        "keys from x",
+        _with(project=_keys_from_x),
+        "x is searched, and then memory is handed over. A key and its value belong to the "
+        "same token: both come from memory.",
+        "Cross-attention",
+    ),
+    Trap(
+        "keys and values swapped",
+        _with(project=_keys_for_values),
+        "a query is compared with the keys, memory @ w_k, and what is handed over are the "
+        "values, memory @ w_v. Swapped, it raises only where the two have different widths.",
+        "Cross-attention",
+        (_with(project=_keys_for_values, attend=scaled_dot_product_attention),),
+    ),
+    Trap(
+        "one projection for keys and values",
+        _with(project=_keys_alone),
+        "what a token is found by and what it hands over are two things: w_k makes the keys of "
+        "memory and w_v its values.",
+        "Cross-attention",
+        tuple(
+            _with(project=project, **changes)
+            for project in (_keys_alone, _values_alone)
+            for changes in ({}, {"attend": scaled_dot_product_attention})
+        )[1:],
+    ),
+    Trap(
+        "the length of x for memory",
+        _length_of_x,
+        "keys and values were cut into heads with the number of tokens of x. Memory has its "
+        "own length; a split that counts axes from the end never asks for it.",
+        "Cross-attention",
+    ),
+    Trap(
+        "a causal mask over the source",
+        _with(**ALWAYS_CAUSAL),
+        "the future that must be hidden is that of the sentence being written. The source is "
+        "there as a whole: position 3 of the target may read all of it.",
+        "Cross-attention",
+    ),
+)
 
 CROSS_ATTENTION = Exercise(
     reference=reference.cross_attention,
@@ -128,70 +188,5 @@ CROSS_ATTENTION = Exercise(
     cases=CASES,
     contract=_contract,
     properties=(Property("hidden memory has no influence", _hidden_memory_has_no_influence),),
-    traps=(
-        Trap(
-            "memory never read",
-            _with(project=_of_itself),
-            "keys and values were made of x: that is self-attention. What is asked for has to come "
-            "from the other source, memory.",
-            "Cross-attention",
-        ),
-        Trap(
-            "memory asks",
-            _with(project=_memory_asks),
-            "the roles are swapped: there is one answer for each token that asks, and x asks. "
-            "Queries from x, keys and values from memory.",
-            "Cross-attention",
-        ),
-        Trap(
-            "values from x",
-            _with(project=_values_from_x),
-            "memory is searched, and then x is handed over. A key and its value belong to the "
-            "same token: both come from memory.",
-            "Cross-attention",
-        ),
-        Trap(
-            "keys from x",
-            _with(project=_keys_from_x),
-            "x is searched, and then memory is handed over. A key and its value belong to the "
-            "same token: both come from memory.",
-            "Cross-attention",
-        ),
-        Trap(
-            "keys and values swapped",
-            _with(project=_keys_for_values),
-            "a query is compared with the keys, memory @ w_k, and what is handed over are the "
-            "values, memory @ w_v. Swapped, it raises only where the two have different widths.",
-            "Cross-attention",
-            (_with(project=_keys_for_values, attend=scaled_dot_product_attention),),
-        ),
-        Trap(
-            "one projection for keys and values",
-            _with(project=_keys_alone),
-            "what a token is found by and what it hands over are two things: w_k makes the keys of "
-            "memory and w_v its values.",
-            "Cross-attention",
-            tuple(
-                _with(project=project, **changes)
-                for project in (_keys_alone, _values_alone)
-                for changes in ({}, {"attend": scaled_dot_product_attention})
-            )[1:],
-        ),
-        Trap(
-            "the length of x for memory",
-            _length_of_x,
-            "keys and values were cut into heads with the number of tokens of x. Memory has its "
-            "own length; a split that counts axes from the end never asks for it.",
-            "Cross-attention",
-        ),
-        Trap(
-            "a causal mask over the source",
-            _with(**ALWAYS_CAUSAL),
-            "the future that must be hidden is that of the sentence being written. The source is "
-            "there as a whole: position 3 of the target may read all of it.",
-            "Cross-attention",
-            (_with(mask=_causal_upper_left),),
-        ),
-        *layer_traps(_with),
-    ),
+    traps=layer_traps(_with, _OWN, called={"always causal": "a causal mask over the source"}),
 )

@@ -1,11 +1,12 @@
 """A layer of several heads, in steps: the right ones, and the wrong ones that people make."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tutor.checks.softmax as softmax
 from tutor.attention import scaled_dot_product_attention
 from tutor.checks.exercise import Trap
-from tutor.checks.softmax import weights
+from tutor.checks.shares import completed
+from tutor.checks.softmax import read, weights
 
 
 def project(x, memory, w_q, w_k, w_v):
@@ -28,12 +29,24 @@ def score(q, k, x, memory):
     return q @ k.mT * q.shape[-1] ** -0.5
 
 
-def read(shares, v):
-    return shares @ v
+def as_they_are(shares, q):
+    return shares
 
 
 def project_out(merged, w_out):
     return merged @ w_out
+
+
+def each(split, projected, h, x):
+    return tuple(split(t, h) for t in projected)
+
+
+def merged(merge, heads, x):
+    return merge(heads)
+
+
+def alone(answer, x):
+    return answer
 
 
 def layer(
@@ -43,25 +56,29 @@ def layer(
     h,
     keep,
     project=project,
+    cut=each,
     split=split,
     for_heads=for_heads,
     score=score,
     weigh=weights,
+    after=as_they_are,
     read=read,
     attend=None,
+    join=merged,
     merge=merge,
     out=project_out,
+    besides=alone,
     **steps,
 ):
     """The right layer, but for the steps that are given; ``attend`` takes the place of three."""
     *w_in, w_out = w
-    q, k, v = (split(t, h) for t in project(x, memory, *w_in))
+    q, k, v = cut(split, project(x, memory, *w_in), h, x)
     keep = for_heads(keep)
     if attend is None:
-        found = read(weigh(score(q, k, x, memory), keep, **steps), v)
+        found = read(after(weigh(score(q, k, x, memory), keep, **steps), q), v)
     else:
         found = attend(q, k, v, keep)
-    return out(merge(found), w_out)
+    return besides(out(join(merge, found, x), w_out), x)
 
 
 # Another cut
@@ -87,6 +104,35 @@ def split_behind(x, h):
     return x.unflatten(-1, (h, -1))
 
 
+def split_of_one_batch(x, h):
+    batch, time, width = x.shape
+    return x.reshape(batch, time, h, width // h).transpose(1, 2)
+
+
+def _into(width, h, *projected):
+    return tuple(t.reshape(*t.shape[:-1], h, width).transpose(-3, -2) for t in projected)
+
+
+def _unflattened(width, h, *projected):
+    return tuple(t.unflatten(-1, (h, width)).transpose(-3, -2) for t in projected)
+
+
+def width_of_keys(split, projected, h, x):
+    return _into(projected[0].shape[-1] // h, h, *projected)
+
+
+def width_of_keys_unflattened(split, projected, h, x):
+    return _unflattened(projected[0].shape[-1] // h, h, *projected)
+
+
+def width_of_model(split, projected, h, x):
+    return _into(x.shape[-1] // h, h, *projected)
+
+
+def width_of_model_unflattened(split, projected, h, x):
+    return _unflattened(x.shape[-1] // h, h, *projected)
+
+
 def split_into_one(x, h):
     return x.unsqueeze(-3)
 
@@ -102,6 +148,10 @@ def merge_by_reshape(heads):
 def merge_by_view(heads):
     swapped = heads.transpose(-3, -2)
     return swapped.view(*swapped.shape[:-2], -1)
+
+
+def joined_to_x(merge, heads, x):
+    return heads.transpose(-3, -2).reshape(x.shape)
 
 
 def merge_divided(heads):
@@ -170,6 +220,38 @@ def projection_scale(q, k, x, memory):
     return q @ k.mT * (q.shape[-3] * q.shape[-1]) ** -0.5
 
 
+def times_root(q, k, x, memory):
+    return q @ k.mT * q.shape[-1] ** 0.5
+
+
+def scale_of_heads(q, k, x, memory):
+    return q @ k.mT * q.shape[-3] ** -0.5
+
+
+def scale_of_length(q, k, x, memory):
+    return q @ k.mT * k.shape[-2] ** -0.5
+
+
+def eighth(q, k, x, memory):
+    return q @ k.mT / 8
+
+
+def by_root(shares, q):
+    return shares / q.shape[-1] ** 0.5
+
+
+def besides_x(answer, x):
+    return answer + x
+
+
+def of_features(q, k, x, memory):
+    return q.mT @ k * q.shape[-1] ** -0.5
+
+
+def read_by_features(shares, v):
+    return (shares @ v.mT).mT
+
+
 def one_set_of_weights(shares, v):
     return shares.mean(-3, keepdim=True) @ v
 
@@ -178,8 +260,14 @@ def no_output(merged, w_out):
     return merged
 
 
-def layer_traps(with_: Callable) -> tuple[Trap, ...]:
-    """``with_``: makes an answer of changes of ``layer``."""
+def layer_traps(
+    with_: Callable,
+    own: tuple[Trap, ...],
+    itself: bool = False,
+    called: Mapping[str, str] | None = None,
+) -> tuple[Trap, ...]:
+    """``with_``: makes an answer of changes of ``layer``; ``own``: traps of the exercise alone;
+    ``itself``: x is its own memory; ``called``: what the exercise calls some that all share."""
 
     def both(**changes):
         """By hand, and around chapter 3's function, which raises with words of its own."""
@@ -188,7 +276,7 @@ def layer_traps(with_: Callable) -> tuple[Trap, ...]:
     swapped, *swapped_too = both(split=split_swapped)
     counted, *counted_too = both(split=split_counted, merge=merge_counted)
     behind, *behind_too = both(split=split_behind, for_heads=no_mask, merge=merge_behind)
-    return (
+    of_layers = (
         Trap(
             "no output projection",
             with_(out=no_output),
@@ -226,7 +314,6 @@ def layer_traps(with_: Callable) -> tuple[Trap, ...]:
             "q.view(B, H, T, D) has the right shape and deals out whole tokens to the heads: each "
             "head reads a few tokens as if they were the sentence. First (T, H, D), then swap.",
             "Split",
-            (with_(split=split_by_view, merge=merge_by_reshape),),
         ),
         Trap(
             "every H-th feature",
@@ -289,7 +376,7 @@ def layer_traps(with_: Callable) -> tuple[Trap, ...]:
             "the heads of one token attend to one another, and no token sees another. Heads stand "
             "before time.",
             "Attend",
-            tuple(behind_too),
+            (*behind_too, *both(split=split_behind, merge=merge_behind)),
         ),
         Trap(
             "one wide head",
@@ -340,5 +427,71 @@ def layer_traps(with_: Callable) -> tuple[Trap, ...]:
             "One mask for all heads",
             (with_(for_heads=mask_inverted),),
         ),
-        *softmax.traps(with_, "Attend", "One mask for all heads", "One mask for all heads"),
+        Trap(
+            "scaled after the softmax",
+            with_(score=no_scale, after=by_root),
+            "the division by √D stands inside the softmax, where it decides how sharp the choice "
+            "is. After it, the weights of a token no longer sum to 1.",
+            "Attend",
+            (with_(after=by_root),),
+        ),
+        Trap(
+            "scaled by another size",
+            with_(score=scale_of_heads),
+            "q·k is a sum over the D features of one head, and its standard deviation is √D: the "
+            "number of heads, the number of tokens, or 8, have no part in that sum.",
+            "Attend",
+            (with_(score=scale_of_length), with_(score=eighth)),
+        ),
+        Trap(
+            "multiplied by √D",
+            with_(score=times_root),
+            "√D is what the scores are too large by: they are divided by it. Multiplied, the "
+            "softmax is a choice of one.",
+            "Attend",
+        ),
+        Trap(
+            "features that read each other",
+            with_(score=of_features, read=read_by_features),
+            "qᵀ k compares features, (D, D), and says nothing of which token reads which. Each "
+            "query meets each key: rows of q with rows of k, q @ k.mT.",
+            "Attend",
+        ),
+        Trap(
+            "exactly one batch dimension",
+            with_(split=split_of_one_batch),
+            "the shape is taken apart into three names, so a single sentence fails and so does a "
+            "batch of batches. Count the axes from the end, and let *batch be what it is.",
+            "Split",
+            (with_(split=split_of_one_batch, merge=merge_counted),),
+        ),
+        Trap(
+            "one width for all",
+            with_(cut=width_of_keys),
+            "queries and keys are H·D wide, values H·Dv, x is C wide and the answer as w_out has "
+            "it. In the paper they are all the same. Let each tensor say its own: "
+            "unflatten(-1, (num_heads, -1)).",
+            "Split",
+            (
+                with_(cut=width_of_keys_unflattened),
+                with_(cut=width_of_model),
+                with_(cut=width_of_model_unflattened),
+                with_(join=joined_to_x),
+            ),
+        ),
+        Trap(
+            "a residual connection",
+            with_(besides=besides_x),
+            "x was added to the answer. A block has such a way past its attention, and adding is "
+            "the block's job: here only what was read is asked for.",
+            "Project",
+        ),
     )
+    sections = {
+        "softmax": "Attend",
+        "masks": "One mask for all heads",
+        "nothing": "One mask for all heads",
+        "reading": "Attend",
+        **({"itself": "One mask for all heads"} if itself else {}),
+    }
+    return completed((*own, *of_layers), with_, sections, called)

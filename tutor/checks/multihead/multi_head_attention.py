@@ -82,6 +82,19 @@ def _roles_swapped(x, memory, w_q, w_k, w_v):
     return x @ w_k, x @ w_q, x @ w_v
 
 
+def _weights_transposed(x, memory, w_q, w_k, w_v):
+    return x @ w_q.mT, x @ w_k.mT, x @ w_v.mT
+
+
+def _values_not_projected(x, memory, w_q, w_k, w_v):
+    return x @ w_q, x @ w_k, x
+
+
+def _keys_for_values(x, memory, w_q, w_k, w_v):
+    keys = x @ w_k
+    return x @ w_q, keys, keys
+
+
 MULTI_HEAD_ATTENTION = Exercise(
     reference=reference.multi_head_attention,
     chapter=CHAPTER,
@@ -89,14 +102,32 @@ MULTI_HEAD_ATTENTION = Exercise(
     cases=CASES,
     contract=_contract,
     properties=(Property("heads in another order", _order_of_heads, "values"),),
-    traps=(
-        *layer_traps(_with),
-        Trap(
-            "queries and keys swapped",
-            _with(project=_roles_swapped),
-            "q = x w_q and k = x w_k. Swapped, every head's scores are transposed: who looked for "
-            "something is now looked for.",
-            "Attend",
+    traps=layer_traps(
+        _with,
+        (
+            Trap(
+                "queries and keys swapped",
+                _with(project=_roles_swapped),
+                "q = x w_q and k = x w_k. Swapped, every head's scores are transposed: who looked "
+                "for something is now looked for.",
+                "Attend",
+            ),
+            Trap(
+                "nn.Linear's orientation",
+                _with(project=_weights_transposed),
+                "nn.Linear stores its weight as (out, in) and multiplies by the transpose. Here "
+                "the weights are (in, out): x @ w_q.",
+                "Attend",
+            ),
+            Trap(
+                "values not projected",
+                _with(project=_values_not_projected),
+                "the tokens themselves are averaged instead of their values x w_v, which say what "
+                "a token hands over.",
+                "Attend",
+                (_with(project=_keys_for_values),),
+            ),
         ),
+        itself=True,
     ),
 )

@@ -86,7 +86,12 @@ def _by_logarithm(width, theta, device, dtype):
     return torch.exp(i * (-math.log(theta) / width))
 
 
-ROUNDED_FREQUENCIES = (_power, _divided, _by_logarithm)
+def _of_pairs(width, theta, device, dtype):
+    half = width // 2
+    return torch.exp(-math.log(theta) * torch.arange(half, device=device) / half).to(dtype)
+
+
+ROUNDED_FREQUENCIES = (_power, _divided, _by_logarithm, _of_pairs)
 """The right formula, as people write it: in a short dtype each rounds in its own way."""
 
 

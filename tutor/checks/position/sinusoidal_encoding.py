@@ -30,6 +30,7 @@ from tutor.checks.position.shared import (
     B,
     D,
     T,
+    frequencies_of,
     places,
 )
 
@@ -131,9 +132,10 @@ def _encoding(
     base=given_theta,
     angles=of_width,
     joined=_interleaved,
+    dtype=_dtype,
 ):
     """The right encoding, but for the parts that are given."""
-    return joined(angles(places(positions), width, base(theta))).to(_dtype(positions))
+    return joined(angles(places(positions), width, base(theta))).to(dtype(positions))
 
 
 _with = changeable(_encoding)
@@ -144,10 +146,66 @@ def _batch_index(positions):
     return rows.view(-1, *[1] * (positions.ndim - 1)).expand(positions.shape)
 
 
-def _own_frequency(positions, width, theta=10000.0):
+def _detached(positions):
+    return positions.detach()
+
+
+def _without_sign(positions):
+    return positions.abs()
+
+
+def _backwards(positions):
+    return -positions
+
+
+def _shares_of_the_length(positions):
+    return positions.double() / positions.shape[-1]
+
+
+def _row_of(length):
+    def looked_up(positions):
+        return torch.arange(length, device=positions.device)[positions.long()]
+
+    return looked_up
+
+
+def _outer(positions, width, theta):
+    return torch.outer(positions.double(), frequencies_of(width, theta, positions.device))
+
+
+def _column(positions, width, theta):
+    of_pairs = frequencies_of(width, theta, positions.device)
+    return positions.double().reshape(positions.shape[0], 1) * of_pairs
+
+
+def _second_axis(positions, width, theta):
+    return positions.double()[:, None] * frequencies_of(width, theta, positions.device)
+
+
+def _flattened(positions, width, theta):
+    return positions.double().reshape(-1, 1) * frequencies_of(width, theta, positions.device)
+
+
+def _of_features(positions, width, theta):
     j = torch.arange(width, device=positions.device, dtype=DOUBLE)
-    angles = positions.double()[..., None] * theta ** (-j / width)
-    return torch.where(j % 2 == 0, angles.sin(), angles.cos()).to(_dtype(positions))
+    return positions.double()[..., None] * theta ** (-j / width)
+
+
+def _by_turns(angles):
+    even = torch.arange(angles.shape[-1], device=angles.device) % 2 == 0
+    return torch.where(even, angles.sin(), angles.cos())
+
+
+def _double(positions):
+    return DOUBLE
+
+
+def _single(positions):
+    return SINGLE
+
+
+def _of_the_positions(positions):
+    return positions.dtype
 
 
 def _concatenated(angles):
@@ -165,7 +223,7 @@ def _sines_alone(angles):
 SINUSOIDAL_ENCODING = Exercise(
     reference=reference.sinusoidal_encoding,
     chapter=CHAPTER,
-    points={"values": 3, "edges": 2, "types": 1, "contracts": 1},
+    points={"values": 2, "edges": 2, "gradients": 1, "types": 1, "contracts": 1},
     cases=CASES,
     contract=_contract,
     properties=(Property("a shift is a rotation", _shift_is_a_rotation),),
@@ -219,11 +277,71 @@ SINUSOIDAL_ENCODING = Exercise(
         ),
         Trap(
             "a frequency for every feature",
-            _own_frequency,
+            _with(angles=_of_features, joined=_by_turns),
             "sine and cosine of one pair share one frequency. With an exponent of j / width for "
             "feature j the cosine turns slower than its sine: the pair leaves the circle, and a "
             "shift is no rotation any more.",
             "Why a shift is a rotation",
+        ),
+        Trap(
+            "positions without their sign",
+            _with(places=_without_sign),
+            "what stands 3 before the beginning is not what stands 3 after it: the sine of a "
+            "negative angle is negative. Take the position as it is.",
+            "Positions are an argument",
+        ),
+        Trap(
+            "positions with the other sign",
+            _with(places=_backwards),
+            "the angle is the position times its frequency, without a minus: theta has one in its "
+            "exponent, where it makes the frequency small.",
+            "Sinusoids",
+        ),
+        Trap(
+            "positions as shares of the length",
+            _with(places=_shares_of_the_length),
+            "divided by the length of the sentence, the same position gets another code in every "
+            "sentence, and the next word is a different step away.",
+            "Positions are an argument",
+        ),
+        Trap(
+            "a table that ends",
+            _with(places=_row_of(5000)),
+            "a table has a row for each of the positions 0, 1, 2, ... up to its length. What lies "
+            "beyond raises, what is negative reads its end, and what stands between two rows has "
+            "none. The formula needs no table.",
+            "Positions are an argument",
+            tuple(_with(places=_row_of(length)) for length in (10_000, 2048, 1024, 512)),
+        ),
+        Trap(
+            "positions of one sentence",
+            _with(angles=_outer),
+            "positions may have any number of dimensions in front. positions[..., None] puts the "
+            "pairs behind all of them.",
+            "Positions are an argument",
+            tuple(_with(angles=angles) for angles in (_column, _second_axis, _flattened)),
+        ),
+        Trap(
+            "no gradient to the positions",
+            _with(places=_detached),
+            "the numbers are right, but the positions were cut off from learning, by detach() or "
+            "torch.no_grad(). Positions that are floats may be learned as other inputs are.",
+            "Positions are an argument",
+        ),
+        Trap(
+            "whole numbers for whole positions",
+            _with(dtype=_of_the_positions),
+            "sines lie between -1 and 1: as integers they are all 0, 1 or -1. Integers as "
+            "positions get an answer of torch's default dtype.",
+            "Numbers that grow",
+        ),
+        Trap(
+            "double whatever comes in",
+            _with(dtype=_double),
+            "angles need double precision, and the sines do not: they go back to the dtype of the "
+            "positions, or the model that they are added to becomes double as well.",
+            "Numbers that grow",
+            (_with(dtype=_single),),
         ),
     ),
 )

@@ -74,6 +74,88 @@ def second_bias_twice(x, h, w_ih, w_hh, b_ih, b_hh):
     return F.linear(x, w_ih, b_ih), F.linear(h, w_hh, 2 * b_hh)
 
 
+# Other products
+
+
+def not_transposed(x, h, w_ih, w_hh, b_ih, b_hh):
+    return x @ w_ih + b_ih, h @ w_hh + b_hh
+
+
+def first_not_transposed(x, h, w_ih, w_hh, b_ih, b_hh):
+    return x @ w_ih + b_ih, h @ w_hh.mT + b_hh
+
+
+def second_not_transposed(x, h, w_ih, w_hh, b_ih, b_hh):
+    return x @ w_ih.mT + b_ih, h @ w_hh + b_hh
+
+
+def weights_exchanged(x, h, w_ih, w_hh, b_ih, b_hh):
+    return F.linear(x, w_hh, b_ih), F.linear(h, w_ih, b_hh)
+
+
+def input_for_both(x, h, w_ih, w_hh, b_ih, b_hh):
+    return F.linear(x, w_ih, b_ih), F.linear(x, w_hh, b_hh)
+
+
+def input_alone(x, h, w_ih, w_hh, b_ih, b_hh):
+    from_x = F.linear(x, w_ih, b_ih)
+    return from_x, torch.zeros_like(from_x)
+
+
+def input_and_biases(x, h, w_ih, w_hh, b_ih, b_hh):
+    return F.linear(x, w_ih, b_ih), b_hh
+
+
+def product_traps(with_: Callable, section: str) -> tuple[Trap, ...]:
+    """``with_``: makes an answer of other ``products``."""
+    return (
+        Trap(
+            "weights not transposed",
+            with_(products=not_transposed),
+            "torch keeps a weight as (out, in), so that each row makes one feature of the answer: "
+            "x @ w_ih.mT, or F.linear(x, w_ih, b_ih).",
+            section,
+            (with_(products=first_not_transposed), with_(products=second_not_transposed)),
+        ),
+        Trap(
+            "weights exchanged",
+            with_(products=weights_exchanged),
+            "w_ih is for the input x, w_hh for the old state h.",
+            section,
+        ),
+        Trap(
+            "the old state not read",
+            with_(products=input_alone),
+            "the sums are of what the input says *and* of what the old state says. Without the "
+            "second a step knows nothing of the steps before it.",
+            section,
+            (with_(products=input_and_biases), with_(products=input_for_both)),
+        ),
+    )
+
+
+def cut_traps(
+    along_the_first: Callable, along_the_second: Callable, section: str
+) -> tuple[Trap, ...]:
+    """Of the sums cut into gates along the wrong dimension."""
+    return (
+        Trap(
+            "the batch cut into gates",
+            along_the_first,
+            "chunk without a dim cuts along the first dimension, where the sentences are. The "
+            "gates stand in the last one: dim=-1.",
+            section,
+        ),
+        Trap(
+            "a dimension counted from the front",
+            along_the_second,
+            "dim=1 holds the gates where there is one batch dimension, and something else where "
+            "there is none or more. Counted from the end, it is always dim=-1.",
+            section,
+        ),
+    )
+
+
 def sigmoid_traps(with_: Callable, section: str) -> tuple[Trap, ...]:
     """``with_``: makes an answer of another ``gate``."""
     return (

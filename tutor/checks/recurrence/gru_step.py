@@ -10,7 +10,9 @@ from tutor.checks.recurrence.cells import (
     as_it_is,
     bias_traps,
     candidate,
+    cut_traps,
     gate,
+    product_traps,
     products,
     sigmoid_traps,
 )
@@ -64,9 +66,12 @@ _with = changeable(_step)
 _WRONG_ORDERS = tuple(_with(order=order) for order in ("zrn", "rnz", "nrz", "znr", "nzr"))
 
 
-def _along_the_second(s):
-    first, second, third = s.chunk(3, 1)
-    return first, second, third
+def _along(dim):
+    def cut(s):
+        first, second, third = s.chunk(3, dim)
+        return first, second, third
+
+    return cut
 
 
 def _products_of_views(x, h, w_ih, w_hh, b_ih, b_hh):
@@ -182,13 +187,7 @@ GRU_STEP = Exercise(
             _SECTION,
             _WRONG_ORDERS[1:],
         ),
-        Trap(
-            "a dimension counted from the front",
-            _with(cut=_along_the_second),
-            "dim=1 holds the gates where there is one batch dimension, and something else where "
-            "there is none or more. Counted from the end, it is always dim=-1.",
-            _SECTION,
-        ),
+        *cut_traps(_with(cut=_along(0)), _with(cut=_along(1)), _SECTION),
         Trap(
             "view of what is not contiguous",
             _with(products=_products_of_views),
@@ -252,6 +251,7 @@ GRU_STEP = Exercise(
             "what is kept at every step, and the gradient with it.",
             _SECTION,
         ),
+        *product_traps(_with, _SECTION),
         *bias_traps(
             _with,
             "both biases belong to the cell. For the candidate they are not even interchangeable: "

@@ -5,7 +5,15 @@ import torch
 from tutor import recurrence as reference
 from tutor.checks.changes import changeable
 from tutor.checks.exercise import Exercise, Trap
-from tutor.checks.recurrence.cells import as_it_is, bias_traps, candidate, gate, products
+from tutor.checks.recurrence.cells import (
+    as_it_is,
+    bias_traps,
+    candidate,
+    cut_traps,
+    gate,
+    product_traps,
+    products,
+)
 from tutor.checks.recurrence.shared import CHAPTER, cell_cases, cell_contract
 
 
@@ -17,8 +25,8 @@ def _cell(c, i, f, g):
     return f * c + i * g
 
 
-def _shown(o, new, old):
-    return o * torch.tanh(new)
+def _updated(new, old):
+    return new
 
 
 def _both(new_h, new_c):
@@ -46,7 +54,8 @@ def _step(
     output=gate,
     candidate=candidate,
     cell=_cell,
-    shown=_shown,
+    look=_updated,
+    squash=candidate,
     returned=_both,
 ):
     """The right step, but for the order of its gates or for one of its parts."""
@@ -54,7 +63,7 @@ def _step(
     from_x, from_h = products(x, h, w_ih, w_hh, b_ih, b_hh)
     s = dict(zip(order, rows(from_x + from_h), strict=True))
     new = cell(c, gate(s["i"]), forget(s["f"]), candidate(s["g"]))
-    return returned(shown(output(s["o"]), new, c), new)
+    return returned(output(s["o"]) * squash(look(new, c)), new)
 
 
 _with = changeable(_step)
@@ -68,6 +77,14 @@ _WRONG_ORDERS = tuple(
 
 def _interleaved(s):
     return s.unflatten(-1, (-1, 4)).unbind(-1)
+
+
+def _along(dim):
+    def cut(s):
+        i, f, g, o = s.chunk(4, dim)
+        return i, f, g, o
+
+    return cut
 
 
 def _inverted(s):
@@ -98,16 +115,20 @@ def _squashed_cell(c, i, f, g):
     return torch.tanh(f * c + i * g)
 
 
-def _no_tanh_of_cell(o, new, old):
-    return o * new
+def _not_updated(new, old):
+    return old
 
 
-def _old_cell_shown(o, new, old):
-    return o * torch.tanh(old)
+def _shown_alone(new_h, new_c):
+    return new_h
 
 
-def _sigmoid_of_cell(o, new, old):
-    return o * torch.sigmoid(new)
+def _kept_alone(new_h, new_c):
+    return new_c
+
+
+def _stacked(new_h, new_c):
+    return torch.stack((new_h, new_c))
 
 
 def _swapped(new_h, new_c):
@@ -173,6 +194,7 @@ LSTM_STEP = Exercise(
             "and another cell.",
             _SECTION,
         ),
+        *cut_traps(_with(rows=_along(0)), _with(rows=_along(1)), _SECTION),
         Trap(
             "the forget gate inverted",
             _with(forget=_inverted),
@@ -215,24 +237,25 @@ LSTM_STEP = Exercise(
             "h is what the cell shows, c is what it keeps. A step that hands on h twice has lost "
             "what its output gate did not show.",
             _SECTION,
+            tuple(_with(returned=r) for r in (_shown_alone, _kept_alone, _stacked)),
         ),
         Trap(
             "tanh of the cell missing",
-            _with(shown=_no_tanh_of_cell),
+            _with(squash=as_it_is),
             "the cell is a sum and may become large; what it shows is bounded by tanh(c) before "
             "the output gate.",
             _SECTION,
         ),
         Trap(
             "the cell itself squashed",
-            _with(cell=_squashed_cell, shown=_no_tanh_of_cell),
+            _with(cell=_squashed_cell, squash=as_it_is),
             "tanh stands on the way out, not on the way on. A tanh in every step of the cell is "
             "the plain recurrent network's product again, and its gradient vanishes the same way.",
             _SECTION,
         ),
         Trap(
             "the old cell shown",
-            _with(shown=_old_cell_shown),
+            _with(look=_not_updated),
             "the output reads the *new* cell: update c first, then show it. With the old one every "
             "answer comes a step late.",
             _SECTION,
@@ -281,6 +304,7 @@ LSTM_STEP = Exercise(
             "With the second part alone nothing lasts longer than a step.",
             _SECTION,
         ),
+        *product_traps(_with, _SECTION),
         *bias_traps(
             _with,
             "both biases are added, b_ih and b_hh. A forget bias that sits in the one that is left "
@@ -289,7 +313,7 @@ LSTM_STEP = Exercise(
         ),
         Trap(
             "sigmoid of the cell",
-            _with(shown=_sigmoid_of_cell),
+            _with(squash=gate),
             "what is shown is o ∘ tanh(c): the cell may be negative, and the sigmoid would never "
             "let that be seen.",
             _SECTION,
