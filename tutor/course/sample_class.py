@@ -124,7 +124,12 @@ def _write(function: Callable, name: str, texts: dict[str, str]) -> None:
     text = textwrap.dedent(inspect.getsource(function))
     if not text.startswith(f"def {function.__name__}("):
         raise TypeError(f"{function.__qualname__} has no text of its own")
-    used = [function.__globals__.get(n) for n in names(function.__code__)]
+    known = {n: function.__globals__.get(n) for n in names(function.__code__)}
+    used = list(known.values())
+    for name_of, module in known.items():
+        if isinstance(module, types.ModuleType) and module.__name__.startswith("tutor.checks."):
+            used += [getattr(module, n) for n in re.findall(rf"\b{name_of}\.(\w+)", text)]
+            text = re.sub(rf"\b{name_of}\.", "", text)
     for part in filter(_of_the_checks, (*used, *(function.__defaults__ or ()))):
         if part.__name__ not in texts:
             _write(part, part.__name__, texts)
