@@ -7,6 +7,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from tutor import attention
+from tutor.checks.candidate import LocalCandidate
 from tutor.checks.modes import usual_modes
 
 
@@ -56,6 +57,19 @@ def test_whatever_a_call_sets_is_as_before_afterwards():
     report_on("stable_softmax", spoiling)
     assert now() == before
     assert set(seen[::2]) == {("cpu", torch.float32, True)}
+
+
+def test_whatever_a_call_sets_before_it_raises_is_as_before_afterwards():
+    before = now()
+
+    def raising(scores, dim=-1):
+        raising.kept = spoil()
+        raise ValueError("not today")
+
+    LocalCandidate(raising).run((torch.ones(2),))
+    assert now() == before
+    report_on("stable_softmax", raising)
+    assert now() == before
 
 
 def test_whatever_a_notebook_has_set_is_told_and_is_as_before_afterwards():

@@ -170,6 +170,10 @@ def test_check_of_a_notebook_under_another_name_finds_its_exercise(tmp_path):
         1,
         f"{tmp_path / 'empty.ipynb'} holds no exercise.\n",
     )
+    many = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1") for _ in range(1001)])
+    nbformat.write(many, tmp_path / "empty.ipynb")
+    said = "empty.ipynb has 1,001 code cells; 1,000 are allowed.\n"
+    assert checked(tmp_path / "empty.ipynb") == (1, said)
 
 
 def test_check_of_a_file_that_is_no_notebook_says_so(tmp_path, capsys):

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from tutor.checks.cost import Counter, same_memory
 from tutor.checks.elsewhere import origins
-from tutor.checks.modes import usual_modes
+from tutor.checks.modes import call_modes
 from tutor.checks.response import (
     Crash,
     Response,
@@ -156,7 +156,7 @@ class LocalCandidate:
             leaves = [a for a in args if isinstance(a, Tensor) and a.requires_grad]
         counter = Counter(forbid_autograd) if count else None
         try:
-            with usual_modes(), _watched(counter, args) as cost:
+            with call_modes(), _watched(counter, args) as cost:
                 outputs, place = (self._widened if widened else self._usual)(args)
                 if counter is not None:
                     counter.returned(outputs)
@@ -230,7 +230,7 @@ class LocalInstance:
         cost = None
         try:
             wide = widened(caller) if self.construction.widened else nullcontext()
-            with usual_modes(), _watched(self.counter, args) as cost, wide:
+            with call_modes(), _watched(self.counter, args) as cost, wide:
                 answer = act()
                 state = self.read()  # what is worked out here is work of the call
                 if self.counter is not None:
@@ -271,7 +271,7 @@ class LocalInstance:
             except BaseException as error:
                 return Response(crash=crash(error))
             gradients = tuple(None if t is None else next(found) for t in leaves)
-        with usual_modes():
+        with call_modes():
             state = _snapshots(self.read())
         outputs = tuple(map(_snapshot, self.answers))
         return Response(outputs, state, gradients, _after(tuple(self.args)))
@@ -286,12 +286,12 @@ class LocalInstance:
         )
 
     def _tensors(self) -> tuple[Any, ...]:
-        with usual_modes():
+        with call_modes():
             return tuple(x if isinstance(x, Crash) else plain_tensor(x) for x in self.read())
 
     def write(self, numbers: tuple[Tensor | None, ...], held: bool) -> Response:
         try:
-            with usual_modes(), torch.no_grad():
+            with call_modes(), torch.no_grad():
                 into, others = self.held, self._tensors()
                 if not held:
                     into, others = others, into

@@ -5,6 +5,7 @@ has no gradient either, and a detached answer looks right. And nothing is compil
 longer than a check: a compiled function is judged as the function that it wraps.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,15 +88,52 @@ def usual_modes() -> Iterator[tuple[str, ...]]:
         found = [s.told for s, b in zip(_SETTINGS, before, strict=True) if b != s.usual]
         if torch.is_inference_mode_enabled():  # without gradients by itself
             found = [_INFERENCE, *(told for told in found if told != _GRADIENTS)]
-        with torch.inference_mode(False), torch.compiler.set_stance("force_eager"):
-            for setting in _SETTINGS:
-                setting.write(setting.usual)
-            try:
-                yield (*found, *contexts)
-            finally:
-                _take_contexts()
-        for setting, value in zip(_SETTINGS, before, strict=True):
-            setting.write(value)
+        outer, _here.usual = _usual_here(), True
+        try:
+            with torch.compiler.set_stance("force_eager"):
+                _write_usual()
+                with _left_at_the_end():
+                    yield (*found, *contexts)
+        finally:
+            _here.usual = outer
+            for setting, value in zip(_SETTINGS, before, strict=True):
+                setting.write(value)
+
+
+@contextmanager
+def call_modes() -> Iterator[None]:
+    """``usual_modes`` for one of many calls: within it, undoes what the call sets, and no more."""
+    if not _usual_here():
+        with usual_modes():
+            yield
+        return
+    try:
+        with _left_at_the_end():
+            yield
+    finally:
+        torch.compiler.set_stance("force_eager")
+        _write_usual()
+
+
+_here = threading.local()
+
+
+def _usual_here() -> bool:
+    return getattr(_here, "usual", False)
+
+
+def _write_usual() -> None:
+    for setting in _SETTINGS:
+        setting.write(setting.usual)
+
+
+@contextmanager
+def _left_at_the_end() -> Iterator[None]:
+    with torch.inference_mode(False):
+        try:
+            yield
+        finally:
+            _take_contexts()
 
 
 @contextmanager

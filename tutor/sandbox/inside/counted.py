@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map
 
 from tutor.checks.candidate import Construction, LocalInstance
 from tutor.checks.cost import FROM_NUMBERS, Cost, called, numbers_in
-from tutor.checks.modes import usual_modes
+from tutor.checks.modes import call_modes
 from tutor.checks.response import NUMBERS, Crash, Response, caller, crash, plain_tensor
 from tutor.checks.widened import widened
 from tutor.sandbox.inside.proxy import Forwarding
@@ -49,7 +49,7 @@ def forwarded(
 ) -> Response:
     """What ``act`` gives, an answer and a state; both are described by the numbers of proxies."""
     cost = Cost()
-    with usual_modes():
+    with call_modes():
         try:
             widening = widened(caller) if wide else nullcontext()
             with Reading(forwarding), called(cost, forbid_autograd), forwarding.call(), widening:
