@@ -712,6 +712,47 @@ _VIEWED = {
     "attention_backward": _batches_viewed(backward_einsum),
 }
 
+
+def self_softmax_by_hand(x, w_q, w_k, w_v, keep=None):
+    """Whose derivative goes through the maximum, too."""
+    q, k, v = x @ w_q, x @ w_k, x @ w_v
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    if keep is not None:
+        if keep.dtype != torch.bool:
+            raise TypeError("keep must be bool")
+        scores = scores.masked_fill(~keep, torch.finfo(scores.dtype).min)
+    e = torch.exp(scores - scores.amax(-1, keepdim=True))
+    shares = e / e.sum(-1, keepdim=True)
+    return (shares if keep is None else shares * keep) @ v
+
+
+def self_running(x, w_q, w_k, w_v, keep=None):
+    """A running softmax over blocks of keys: what cancels beside extreme scores is rounded."""
+    if keep is not None and keep.dtype != torch.bool:
+        raise TypeError("keep must be bool")
+    q, k, v = x @ w_q, x @ w_k, x @ w_v
+    work = torch.promote_types(x.dtype, torch.float32)
+    low = torch.finfo(work).min
+    if keep is not None:
+        keep = keep.broadcast_to(*x.shape[:-1], x.shape[-2])
+    top = torch.full((*x.shape[:-1], 1), low, dtype=work, device=x.device)
+    total, out = torch.zeros_like(top), 0
+    for start in range(0, x.shape[-2], 128):
+        part = slice(start, start + 128)
+        scores = (q @ k[..., part, :].mT).to(work) / w_q.shape[-1] ** 0.5
+        if keep is not None:
+            scores = scores.masked_fill(~keep[..., part], low)
+        new_top = torch.maximum(top, scores.detach().amax(-1, keepdim=True))
+        e = (scores - new_top).exp()
+        if keep is not None:
+            e = e * keep[..., part]
+        shrink = (top - new_top).exp()
+        total = total * shrink + e.sum(-1, keepdim=True)
+        out = out * shrink + e @ v[..., part, :].to(work)
+        top = new_top
+    return (out / total.masked_fill(total == 0, 1)).to(x.dtype)
+
+
 RIGHT = {
     "stable_softmax": [
         softmax_log_sum_exp,
@@ -767,6 +808,8 @@ RIGHT = {
         _of_self(attention_loops),
         _of_self(attention_chunks),
         _of_self(attention_vmap),
+        self_softmax_by_hand,
+        self_running,
     ],
     "attention_backward": [
         backward_einsum,

@@ -137,7 +137,7 @@ def cross_attention__w12(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
 
 
 # D used for values too
-@answer()
+@answer("one width for all")
 def cross_attention__w13(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
     d = w_q.shape[1] // num_heads
     q, k, v = (

@@ -1,4 +1,4 @@
-"""Answers of fresh eyes, of which every chapter has its file, are refused and get their names."""
+"""Answers of fresh eyes, of which every chapter has its files, are refused and get their names."""
 
 from importlib import import_module
 
@@ -8,6 +8,7 @@ from reporting import report_on
 
 for word in ("recurrence", "alignment", "attention", "multihead", "position"):
     import_module(f"fresh_{word}")
+    import_module(f"anew_{word}")
 
 
 @pytest.mark.parametrize(

@@ -435,6 +435,7 @@ NAMES = {
     "minus_1000": CONSTANT,
     "maximum_of_hidden_ones": {"renormalised after the softmax"},
     "no_maximum_zeroed": {"exponentials without the maximum", *CLEANED},
+    "epsilon": {"a constant in the denominator"},
     "_nan_to_num": CLEANED,
     "lowest_of_single": {"a float32 mask in another precision"},
     "_gru_by_exponentials": {"a sigmoid that overflows"},

@@ -161,7 +161,7 @@ KNOWN = (
         "masks",
         "keep is True where a key may be read. masked_fill fills where its argument is True, so it "
         "needs ~keep.",
-        (softmax.INVERTED, softmax.HALF_INVERTED, softmax.INVERTED_UNZEROED),
+        (softmax.INVERTED, softmax.HALF_INVERTED),
     ),
     Known(
         "the mask on its side",
@@ -240,7 +240,6 @@ KNOWN = (
         (
             softmax.NOT_LOW_ENOUGH,
             *softmax.OTHERS_NOT_LOW_ENOUGH,
-            *softmax.LEFT_AS_THEY_ARE,
             softmax.MINUS_1E9,
             softmax.MINUS_1E9_ZEROED,
         ),

@@ -197,9 +197,13 @@ def of_exponentials_epsilon(scores):
     return exponentials / (exponentials.sum(-1, keepdim=True) + 1e-9)
 
 
+def less_the_largest(scores):
+    return (scores - scores.amax(-1, keepdim=True)).exp()
+
+
 def stable_epsilon(epsilon):
     def share(scores):
-        exponentials = (scores - scores.amax(-1, keepdim=True)).exp()
+        exponentials = less_the_largest(scores)
         return exponentials / (exponentials.sum(-1, keepdim=True) + epsilon)
 
     return share
@@ -256,10 +260,15 @@ def divided_where_positive(weights, keep):
 
 def plus(epsilon):
     def divided(weights, keep):
-        if keep is None:
-            return weights
-        weights = weights * keep
+        weights = zeroed(weights, keep)
         return weights / (weights.sum(-1, keepdim=True) + epsilon)
+
+    return divided
+
+
+def plus_under_a_mask(epsilon):
+    def divided(weights, keep):
+        return weights if keep is None else plus(epsilon)(weights, keep)
 
     return divided
 
@@ -358,7 +367,8 @@ BEST_ALONE = {"share": best_alone}
 BEST_ALONE_OF_ROWS = {"share": best_alone, "zero": empty_rows}
 _EPSILONS = (1e-6, 1e-8, 1e-9)
 EPSILONS = (
-    *({"zero": plus(epsilon)} for epsilon in _EPSILONS),
+    *({"zero": plus_under_a_mask(epsilon)} for epsilon in _EPSILONS),
+    *({"share": less_the_largest, "zero": plus(epsilon)} for epsilon in _EPSILONS),
     *({"share": stable_epsilon(epsilon)} for epsilon in _EPSILONS),
 )
 
@@ -403,7 +413,6 @@ HALF_LOWEST = {"hide": lowest_of_half}
 MINUS_1E4_ADDED = {"hide": add_constant(-1e4)}
 _OTHER_CONSTANTS = (minus_50, minus_100, minus_1000, minus_1e5)
 OTHERS_NOT_LOW_ENOUGH = (HALF_LOWEST, *({"hide": constant} for constant in _OTHER_CONSTANTS))
-LEFT_AS_THEY_ARE = ({"hide": minus_1e4, "zero": unzeroed}, {"hide": minus_1000, "zero": unzeroed})
 
 READ_TRANSPOSED = {"read": read_transposed}
 READ_MEAN = {"read": read_mean}

@@ -210,6 +210,7 @@ _OWN = (
         "keep is True where a symbol may be read. Inverted, a sentence reads its padding and "
         "nothing else.",
         "Padding must not be read",
+        (_with(**softmax.INVERTED_UNZEROED),),
     ),
     Trap(
         "the row that may read nothing",
