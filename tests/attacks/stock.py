@@ -1,8 +1,8 @@
 """What a submission wins from a check that runs where the student's own code runs.
 
-The cells run in IPython's shell in a fork, and the check beside them, with the course's own
-``check``: so does stock nbgrader, which reads the number that the cell shows. An attack that wins
-nothing here is none, and its failure in the sandbox would prove nothing.
+The cells run in IPython's shell in a process of their own, and the check beside them, with the
+course's own ``check``: so does stock nbgrader, which reads the number that the cell shows. An
+attack that wins nothing here is none, and its failure in the sandbox would prove nothing.
 """
 
 import os
@@ -15,15 +15,18 @@ from multiprocessing.connection import Connection
 import nbformat
 from nbgrader.utils import determine_grade
 
-from tests.attacks.corpus import NOTEBOOK, Submission
+from tests.attacks.corpus import NOTEBOOK, SUBMISSIONS, Submission
 
 SECONDS = 600
 
 
 def points(submission: Submission) -> float | None:
     """Of the exercise that it forges; None if its process does not live to tell."""
-    ours, theirs = get_context("fork").Pipe(duplex=False)
-    process = get_context("fork").Process(target=_run, args=(submission, theirs))
+    # Forked from one that has run no other test: what it holds is the course's.
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__, "tests.attacks.corpus"])
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(submission.name, theirs))
     process.start()
     theirs.close()
     try:
@@ -41,7 +44,7 @@ def fooled(submission: Submission) -> bool:
     return won is not None and won > 3 and won != submission.points[submission.forges]
 
 
-def _run(submission: Submission, link: Connection) -> None:
+def _run(name: str, link: Connection) -> None:
     from IPython.core.displayhook import DisplayHook
     from IPython.core.displaypub import DisplayPublisher
     from IPython.core.interactiveshell import InteractiveShell
@@ -59,6 +62,7 @@ def _run(submission: Submission, link: Connection) -> None:
         def write_output_prompt(self):
             pass
 
+    submission = SUBMISSIONS[name]
     os.chdir(tempfile.mkdtemp())
     quiet = open(os.devnull, "w")  # noqa: SIM115 (as long as the process)
     sys.stdout = sys.stderr = quiet

@@ -36,7 +36,7 @@ FIRST_HALF = ("stable_softmax", "attention_scores", "causal_mask", "padding_mask
 # Nothing else calls causal_mask, so the rest of that notebook must still be graded.
 UNPARSABLE = {"causal_mask": "def causal_mask(num_queries, num_keys, device=None)\n    return None"}
 
-# One for each trap. All fictional, and none of them among the other students'.
+# One for each of so many traps. All fictional, and none of them among the other students'.
 # fmt: off
 IN_A_TRAP = (
     "Ciro", "Dalia", "Emre", "Farah", "Goran", "Hana", "Ilse", "Jomo", "Kavi", "Lena", "Mirco",
@@ -65,9 +65,7 @@ class Student:
 def students() -> Iterator[Student]:
     yield Student("Amara")
     yield Student("Bruno", solved=FIRST_HALF)
-    traps = EXERCISES[TRAPPED].traps
-    assert len(traps) <= len(IN_A_TRAP), "IN_A_TRAP needs more names"
-    for name, trap in zip(IN_A_TRAP, traps, strict=False):
+    for name, trap in zip(IN_A_TRAP, EXERCISES[TRAPPED].traps, strict=False):
         yield Student(name, instead={TRAPPED: source(trap.function, TRAPPED)}, trap=trap)
     yield Student("Rania", instead=UNPARSABLE)
     yield Student("Sven", solved=())
