@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import resource
 import signal
 import textwrap
@@ -16,6 +17,7 @@ from answers import MODULES
 
 from tutor.checks import CHAPTERS, EXERCISES, judge, of_chapter
 from tutor.checks.report import MIME
+from tutor.checks.response import sizes_only
 from tutor.course.release import is_bench
 from tutor.course.sample_class import CHAPTER, NOTEBOOK, solutions, source
 from tutor.grading import grader as executor
@@ -118,7 +120,10 @@ def report(exercise, candidate) -> dict:
         # The quoted line: at home the traps stand in a file of the course's, which is not quoted.
         if verdict["failure"]:
             sentences = verdict["failure"]["sentences"]
-            verdict["failure"]["sentences"] = [s for s in sentences if not s.startswith("in your")]
+            told = [s for s in sentences if not s.startswith("in your")]
+            # Of an exception no numbers leave the sandbox but sizes.
+            told = [sizes_only(s) if re.match(r"\w+Error: ", s) else s for s in told]
+            verdict["failure"]["sentences"] = told
     return found
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tutor.sandbox.answers import crash, sizes_only
+from tutor.checks.response import sizes_only
+from tutor.sandbox.answers import crash
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tutor.checks.exercise import Exercise, Trap
 from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import broken_by
 from tutor.checks.relation import relation
-from tutor.checks.response import LONGEST_MESSAGE, NOTHING, Response
+from tutor.checks.response import LONGEST_MESSAGE, NOTHING, Response, sizes_only
 from tutor.checks.tensors import same_values
 from tutor.checks.trace import (
     Trace,
@@ -308,8 +308,9 @@ def _same_gradients(theirs: Trace, seen: Observation, tolerance: float) -> bool:
 
 def _alike(theirs: Response, got: Response, tolerance: float, compare_types: bool) -> bool:
     if theirs.crash is not None or got.crash is not None:
+        # Of one from the sandbox, no more is told.
         crashes = [
-            (r.crash.kind, r.crash.message[:LONGEST_MESSAGE]) if r.crash else None
+            (r.crash.kind, sizes_only(r.crash.message[:LONGEST_MESSAGE])) if r.crash else None
             for r in (theirs, got)
         ]
         return crashes[0] == crashes[1]

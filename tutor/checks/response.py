@@ -1,6 +1,7 @@
 """What comes back from a candidate: tensors, words and exceptions, and no code of its own."""
 
 import linecache
+import re
 import sys
 import sysconfig
 import traceback
@@ -163,3 +164,22 @@ def settled_tensor(x: Any, largest: int) -> Any:
     if isinstance(x, Tensor) and x.numel() * x.element_size() > largest:
         return Unreadable(f"a tensor of shape {tuple(x.shape)}: {x.numel():,} elements")
     return x
+
+
+def sizes_only(message: str) -> str:
+    """The message without the numbers of a tensor: sizes are whole, short and few in a row."""
+
+    def cut(found: re.Match) -> str:
+        return found[0] if _SIZE.fullmatch(found[0]) else _CUT
+
+    return _MANY.sub(_CUT, _NUMBER.sub(cut, message))
+
+
+_CUT = "…"
+_NUMBER = re.compile(r"[\w.+-]*\d[\w.+-]*")
+_SIZE = re.compile(
+    r"[-+]?\d{1,4}(x\d{1,4}|-?[A-Za-z]+)?\.?|[A-Za-z_][A-Za-z_.]*(?<=[A-Za-z_])\d{1,4}\.?"
+)
+"""Sizes, and what is called float64, batch2 or 3D."""
+_MANY = re.compile(r"(?:[-+]?(?:\d+|…)[^\w…]+){6,}[-+]?(?:\d+|…)")
+"""More numbers in a row than a tensor has dimensions."""

@@ -4,13 +4,12 @@ Anything else is Malformed, or Unreadable where a report can describe it.
 """
 
 import builtins
-import re
 from typing import Any
 
 from torch import Tensor
 
 from tutor.checks.cost import Cost
-from tutor.checks.response import LONGEST_MESSAGE, Crash, Unreadable
+from tutor.checks.response import LONGEST_MESSAGE, Crash, Unreadable, sizes_only
 from tutor.checks.widened import Place
 from tutor.sandbox import wire
 from tutor.sandbox.outputs import clean
@@ -155,25 +154,6 @@ def crash(spec: Any, cells: list[str]) -> Crash | None:
 def _known(kind: str, cells: list[str]) -> bool:
     """Whether it is the name of an exception of Python's, or stands in the notebook."""
     return hasattr(builtins, kind) or any(kind in cell for cell in cells)
-
-
-def sizes_only(message: str) -> str:
-    """The message without the numbers of a tensor: sizes are whole, short and few in a row."""
-
-    def cut(found: re.Match) -> str:
-        return found[0] if _SIZE.fullmatch(found[0]) else _CUT
-
-    return _MANY.sub(_CUT, _NUMBER.sub(cut, message))
-
-
-_CUT = "…"
-_NUMBER = re.compile(r"[\w.+-]*\d[\w.+-]*")
-_SIZE = re.compile(
-    r"[-+]?\d{1,4}(x\d{1,4}|-?[A-Za-z]+)?\.?|[A-Za-z_][A-Za-z_.]*(?<=[A-Za-z_])\d{1,4}\.?"
-)
-"""Sizes, and what is called float64, batch2 or 3D."""
-_MANY = re.compile(r"(?:[-+]?(?:\d+|…)[^\w…]+){6,}[-+]?(?:\d+|…)")
-"""More numbers in a row than a tensor has dimensions."""
 
 
 def place(spec: Any) -> Place | None:

@@ -29,7 +29,7 @@ def score(q, k, x, memory):
     return q @ k.mT * q.shape[-1] ** -0.5
 
 
-def as_they_are(shares, q):
+def shares_as_they_are(shares, q):
     return shares
 
 
@@ -61,7 +61,7 @@ def layer(
     for_heads=for_heads,
     score=score,
     weigh=weights,
-    after=as_they_are,
+    after=shares_as_they_are,
     read=read,
     attend=None,
     join=merged,
