@@ -24,8 +24,8 @@ def of_scores(change):
     ("name", "wrong", "sentence"),
     [
         (
-            "attention_scores",
-            of_scores(torch.neg),
+            "general_scores",
+            lambda *args: -alignment.general_scores(*args),
             "out is what was expected with the other sign everywhere",
         ),
         (
@@ -81,9 +81,9 @@ def of_scores(change):
             "read is memory as it came in",
         ),
         (
-            "lstm_step",
-            lambda *args: recurrence.lstm_step(*args)[0],
-            "what you return is new_h, and right: return new_c with it",
+            "attention_backward",
+            lambda *args: attention.attention_backward(*args)[0],
+            "what you return is grad_q, and right: return grad_k and grad_v with it",
         ),
         (
             "merge_heads",
