@@ -23,9 +23,9 @@ from tutor.checks import EXERCISES, Exercise, judge
 RESULTS = Path(__file__).parent / "results" / "checks.json"
 ROUNDS = 3
 LONGEST, MEDIAN = 50.0, 10.0
-"""Units that the slowest check, and that half of all checks, may take. It was 20 and 6 while half as
-many misconceptions were known: a wrong answer that none of them explains is compared with all, and
-with pairs of them. That is to come back below 15, which is 0.3 s."""
+"""Units that the slowest check, and that half of all checks, may take. It was 20 and 6 while half
+as many misconceptions were known: a wrong answer that none of them explains is compared with all,
+and with pairs of them. That is to come back below 15, which is 0.3 s."""
 
 
 def unit() -> None:
