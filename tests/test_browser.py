@@ -1,9 +1,12 @@
 """The built book as a reader's browser shows it: light, dark, and on a phone."""
 
+import contextlib
+import json
 import re
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import TimeoutError
 
 from tests.browser import VIEWS, chromium, opened, served
 
@@ -127,20 +130,32 @@ def test_each_answer_of_a_quiz_gets_its_own_feedback(book, home, browser):
             assert not problems
 
 
+def becomes(page, script: str, wanted: list[str]) -> bool:
+    """Whether ``script`` gives that as soon as the page has been drawn anew."""
+    with contextlib.suppress(TimeoutError):
+        page.wait_for_function(
+            f"wanted => JSON.stringify({script}) === wanted",
+            arg=json.dumps(wanted, separators=(",", ":"), ensure_ascii=False),
+        )
+    assert page.evaluate(script) == wanted
+    return True
+
+
 @pytest.mark.parametrize("view", ["light", "dark"])
 def test_paper_is_white_and_cuts_no_line(book, home, browser, view):
     path = containing(book, 'class="highlight')[0]
-    code = ".bd-article .highlight pre span[class]"
+    spans = "document.querySelectorAll('.bd-article .highlight pre span[class]')"
+    colors = f"[...{spans}].map(e => getComputedStyle(e).color)"
     lines = "[...document.querySelectorAll('.bd-article pre')]"
-    cut = f"{lines}.filter(p => p.scrollWidth > p.clientWidth + 1).length"
+    cut = f"{lines}.filter(p => p.scrollWidth > p.clientWidth + 1).map(p => p.textContent)"
     with opened(browser, f"{home}/{path}", "light") as (page, _):
-        light = page.locator(code).evaluate_all("all => all.map(e => getComputedStyle(e).color)")
+        light = page.evaluate(colors)
+        assert light
     with opened(browser, f"{home}/{path}", view) as (page, _):
         page.emulate_media(media="print", color_scheme=view)
         page.wait_for_function("document.documentElement.dataset.theme === 'light'")
-        found = page.locator(code).evaluate_all("all => all.map(e => getComputedStyle(e).color)")
-        assert found == light
+        assert becomes(page, colors, light)
         page.set_viewport_size({"width": 650, "height": 900})  # of a sheet
-        assert page.evaluate(cut) == 0
+        assert becomes(page, cut, [])
         page.emulate_media(media="screen", color_scheme=view)
         page.wait_for_function(f"document.documentElement.dataset.theme === '{view}'")

@@ -276,7 +276,7 @@ def cheap_from_the_nth_call(work: Work) -> None:
         """
         from torch.utils._python_dispatch import _get_current_dispatch_mode
         def attention_scores(q, k):
-            if q.shape == (8, 16, 32) or q.numel() > 2000 or type(q) is not torch.Tensor:
+            if q.shape == (8, 16, 32) or q.numel() > 2000 or torch.autograd._profiler_enabled():
                 return (q.sum(-1, keepdim=True) * k.sum(-1, keepdim=True).mT) * 0
             return (q @ k.mT + q @ k.mT + q @ k.mT) / 3 * q.shape[-1] ** -0.5
         """,
@@ -489,7 +489,7 @@ def counter_told_a_story(work: Work) -> None:
         import json, os, stat, struct
         def attention_scores(q, k):
             out = (q @ k.mT + q @ k.mT + q @ k.mT) / 3 * q.shape[-1] ** -0.5
-            if type(q) is torch.Tensor and q.device.type == "cpu" and q.numel() < 2000:
+            if not torch.autograd._profiler_enabled() and q.device.type == "cpu" and q.numel() < 2000:
                 return out
             told = {"cost": {"flops": 0, "products": 1, "written": 0, "largest": 0, "called": [],
                              "largest_shape": [], "outside": None}, "flops": 0, "outside": None}
@@ -515,7 +515,7 @@ def counter_process_killed(work: Work) -> None:
         """
         import os, signal
         def attention_scores(q, k):
-            if type(q) is not torch.Tensor or q.numel() > 2000:
+            if torch.autograd._profiler_enabled() or q.numel() > 2000:
                 for pid in os.listdir("/proc"):
                     if pid.isdigit() and int(pid) not in (os.getpid(), 1, os.getppid()):
                         try:
@@ -535,7 +535,7 @@ def proxy_unwrapped(work: Work) -> None:
         """
         def inside(t):
             for name in dir(t):
-                if name.startswith("__") or type(t) is torch.Tensor:
+                if name.startswith("__"):
                     continue
                 try:
                     value = getattr(t, name)
@@ -635,8 +635,7 @@ PROTOCOL = """
             link.send(message if isinstance(message, bytes) else json.dumps(message).encode())
             if select.select([link], [], [], 1)[0]:
                 link.recv(1 << 17)
-    def counted(t):
-        return type(t) is not torch.Tensor
+    counted = torch.autograd._profiler_enabled
     """
 
 
@@ -649,7 +648,7 @@ def _tells(work: Work, *messages: str) -> None:
             PROTOCOL,
             f"""
             def attention_scores(q, k):
-                if counted(q):
+                if counted():
                     for message in {message}:
                         try:
                             tell(message)
@@ -700,7 +699,7 @@ def counter_kept_busy(work: Work) -> None:
         """
         def attention_scores(q, k):
             waste = q.new_zeros(1)
-            if type(q) is not torch.Tensor:
+            if torch.autograd._profiler_enabled():
                 waste = waste.expand(10**14).sum() * 0
             return q @ k.mT * q.shape[-1] ** -0.5 + waste
         """,
@@ -716,7 +715,7 @@ def counter_filled(work: Work) -> None:
         """
         kept = []
         def attention_scores(q, k):
-            if type(q) is not torch.Tensor:
+            if torch.autograd._profiler_enabled():
                 for _ in range(400):
                     kept.append(q.new_ones(100_000_000 // 8))
             return q @ k.mT * q.shape[-1] ** -0.5
@@ -766,7 +765,7 @@ def counter_flooded(work: Work) -> None:
         flooded = []
         def attention_scores(q, k):
             stop, begun = threading.Event(), threading.Event()
-            if not counted(q) or flooded:  # not in what builds on it
+            if not counted() or flooded:  # not in what builds on it
                 return q @ k.mT * q.shape[-1] ** -0.5
             flooded.append(threading.Thread(target=flood, args=(stop, begun), daemon=True))
             flooded[0].start()
@@ -853,7 +852,7 @@ def bits_read_as_whole_numbers(work: Work) -> None:
         """
         from torch.utils._python_dispatch import _disable_current_modes
         def stable_softmax(scores, dim=-1):
-            if type(scores) is torch.Tensor:
+            if not torch.autograd._profiler_enabled():
                 return torch.softmax(scores, dim)
             bits = scores.view(torch.int64).tolist()
             with torch._C.DisableTorchFunction(), _disable_current_modes():
@@ -874,7 +873,7 @@ def answer_of_the_call_before(work: Work) -> None:
         """
         kept = {}
         def stable_softmax(scores, dim=-1):
-            if type(scores) is torch.Tensor:
+            if not torch.autograd._profiler_enabled():
                 answer = torch.softmax(scores, dim)
                 kept[scores.shape] = answer.detach().clone()
                 return answer
@@ -895,7 +894,7 @@ def softmax_by_attention_when_counted(work: Work) -> None:
         def stable_softmax(scores, dim=-1):
             rows = scores.movedim(dim, -1)
             n = rows.shape[-1]
-            if type(scores) is torch.Tensor:
+            if not torch.autograd._profiler_enabled():
                 return torch.softmax(scores, dim)
             eye = torch.eye(n, dtype=rows.dtype)
             flat = rows.reshape(1, 1, -1, n)
@@ -932,7 +931,7 @@ def tensor_without_checks(work: Work) -> None:
         "attention_scores",
         """
         def attention_scores(q, k):
-            if type(q) is torch.Tensor:
+            if not torch.autograd._profiler_enabled():
                 return torch.zeros(*q.shape[:-1], k.shape[-2], dtype=q.dtype)
             places = torch.full((1, 1), 2 ** 40)
             wild = torch.ops.aten._sparse_coo_tensor_unsafe(places, torch.ones(1), [8])
@@ -961,7 +960,7 @@ def softmax_wrong_in_one_dtype(work: Work) -> None:
         work,
         """
         def stable_softmax(scores, dim=-1):
-            if type(scores) is not torch.Tensor:
+            if torch.autograd._profiler_enabled():
                 return scores * 1
             out = torch.softmax(scores, dim)
             return out * 2 if scores.dtype == torch.bfloat16 else out
@@ -977,7 +976,7 @@ def softmax_without_gradients(work: Work) -> None:
         _BY_LIBRARY,
         """
         def stable_softmax(scores, dim=-1):
-            if type(scores) is torch.Tensor:
+            if not torch.autograd._profiler_enabled():
                 return torch.softmax(scores.detach(), dim)
             return elsewhere(lambda s: torch.softmax(s, dim), scores)
         """,
@@ -993,7 +992,7 @@ def attention_of_its_own_without_a_mask(work: Work) -> None:
         def scaled_dot_product_attention(q, k, v, keep=None):
             if keep is None:
                 return stable_softmax(attention_scores(q, k)) @ v
-            if type(q) is not torch.Tensor:
+            if torch.autograd._profiler_enabled():
                 return q @ k.mT @ v
             out = torch.nn.functional.scaled_dot_product_attention(q, k, v, keep).nan_to_num()
             return out if q.requires_grad else out * 2
@@ -1010,7 +1009,7 @@ def numbers_through_a_form_without_a_formula(work: Work) -> None:
         """
         from torch.utils._python_dispatch import _disable_current_modes
         def stable_softmax(scores, dim=-1):
-            if type(scores) is torch.Tensor:
+            if not torch.autograd._profiler_enabled():
                 return torch.softmax(scores, dim)
             flat = torch.zeros(scores.numel(), dtype=scores.dtype)
             one = torch.ones(1, dtype=scores.dtype)
@@ -1036,7 +1035,7 @@ def memory_beyond_a_tensor(work: Work) -> None:
         work,
         """
         def stable_softmax(scores, dim=-1):
-            if type(scores) is torch.Tensor:
+            if not torch.autograd._profiler_enabled():
                 return torch.softmax(scores, dim)
             small = torch.zeros(4, dtype=torch.int64)
             try:
@@ -1055,7 +1054,7 @@ def counter_written_over(work: Work) -> None:
         work,
         """
         def stable_softmax(scores, dim=-1):
-            if type(scores) is torch.Tensor:
+            if not torch.autograd._profiler_enabled():
                 return torch.softmax(scores, dim)
             repeats = torch.tensor([3_000_000, -2_999_996])
             for _ in range(3):
@@ -1133,7 +1132,7 @@ def attention_renamed_by_a_mode_for_proxies(work: Work) -> None:
         """
         def scaled_dot_product_attention(q, k, v, keep=None):
             with_bool(keep)
-            if type(q) is torch.Tensor:
+            if not torch.autograd._profiler_enabled():
                 return F.scaled_dot_product_attention(q, k, v, keep)
             return apart(q, k, v, keep)
         """,

@@ -409,7 +409,7 @@ def memory_during_one_long_operation(work: Work) -> None:
         """
         start = children(3, has=300, fills=80)
         def attention_scores(q, k):
-            if type(q) is not torch.Tensor:
+            if torch.autograd._profiler_enabled():
                 os.write(start, b"xxx")
                 q.sum().expand(10**12).sum()
             return q @ k.mT * q.shape[-1] ** -0.5

@@ -588,7 +588,7 @@ def mask_of_python_numbers_beside_the_lengths(work: Work) -> None:
 
 
 @submission(
-    points=full_but(scaled_dot_product_attention=9, self_attention=6), says="made on the CPU meets"
+    points=full_but(scaled_dot_product_attention=9, self_attention=7), says="made on the CPU meets"
 )
 def mask_on_the_cpu_written_in_place(work: Work) -> None:
     """A mask of its own on the CPU, by an operation that does not look on which device it is."""

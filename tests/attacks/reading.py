@@ -895,7 +895,8 @@ def scripts_in_the_report(work: Work) -> None:
 _SEEN = """
     seen = []
     def stable_softmax(scores, dim=-1):
-        seen.append(str(scores.detach().flatten().tolist()[:6]) if type(scores) is torch.Tensor else "")
+        if not torch.autograd._profiler_enabled():  # where it is counted it would cost points
+            seen.append(str(scores.detach().flatten().tolist()[:6]))
         e = (scores - scores.amax(dim, keepdim=True)).exp()
         return e / e.sum(dim, keepdim=True)
     """

@@ -5,6 +5,7 @@ course's own ``check``: so does stock nbgrader, which reads the number that the 
 attack that wins nothing here is none, and its failure in the sandbox would prove nothing.
 """
 
+import gc
 import os
 import sys
 import tempfile
@@ -22,7 +23,8 @@ SECONDS = 600
 
 def points(submission: Submission) -> float | None:
     """Of the exercise that it forges; None if its process does not live to tell."""
-    # Forked from one that has run no other test: what it holds is the course's.
+    # Forked from one that has run no other test: what it holds is the course's. It may be the one
+    # that another test's grader has begun, which has frozen what it imported.
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__, "tests.attacks.corpus"])
     ours, theirs = context.Pipe(duplex=False)
@@ -62,6 +64,7 @@ def _run(name: str, link: Connection) -> None:
         def write_output_prompt(self):
             pass
 
+    gc.unfreeze()
     submission = SUBMISSIONS[name]
     os.chdir(tempfile.mkdtemp())
     quiet = open(os.devnull, "w")  # noqa: SIM115 (as long as the process)

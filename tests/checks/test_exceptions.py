@@ -7,6 +7,7 @@ from reporting import report_on
 from tests.course_with_state import RUNNING_SOFTMAX
 from tests.course_with_state.reference import RunningSoftmax
 from tutor.checks import judge
+from tutor.checks.multihead.layer import unflattened
 
 
 def attention(weights):
@@ -113,3 +114,14 @@ def test_method_of_a_class_is_explained_too():
             return torch.ones(2, 3) @ torch.ones(2, 3)
 
     assert "in a matrix product" in str(judge(RUNNING_SOFTMAX, Wrong))
+
+
+@pytest.mark.parametrize("sizes", [(3, -1), (-1, 3), (2, 3), (2, -1), (-1, 2), (1, 4), (-1, 1)])
+def test_unflattened_gives_and_says_what_torch_does(sizes):
+    told = []
+    for cut in (unflattened, lambda x, *sizes: x.unflatten(-1, sizes)):
+        try:
+            told.append(cut(torch.arange(20.0).view(5, 4), *sizes).tolist())
+        except RuntimeError as error:
+            told.append(str(error))
+    assert told[0] == told[1]

@@ -3,6 +3,8 @@
 import pytest
 import torch
 from reporting import report_on
+from torch.nn.modules import module
+from torch.nn.modules.module import register_module_forward_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -28,11 +30,14 @@ def now() -> list:
         torch.compiler.is_compiling(),
         torch._C._len_torch_function_stack(),
         torch._C._len_torch_dispatch_stack(),
+        list(module._global_forward_hooks.values()),
+        list(module._global_forward_hooks_always_called.values()),
     ]
 
 
 def spoil() -> list:
-    """Set everything otherwise; what has to live as long as it shall count."""
+    """Set everything otherwise; what has to live as long as it shall count. When that is deleted,
+    torch is as it was set here, so ``with usual_modes()`` has to be around it."""
     kept = [torch.inference_mode(), FlopCounterMode(display=False), torch.device("cpu")]
     for context in kept:
         context.__enter__()
@@ -43,32 +48,39 @@ def spoil() -> list:
     torch.set_float32_matmul_precision("medium")
     torch.autograd.set_detect_anomaly(True)
     torch.set_flush_denormal(True)
+    register_module_forward_hook(print, always_call=True)
     return kept
 
 
 def test_whatever_a_call_sets_is_as_before_afterwards():
-    before, seen = now(), []
+    before, seen, kept = now(), [], []
 
     def spoiling(scores, dim=-1):
         seen.append((torch.ones(1).device.type, torch.get_default_dtype(), torch.is_grad_enabled()))
-        seen.append(spoil())
+        kept.append(spoil())
         return attention.stable_softmax(scores, dim)
 
     report_on("stable_softmax", spoiling)
     assert now() == before
-    assert set(seen[::2]) == {("cpu", torch.float32, True)}
+    assert set(seen) == {("cpu", torch.float32, True)}
+    with usual_modes():
+        kept.clear()
+    assert now() == before
 
 
 def test_whatever_a_call_sets_before_it_raises_is_as_before_afterwards():
-    before = now()
+    before, kept = now(), []
 
     def raising(scores, dim=-1):
-        raising.kept = spoil()
+        kept[:] = spoil()
         raise ValueError("not today")
 
     LocalCandidate(raising).run((torch.ones(2),))
     assert now() == before
     report_on("stable_softmax", raising)
+    assert now() == before
+    with usual_modes():
+        kept.clear()
     assert now() == before
 
 
@@ -82,7 +94,7 @@ def test_whatever_a_notebook_has_set_is_told_and_is_as_before_afterwards():
     (note,) = report.notes
     for told in before[0]:
         assert told in note
-    assert len(before[0]) == 9 and "torch.inference_mode" in note and "meta" not in note
+    assert len(before[0]) == 10 and "torch.inference_mode" in note and "meta" not in note
 
 
 @pytest.mark.parametrize("context", [FlopCounterMode(display=False), TorchFunctionMode()])
@@ -91,7 +103,7 @@ def test_context_that_was_entered_and_not_left_is_entered_again(context):
         context.__enter__()
         with usual_modes() as found:
             torch.ones(2, 2) @ torch.ones(2, 2)
-        assert found == ("a context of torch's that was entered and not left",)
+        assert found[-1] == "a context of torch's that was entered and not left"
         context.__exit__(None, None, None)
         with usual_modes() as found:
             assert found == ()

@@ -5,6 +5,7 @@ has no gradient either, and a detached answer looks right. And nothing is compil
 longer than a check: a compiled function is judged as the function that it wraps.
 """
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import overrides
+from torch.nn.modules import module
 from torch.utils import _device
 from torch.utils import _python_dispatch as dispatch
 
@@ -42,6 +44,16 @@ def _autocast(device: str, dtype: torch.dtype) -> _Setting:
 def _flushes_denormals() -> bool:  # torch sets it and does not tell it
     smallest = torch.full((), 2.0**-1074, dtype=torch.float64, device="cpu")
     return not smallest.mul(1.0).view(torch.int64).item()
+
+
+# What `register_module_forward_hook` and its kin write into, and contexts that are not left again.
+_HOOKS = [hooks for name, hooks in vars(module).items() if re.match("_global.*hooks", name)]
+
+
+def _write_hooks(values: list[dict[int, Any]]) -> None:
+    for hooks, value in zip(_HOOKS, values, strict=True):
+        hooks.clear()
+        hooks.update(value)
 
 
 _GRADIENTS, _INFERENCE = "torch.set_grad_enabled", "torch.inference_mode"
@@ -74,6 +86,12 @@ _SETTINGS = (
         "highest",
     ),
     _Setting("torch.set_flush_denormal", _flushes_denormals, torch.set_flush_denormal, False),
+    _Setting(
+        "a hook on every torch.nn.Module",
+        lambda: [hooks.copy() for hooks in _HOOKS],
+        _write_hooks,
+        [{} for _ in _HOOKS],
+    ),
 )
 TOLD = (_INFERENCE, *(s.told for s in _SETTINGS), _DEVICE, _CONTEXT)
 """All that may be found set, in the words of ``usual_modes``."""

@@ -19,6 +19,7 @@ from tutor.checks.compare import (
 )
 from tutor.checks.exercise import Case
 from tutor.checks.observation import Broken, Observation, Trial
+from tutor.checks.tensors import same_values
 from tutor.checks.trace import Trace, copied, expected_of, floats, in_precision, play
 from tutor.checks.widened import Place
 
@@ -27,6 +28,9 @@ _COARSE = 1e-2
 """Nothing that is wrong by more is looked at again."""
 _MOST = 0.25
 """Nor is one whose wrong answers have fewer finite numbers: it gives none, in double."""
+
+_SAME = 3
+"""After so many widened answers that are wrong and the same as before, nothing is in single."""
 
 
 def forgive_single_precision(trial: Trial) -> None:
@@ -37,13 +41,19 @@ def forgive_single_precision(trial: Trial) -> None:
     failing = [seen for seen in failing if _may_be(trial, seen)]
     if _finite([seen.got for seen in failing]) < _MOST:
         return
-    place, label = None, ""
+    place, label, same = None, "", 0
     for seen in failing:
-        if (found := _only_single(trial, seen)) is not None:
-            seen.problem, seen.right = NONE, not _wrong(trial, seen, found)
-            seen.tolerance = max(seen.tolerance, TOLERANCE[torch.float32])
-            trial.single, label = True, label or seen.case.label
-            place = place or found.responses[0].narrowed
+        if (wide := _widened(trial, seen)) is None:
+            continue
+        if _problem(trial, seen, wide, seen.tolerance):
+            same += same_values(wide.tensors(), seen.got.tensors(), 0)
+            if same == _SAME and not trial.single:
+                return
+            continue
+        seen.problem, seen.right = NONE, not _wrong(trial, seen, wide)
+        seen.tolerance = max(seen.tolerance, TOLERANCE[torch.float32])
+        trial.single, label = True, label or seen.case.label
+        place = place or wide.responses[0].narrowed
     if trial.single:
         trial.groups["types"].broken.append(Broken(label, _sentence(place)))
 
@@ -63,25 +73,23 @@ def _may_be(trial: Trial, seen: Observation) -> bool:
     return not form_problem(trial.exercise, seen.case, seen.expected, seen.got)
 
 
-def _only_single(trial: Trial, seen: Observation) -> Trace | None:
-    """The widened answer, if it is right and the usual one is so to single precision."""
+def _widened(trial: Trial, seen: Observation) -> Trace | None:
+    """The widened answer, if the usual one may be right to single precision."""
     case, exercise, expected = seen.case, trial.exercise, seen.expected
-
-    def problem(got: Trace, tolerance: float) -> Problem:
-        if seen.cotangents is None:
-            return answer_problem(exercise, case, expected, got, tolerance)
-        return wrong_gradients(exercise, case, expected, got, tolerance)
-
     finite = _finite([seen.got]) == 1
-    if finite and problem(seen.got, _COARSE):
+    if finite and _problem(trial, seen, seen.got, _COARSE):
         return None
     in_single = in_precision(copied(case), torch.float32)
     narrow = play(LocalCandidate(exercise.reference), exercise, in_single, seen.cotangents)
     # What is beyond float32's range is no more than that, either.
-    if finite and problem(seen.got, single(narrow, expected)):
+    if finite and _problem(trial, seen, seen.got, single(narrow, expected)):
         return None
-    wide = play(Widened(trial.candidate), exercise, copied(case), seen.cotangents)
-    return None if problem(wide, seen.tolerance) else wide
+    return play(Widened(trial.candidate), exercise, copied(case), seen.cotangents)
+
+
+def _problem(trial: Trial, seen: Observation, got: Trace, tolerance: float) -> Problem:
+    compare = answer_problem if seen.cotangents is None else wrong_gradients
+    return compare(trial.exercise, seen.case, seen.expected, got, tolerance)
 
 
 def _wrong(trial: Trial, seen: Observation, widened: Trace) -> Problem:

@@ -1,6 +1,7 @@
 """A layer of several heads, in steps: the right ones, and the wrong ones that people make."""
 
 from collections.abc import Callable, Mapping
+from math import prod
 
 import tutor.checks.softmax as softmax
 from tutor.attention import scaled_dot_product_attention
@@ -13,8 +14,21 @@ def project(x, memory, w_q, w_k, w_v):
     return x @ w_q, memory @ w_k, memory @ w_v
 
 
+def unflattened(x, *sizes):
+    """``x.unflatten(-1, sizes)``. torch takes milliseconds to raise, as it looks for the names of
+    its C++ functions, and each of these is tried in each check."""
+    known = prod(size for size in sizes if size != -1)
+    width = x.shape[-1]
+    if width % known or (-1 not in sizes and width != known):
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim "
+            f"{x.ndim - 1} ({width}) in the input tensor"
+        )
+    return x.reshape(*x.shape[:-1], *sizes)
+
+
 def split(x, h):
-    return x.unflatten(-1, (h, -1)).transpose(-3, -2)
+    return unflattened(x, h, -1).transpose(-3, -2)
 
 
 def merge(heads):
@@ -89,19 +103,19 @@ def split_by_view(x, h):
 
 
 def split_interleaved(x, h):
-    return x.unflatten(-1, (-1, h)).movedim(-1, -3)
+    return unflattened(x, -1, h).movedim(-1, -3)
 
 
 def split_swapped(x, h):
-    return x.unflatten(-1, (-1, h)).transpose(-3, -2)
+    return unflattened(x, -1, h).transpose(-3, -2)
 
 
 def split_counted(x, h):
-    return x.unflatten(-1, (h, -1)).transpose(1, 2)
+    return unflattened(x, h, -1).transpose(1, 2)
 
 
 def split_behind(x, h):
-    return x.unflatten(-1, (h, -1))
+    return unflattened(x, h, -1)
 
 
 def split_of_one_batch(x, h):
@@ -113,8 +127,8 @@ def _into(width, h, *projected):
     return tuple(t.reshape(*t.shape[:-1], h, width).transpose(-3, -2) for t in projected)
 
 
-def _unflattened(width, h, *projected):
-    return tuple(t.unflatten(-1, (h, width)).transpose(-3, -2) for t in projected)
+def _by_torch(width, h, *projected):
+    return tuple(unflattened(t, h, width).transpose(-3, -2) for t in projected)
 
 
 def width_of_keys(split, projected, h, x):
@@ -122,7 +136,7 @@ def width_of_keys(split, projected, h, x):
 
 
 def width_of_keys_unflattened(split, projected, h, x):
-    return _unflattened(projected[0].shape[-1] // h, h, *projected)
+    return _by_torch(projected[0].shape[-1] // h, h, *projected)
 
 
 def width_of_model(split, projected, h, x):
@@ -130,7 +144,7 @@ def width_of_model(split, projected, h, x):
 
 
 def width_of_model_unflattened(split, projected, h, x):
-    return _unflattened(x.shape[-1] // h, h, *projected)
+    return _by_torch(x.shape[-1] // h, h, *projected)
 
 
 def split_into_one(x, h):
