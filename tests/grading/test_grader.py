@@ -278,7 +278,8 @@ def test_traps_get_the_report_that_they_get_at_home(sessions, name):
             ast.parse(text)
         except (OSError, TypeError, SyntaxError):
             continue  # made by another function: it has no text of its own
-        head = "import math, torch\nfrom torch import Tensor\nimport torch.nn.functional as F\n"
+        head = "import math, torch\nfrom math import prod\nfrom torch import Tensor\n"
+        head += "import torch.nn.functional as F\n"
         head += "DOUBLE, SINGLE = torch.float64, torch.float32\n"
         errors = session.cell(head + text, f"trap_{i}", 10_000)
         assert not errors, errors
