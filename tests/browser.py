@@ -25,6 +25,8 @@ from tutor import ROOT
 BUILT = ROOT / "_build" / "html"
 SECONDS = 300
 """For whatever a browser or a server waits for: many times what a slow and busy machine needs."""
+GRACE_SECONDS = 20
+"""For a server to end by itself: there is nothing that it would have to save."""
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 VIEWS = {
     "light": (DESKTOP, "light"),
@@ -75,9 +77,9 @@ def jupyterlab(folder: Path, settings: Path) -> Iterator[str]:
         finally:
             server.terminate()
             try:
-                server.wait(timeout=SECONDS)
-            except subprocess.TimeoutExpired:  # it waits for a kernel that does not end
-                server.kill()
+                server.wait(timeout=GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()  # it waits for a kernel, which ends by itself when its server has
                 server.wait()
 
 
