@@ -33,6 +33,18 @@ def of_scores(change):
             of_scores(lambda s: 3 * s),
             "out is 3 times what was expected, everywhere",
         ),
+        (
+            "general_scores",
+            lambda x, memory, w: alignment.general_scores(x, memory, w) * x.shape[-1] ** 0.5,
+            "out is 2.646 times what was expected, everywhere: √Cx",
+        ),
+        (
+            "additive_scores",
+            lambda x, memory, w_x, w_memory, v: (
+                alignment.additive_scores(x, memory, w_x, w_memory, v) / v.shape[-1]
+            ),
+            "out is 0.07692 times what was expected, everywhere: 1/A",
+        ),
         ("attention_scores", of_scores(torch.zeros_like), "out is 0 everywhere"),
         (
             "attention_scores",
@@ -164,7 +176,8 @@ A, M = torch.arange(6.0).reshape(2, 3) + 1, torch.tensor([[True, False], [True, 
     ],
 )
 def test_relations_by_themselves(names, expected, got, sentence):
-    assert relation(names, expected, got, {}, same) == sentence
+    found = relation(names, expected, got, {}, same)
+    assert (found and found.sentence) == sentence
 
 
 def test_endless_tuple_is_not_looked_through():

@@ -6,27 +6,21 @@ from itertools import combinations, islice
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tutor.checks.candidate import LocalCandidate
 from tutor.checks.changes import together
 from tutor.checks.compare import near, rounding_of_gradients
-from tutor.checks.exercise import Exercise, Trap
-from tutor.checks.observation import Broken, Group, Observation, Trial
+from tutor.checks.exercise import Trap
+from tutor.checks.observation import Broken, Observation, Trial
 from tutor.checks.properties import broken_by
-from tutor.checks.relation import relation
-from tutor.checks.response import LONGEST_MESSAGE, NOTHING, Response, sizes_only
+from tutor.checks.response import LONGEST_MESSAGE, Response, sizes_only
 from tutor.checks.tensors import same_values
 from tutor.checks.trace import (
     Trace,
     as_tuple,
     copied,
     dtype_of,
-    expected_of,
-    inputs_of,
-    output_names,
     play,
-    upcast,
 )
 
 _SHORT = (torch.float16, torch.bfloat16)
@@ -245,35 +239,6 @@ def _compatible(one: list[tuple[bool, bool]], other: list[tuple[bool, bool]]) ->
         (gives_too or not right) and (gives or not right_too)
         for (gives, right), (gives_too, right_too) in zip(one, other, strict=True)
     )
-
-
-def matching_relation(exercise: Exercise, group: Group) -> tuple[str | None, Observation | None]:
-    """What the answers are to the right ones on at least half of the failing cases, and the first
-    of these cases."""
-    failing = [o for o in group.failing if o.case.raises is None]
-    found = []
-    for missed, o in enumerate(failing):
-        if missed - len(found) > len(failing) // 2:
-            break
-        if not o.got.crashed and (sentence := _relation(exercise, o)):
-            found.append((sentence, o))
-    return found[0] if found and 2 * len(found) >= len(failing) else (None, None)
-
-
-def _relation(exercise: Exercise, seen: Observation) -> str | None:
-    def same(a: Tensor, b: Tensor) -> bool:
-        return same_values((a,), (b,), seen.tolerance)
-
-    step = seen.problem.step
-    expected = expected_of(exercise, upcast(copied(seen.case))).responses[step]
-    got, inputs = seen.got.responses[step], inputs_of(exercise, seen.case, step)
-    pairs = [(output_names(exercise, seen.case, step), expected.outputs, got.outputs)]
-    state = zip(exercise.state, expected.state, got.state, strict=True)
-    pairs += [((name,), right, found) for name, right, found in state]
-    for names, right, found in pairs:
-        if right is not NOTHING and (said := relation(names, as_tuple(right), found, inputs, same)):
-            return said
-    return None
 
 
 def _behaves_like(theirs: Trace, seen: Observation, compare_types: bool) -> bool:

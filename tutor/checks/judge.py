@@ -23,12 +23,13 @@ from tutor.checks.compare import (
     wrong_gradients,
 )
 from tutor.checks.contract import calls_forbidden, contract_verdict, counted_cases, withheld
-from tutor.checks.diagnose import Diagnosis, matching_relation
+from tutor.checks.diagnose import Diagnosis
 from tutor.checks.exceptions import meaning
 from tutor.checks.exercise import GROUPS, Case, Exercise
 from tutor.checks.modes import TOLD, usual_modes
 from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import test_properties
+from tutor.checks.relation import matching_relation
 from tutor.checks.report import Failure, Report, Verdict
 from tutor.checks.single import forgive_single_precision
 from tutor.checks.tensors import same_values

@@ -1,18 +1,37 @@
 """What a wrong answer is to the right one, whatever the exercise: its negative, its transpose, a
 multiple of it. Said where no known misconception gives the answer."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tutor.checks.exceptions import Sizes, sizes_of
+from tutor.checks.exercise import Exercise
+from tutor.checks.observation import Group, Observation
+from tutor.checks.response import NOTHING
+from tutor.checks.tensors import same_values
+from tutor.checks.trace import as_tuple, copied, expected_of, inputs_of, output_names, upcast
+
 Same = Callable[[Tensor, Tensor], bool]
 """Whether two tensors have one shape and, up to rounding, the same numbers."""
 
+_EXACT = 1e-9
+_MULTIPLES = 3
+"""Cases in which a multiple is by the same size before that is said."""
 _MOST_RETURNED = 8
 """Of more tensors nobody is told which are right: looking through a million would take hours."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    sentence: str
+    factor: float | None = None
+    """Of an answer that is a multiple of the right one."""
 
 
 def relation(
@@ -21,24 +40,26 @@ def relation(
     got: Any,
     inputs: Mapping[str, Any],
     same: Same,
-) -> str | None:
-    """One sentence, or None if the answer is nothing of this kind.
+) -> Relation | None:
+    """What the answer is, or None if it is nothing of this kind.
 
     names and expected: what a right answer returns; got: a tensor, or a tuple of anything.
     """
     found = got if isinstance(got, tuple) else (got,)
     if len(found) != len(expected) or isinstance(got, tuple) != (len(expected) > 1):
-        return _of_another_count(names, expected, got, same)
+        counted = _of_another_count(names, expected, got, same)
+        return Relation(counted) if counted else None
     if not all(isinstance(f, Tensor) and not f.is_complex() for f in found):
         return None
     order = _order(expected, found, same) if len(expected) > 1 else None
     if order is not None:
         theirs, ours = (", ".join(names[i] for i in o) for o in (order, range(len(names))))
-        return f"right, but returned as ({theirs}) and not as ({ours})"
+        return Relation(f"right, but returned as ({theirs}) and not as ({ours})")
     for name, e, f in zip(names, expected, found, strict=True):
         if not same(e, f):
-            sentence = _of_tensors(e, f, inputs, same)
-            return f"{name} {sentence}" if sentence else None
+            if sentence := _of_tensors(e, f, inputs, same):
+                return Relation(f"{name} {sentence}")
+            return _multiple(name, e, f, same)
     return None
 
 
@@ -83,7 +104,7 @@ def _of_tensors(expected: Tensor, got: Tensor, inputs: Mapping[str, Any], same: 
     if expected.dtype == torch.bool:
         images.append(("has True and False swapped", ~expected))
     else:
-        images += _of_numbers(expected.double(), got, inputs)
+        images += _of_numbers(expected.double(), inputs)
     fit = (s for s, image in images if not image.isnan().any() and same(image, got))
     return next(fit, None)
 
@@ -114,9 +135,7 @@ def _of_order(expected: Tensor) -> Iterator[tuple[str, Tensor]]:
         yield f"has the right numbers in reverse along dimension {d}", expected.flip(d)
 
 
-def _of_numbers(
-    expected: Tensor, got: Tensor, inputs: Mapping[str, Any]
-) -> Iterator[tuple[str, Tensor]]:
+def _of_numbers(expected: Tensor, inputs: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     yield "is what was expected with the other sign everywhere", -expected
     yield "is the logarithm of what was expected", expected.log()
     yield "is the square of what was expected", expected.square()
@@ -130,10 +149,77 @@ def _of_numbers(
             and value.shape == expected.shape
         ):
             yield f"is what was expected plus {name}", expected + value
-    if got.shape == expected.shape and not got.is_meta and (expected != 0).sum() > 2:
-        largest = expected.abs().argmax()
-        factor = float(got.detach().flatten()[largest] / expected.flatten()[largest])
-        told = f"{factor:.4g}"
-        if told not in ("1", "-1"):  # a rounding error is no factor
-            times = f"{told} times what was expected, everywhere" if factor else "0 everywhere"
-            yield f"is {times}", expected * factor
+
+
+def _multiple(name: str, expected: Tensor, got: Tensor, same: Same) -> Relation | None:
+    if expected.dtype == torch.bool or got.shape != expected.shape or got.is_meta:
+        return None
+    expected = expected.double()
+    if (expected != 0).sum() <= 2:
+        return None
+    largest = expected.abs().argmax()
+    factor = float(got.detach().flatten()[largest] / expected.flatten()[largest])
+    told, image = f"{factor:.4g}", expected * factor
+    # A rounding error is no factor.
+    if told in ("1", "-1") or image.isnan().any() or not same(image, got):
+        return None
+    times = f"{told} times what was expected, everywhere" if factor else "0 everywhere"
+    return Relation(f"{name} is {times}", factor)
+
+
+# Over the cases of a group
+
+
+def matching_relation(exercise: Exercise, group: Group) -> tuple[str | None, Observation | None]:
+    """What the answers are to the right ones on at least half of the failing cases, and the first
+    of these cases."""
+    failing = [o for o in group.failing if o.case.raises is None]
+    found = []
+    for missed, o in enumerate(failing):
+        if missed - len(found) > len(failing) // 2:
+            break
+        if not o.got.crashed and (related := _relation(exercise, o)):
+            found.append((related, o))
+    if not found or 2 * len(found) < len(failing):
+        return None, None
+    (first, seen), factors = found[0], _factors(exercise, found)
+    sentence = f"{first.sentence}: {' or '.join(factors)}" if factors else first.sentence
+    return sentence, seen
+
+
+def _factors(exercise: Exercise, found: list[tuple[Relation, Observation]]) -> list[str]:
+    """What all multiples among them are by: a size, its root, or one by that; at most two names."""
+    common: dict[str, int] = {}
+    multiples = [(related.factor, seen) for related, seen in found if related.factor]
+    for factor, seen in multiples:
+        sizes = sizes_of(exercise, seen.case, seen.problem.step)
+        for name, value in _of_sizes(sizes):
+            if math.isclose(factor, value, rel_tol=max(_EXACT, 2 * seen.tolerance)):
+                common[name] = common.get(name, 0) + 1
+    enough = len(multiples) >= _MULTIPLES and found[0][0].factor
+    return [name for name, times in common.items() if enough and times == len(multiples)][:2]
+
+
+def _of_sizes(sizes: Sizes) -> Iterator[tuple[str, float]]:
+    for size, names in sizes.items():
+        for name in names:
+            yield f"1/{name}", 1 / size
+            yield f"1/√{name}", size**-0.5
+            yield f"√{name}", size**0.5
+            yield name, size
+
+
+def _relation(exercise: Exercise, seen: Observation) -> Relation | None:
+    def same(a: Tensor, b: Tensor) -> bool:
+        return same_values((a,), (b,), seen.tolerance)
+
+    step = seen.problem.step
+    expected = expected_of(exercise, upcast(copied(seen.case))).responses[step]
+    got, inputs = seen.got.responses[step], inputs_of(exercise, seen.case, step)
+    pairs = [(output_names(exercise, seen.case, step), expected.outputs, got.outputs)]
+    state = zip(exercise.state, expected.state, got.state, strict=True)
+    pairs += [((name,), right, found) for name, right, found in state]
+    for names, right, found in pairs:
+        if right is not NOTHING and (said := relation(names, as_tuple(right), found, inputs, same)):
+            return said
+    return None
