@@ -534,16 +534,20 @@ def test_answers_of_broadcasting_shapes_do_not_fill_the_judges_memory(grader):
 
 def test_answers_that_nobody_asked_for_do_not_keep_the_grader(grader):
     flood = solutions()["causal_mask"] + (
-        "\nimport os, socket, struct, threading\n"
-        "def flood(fd):\n"
-        "    while True:\n"
+        "\nimport itertools, os, socket, struct, threading\n"
+        "def flood(fd, begun):\n"
+        "    for n in itertools.count():\n"
         "        os.write(fd, struct.pack('>II', 9, 0) + b'{\"id\":-1}')\n"
+        "        if n == 20:\n"
+        "            begun.set()\n"
         "for fd in range(3, 64):\n"
         "    try:\n"
         "        socket.socket(fileno=os.dup(fd))\n"
-        "        threading.Thread(target=flood, args=(fd,), daemon=True).start()\n"
         "    except OSError:\n"
-        "        pass"
+        "        continue\n"
+        "    begun = threading.Event()\n"
+        "    threading.Thread(target=flood, args=(fd, begun), daemon=True).start()\n"
+        "    begun.wait()\n"
     )
     graded = grader.run(*notebook(causal_mask=flood))
     assert graded.points["stable_softmax"] == FULL["stable_softmax"]
