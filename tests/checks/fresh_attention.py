@@ -439,7 +439,7 @@ def causal_mask__w06(num_queries, num_keys, device=None):
 
 
 # transposed
-@answer()
+@answer("rows of keys")
 def causal_mask__w07(num_queries, num_keys, device=None):
     q = torch.arange(num_queries, device=device) + num_keys - num_queries
     return torch.arange(num_keys, device=device)[:, None] <= q
@@ -572,7 +572,7 @@ def causal_mask__w27(num_queries, num_keys, device=None):
 
 
 # rows reversed
-@answer()
+@answer("time counted backwards")
 def causal_mask__w28(num_queries, num_keys, device=None):
     return (
         torch.ones(num_queries, num_keys, dtype=torch.bool, device=device)
@@ -582,7 +582,7 @@ def causal_mask__w28(num_queries, num_keys, device=None):
 
 
 # band of 128 keys (window)
-@answer()
+@answer("a window over the past")
 def causal_mask__w29(num_queries, num_keys, device=None):
     m = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).tril(
         num_keys - num_queries

@@ -175,6 +175,11 @@ _MEANINGS: tuple[tuple[str, str | Callable[..., str]], ...] = (
     ),
     ("in-place operation|inplace operation", _IN_PLACE),
     (
+        "not compiled with CUDA|no NVIDIA driver|No CUDA GPUs",
+        "a GPU is asked for where there is none: make tensors on the device that the call names "
+        "(device=device, and left out it is None), or on that of the inputs",
+    ),
+    (
         r"Can't call numpy\(\) on Tensor that requires grad",
         "numpy knows no gradients: stay in torch from the arguments to the answer",
     ),

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
+import tutor.checks.attention.backward as backward
 import tutor.checks.softmax as softmax
 from tutor import attention as reference
-from tutor.checks.attention import attention_scores
+from tutor.checks.attention.backward import with_
 from tutor.checks.attention.shared import CHAPTER, DV, TK, TQ, B, D, QKVDraw, low_score
-from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import BFLOAT, HALF, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
@@ -17,7 +17,6 @@ from tutor.checks.families import ATTENTION, attention_inputs, numbers
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
 from tutor.checks.shares import completed
-from tutor.checks.softmax import scaled, weights
 
 
 def _arguments(draw: QKVDraw, row: Row) -> tuple[Tensor | None, ...]:
@@ -68,100 +67,13 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _softmax_backward(w, dw):
-    return w * (dw - (w * dw).sum(-1, keepdim=True))
-
-
-def _of_queries_and_keys(grad_scores, q, k):
-    scale = q.shape[-1] ** -0.5
-    return grad_scores @ k * scale, grad_scores.mT @ q * scale
-
-
-def _of_values(shares, grad_out):
-    return shares.mT @ grad_out
-
-
-def _backward(
-    grad_out,
-    q,
-    k,
-    v,
-    keep=None,
-    score=scaled,
-    weigh=weights,
-    through=_softmax_backward,
-    on=_of_queries_and_keys,
-    of_values=_of_values,
-    order=(0, 1, 2),
-    **steps,
-):
-    """The right backward pass, but for the steps that are given."""
-    shares = weigh(score(q, k), keep, **steps)
-    grad_scores = through(shares, grad_out @ v.mT)
-    gradients = (*on(grad_scores, q, k), of_values(shares, grad_out))
-    return tuple(gradients[i] for i in order)
-
-
-_with = changeable(_backward)
-
-
-def _no_row_sum(w, dw):
-    return w * dw
-
-
-def _sigmoid(w, dw):
-    return w * (1 - w) * dw
-
-
-def _softmax_ignored(w, dw):
-    return dw
-
-
-def _sum_over_queries(w, dw):
-    return w * (dw - (w * dw).sum(-2, keepdim=True))
-
-
-def _plain_mean(w, dw):
-    return w * (dw - dw.mean(-1, keepdim=True))
-
-
-def _sum_not_kept(w, dw):
-    return w * (dw - (w * dw).sum(-1))
-
-
-def _sign(w, dw):
-    return -_softmax_backward(w, dw)
-
-
-def _no_scale(grad_scores, q, k):
-    return grad_scores @ k, grad_scores.mT @ q
-
-
-def _scale_twice(grad_scores, q, k):
-    return grad_scores @ k / q.shape[-1], grad_scores.mT @ q / q.shape[-1]
-
-
-def _of_values_on_its_side(shares, grad_out):
-    return shares @ grad_out
-
-
-def _exchanged(grad_scores, q, k):
-    scale = q.shape[-1] ** -0.5
-    return grad_scores @ q * scale, grad_scores.mT @ k * scale
-
-
-def _keys_on_their_side(grad_scores, q, k):
-    scale = q.shape[-1] ** -0.5
-    return grad_scores @ k * scale, grad_scores @ q * scale
-
-
 _OTHER_ORDERS = tuple(
-    _with(order=order) for order in ((1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+    with_(order=order) for order in ((1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 )
 _OWN = (
     Trap(
         "the other weights forgotten",
-        _with(through=_no_row_sum),
+        with_(through=backward.no_row_sum),
         "w ∘ dw treats each weight as if it moved alone. The weights of a row sum to 1: "
         "raising one score lowers all the other weights, and the term -w Σ_j w_j dw_j is that "
         "loss. Check: every row of ds must sum to 0.",
@@ -169,27 +81,27 @@ _OWN = (
     ),
     Trap(
         "the derivative of a sigmoid",
-        _with(through=_sigmoid),
+        with_(through=backward.sigmoid),
         "w (1 - w) is the diagonal of the softmax's Jacobian, the effect of a score on its own "
         "weight. It has off-diagonal entries, -w_i w_j, too.",
         "Learning: the backward pass",
     ),
     Trap(
         "straight through the softmax",
-        _with(through=_softmax_ignored),
+        with_(through=backward.softmax_ignored),
         "dw is the gradient of the weights, not of the scores: the softmax in between has a "
         "Jacobian of its own.",
         "Learning: the backward pass",
     ),
     Trap(
         "summed over the queries",
-        _with(through=_sum_over_queries),
+        with_(through=backward.sum_over_queries),
         "the sum Σ_j w_j dw_j runs over the keys of one query, the same axis as the softmax.",
         "Learning: the backward pass",
     ),
     Trap(
         "the summed dimension lost",
-        _with(through=_sum_not_kept),
+        with_(through=backward.sum_not_kept),
         "sum(-1) drops the dimension of the keys, and the row sums then meet the keys from the "
         "right: it raises, or, with as many queries as keys, subtracts another row's sum. "
         "Write sum(-1, keepdim=True).",
@@ -197,22 +109,38 @@ _OWN = (
     ),
     Trap(
         "a plain mean",
-        _with(through=_plain_mean),
+        with_(through=backward.plain_mean),
         "what is subtracted is the mean of dw under the weights, Σ_j w_j dw_j, not the "
         "arithmetic mean: a key that is hardly read hardly counts.",
         "Learning: the backward pass",
+        (with_(through=backward.plain_sum), with_(through=backward.mean_of_products)),
+    ),
+    Trap(
+        "the weights in front forgotten",
+        with_(through=backward.not_weighted),
+        "ds = w ∘ (dw - Σ_j w_j dw_j): the weight in front belongs to both terms. A key with "
+        "weight 0 gets no gradient, hidden ones included, and every row of ds sums to 0.",
+        "Learning: the backward pass",
+        (with_(through=backward.one_term_weighted),),
     ),
     Trap(
         "the scale forgotten on the way back",
-        _with(on=_no_scale),
-        "scores = q kᵀ / √D, so dq and dk carry the factor 1/√D as well.",
+        with_(back=backward.on_neither),
+        "scores = q kᵀ / √D, so dq and dk carry the factor 1/√D as well, both of them.",
         "Learning: the backward pass",
+        (with_(back=backward.on_queries), with_(back=backward.on_keys)),
     ),
     Trap(
         "the scale applied twice",
-        _with(on=_scale_twice),
+        with_(back=backward.twice),
         "one factor 1/√D on the way back, on ds or on dq and dk, not on both.",
         "Learning: the backward pass",
+        (
+            with_(back=backward.twice_on_queries),
+            with_(back=backward.twice_on_keys),
+            with_(back=backward.twice_on_queries_only),
+            with_(back=backward.twice_on_keys_only),
+        ),
     ),
     Trap(
         "the gradients in another order",
@@ -223,14 +151,14 @@ _OWN = (
     ),
     Trap(
         "the sign flipped",
-        _with(through=_sign),
+        with_(through=backward.sign),
         "dw_j minus the mean, not the mean minus dw_j: a score is raised if its value would "
         "improve the loss more than what is read now.",
         "Learning: the backward pass",
     ),
     Trap(
         "the row that may read nothing",
-        _with(**softmax.NAN_ROW),
+        with_(**softmax.NAN_ROW),
         "a query that may read nothing has a row of nan, or of equal weights, where its "
         "weights should all be 0. Recompute them as in the forward pass: a finite fill, and "
         "weights * keep.",
@@ -238,25 +166,99 @@ _OWN = (
     ),
     Trap(
         "no scale",
-        _with(score=attention_scores.no_scale),
+        with_(ahead=backward.no_scale),
         "the weights must be those of the forward pass, whose scores are divided by √D.",
         "Learning: the backward pass",
-        (_with(score=attention_scores.no_scale, on=_no_scale),),
+        (with_(rule=backward.one),),
+    ),
+    Trap(
+        "divided by D instead of √D",
+        with_(rule=backward.by_width),
+        "the scores are divided by √D, the standard deviation of q·k, and not by D, its variance: "
+        "in the weights that are computed again, and in dq and dk.",
+        "Learning: the backward pass",
+        (with_(ahead=backward.squared), with_(rule=backward.half_of_width)),
+    ),
+    Trap(
+        "multiplied by √D",
+        with_(rule=backward.times_root),
+        "the scale is D to the power -1/2, with the minus, ahead and on the way back.",
+        "Learning: the backward pass",
+        (with_(ahead=backward.turned_round), with_(back=backward.multiplied)),
+    ),
+    Trap(
+        "scaled by another size",
+        with_(rule=backward.by_values),
+        "q·k is a sum over D, the width of queries and keys, and its standard deviation grows "
+        "with √D. The width of the values and the number of keys have no part in that sum.",
+        "Learning: the backward pass",
+        (with_(rule=backward.by_keys), with_(rule=backward.by_queries)),
+    ),
+    Trap(
+        "all dimensions turned round",
+        with_(turn=backward.all_dimensions),
+        ".T turns all dimensions round, the batch included. Of a single matrix it does the same "
+        "as .mT, which turns the last two.",
+        "Learning: the backward pass",
+        (
+            with_(turn=backward.all_dimensions_ahead),
+            with_(turn=backward.all_dimensions_of_values),
+            with_(turn=backward.all_dimensions_of_weights),
+        ),
+    ),
+    Trap(
+        "added up over the batch",
+        with_(end=backward.keys_added_up),
+        "each sentence of the batch has keys and values of its own, and so its own grad_k and "
+        "grad_v, in their shapes. A sum over the batch is for what all sentences share, such as "
+        "a weight matrix.",
+        "Learning: the backward pass",
+        (
+            with_(end=backward.keys_added_up_to_one),
+            with_(end=backward.keys_averaged),
+            with_(end=backward.all_added_up),
+            with_(end=backward.all_averaged),
+        ),
+    ),
+    Trap(
+        "exactly one batch dimension",
+        with_(unpack=backward.into_three),
+        "there may be any number of batch dimensions, none included. @ and .mT work on the last "
+        'two dimensions whatever stands before them; einsum takes "..." for the others.',
+        "Learning: the backward pass",
+        (
+            with_(unpack=backward.third_size),
+            with_(meet=backward.by_letters),
+            with_(meet=backward.by_bmm),
+            with_(unpack=backward.third_size, meet=backward.by_bmm),
+        ),
     ),
     Trap(
         "a product on its side",
-        _with(of_values=_of_values_on_its_side),
+        with_(of_values=backward.not_turned),
         "each product has one on the way back for each of its factors, and one of the two is "
         "transposed: dv = wᵀ do, dq = ds k, dk = dsᵀ q.",
         "Learning: the backward pass",
-        (_with(on=_keys_on_their_side), _with(on=_exchanged)),
+        (
+            with_(on=backward.keys_not_turned),
+            with_(on=backward.exchanged),
+            with_(on=backward.keys_not_turned, of_values=backward.not_turned),
+        ),
     ),
     Trap(
         "the mask forgotten on the way back",
-        _with(**softmax.FORGOTTEN),
+        with_(**softmax.FORGOTTEN),
         "the weights must be those of the forward pass, with hidden keys at 0: otherwise "
         "gradient flows into the future and into the padding.",
         "Learning: the backward pass",
+    ),
+    Trap(
+        "softmax over the queries",
+        with_(**softmax.OVER_QUERIES, through=backward.sum_over_queries),
+        "each query has a distribution over the keys, so the softmax runs along the last "
+        "dimension of the scores, dim=-1, and so does the sum on its way back. Along dim=-2 the "
+        "keys share out the queries.",
+        "Step 3: softmax",
     ),
 )
 
@@ -269,7 +271,7 @@ ATTENTION_BACKWARD = Exercise(
     contract=_contract,
     traps=completed(
         _OWN,
-        _with,
+        with_,
         {
             "softmax": "Step 3: softmax",
             "masks": "Masks",

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Generator
 
+import tutor.checks.attention.triangles as triangles
 from tutor import attention as reference
 from tutor.checks.attention.shared import CHAPTER
-from tutor.checks.changes import changeable
+from tutor.checks.attention.triangles import with_
 from tutor.checks.conditions import Condition, Crossed, Factor, Family
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
@@ -52,100 +53,6 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _each_with_each(num_queries, num_keys):
-    return num_queries, num_keys
-
-
-def _past(num_queries, num_keys):
-    return num_keys - num_queries
-
-
-def _lower(ones, diagonal):
-    return ones.tril(diagonal)
-
-
-def _as_it_is(mask):
-    return mask
-
-
-def _mask(
-    num_queries,
-    num_keys,
-    device=None,
-    sizes=_each_with_each,
-    corner=_past,
-    shift=0,
-    triangle=_lower,
-    form=_as_it_is,
-):
-    """The right mask, but for the parts that are given."""
-    ones = torch.ones(sizes(num_queries, num_keys), dtype=torch.bool, device=device)
-    return form(triangle(ones, corner(num_queries, num_keys) + shift))
-
-
-_with = changeable(_mask)
-
-
-def _square_of_queries(num_queries, num_keys):
-    return num_queries, num_queries
-
-
-def _square_of_keys(num_queries, num_keys):
-    return num_keys, num_keys
-
-
-def _keys_first(num_queries, num_keys):
-    return num_keys, num_queries
-
-
-def _upper_left(num_queries, num_keys):
-    return 0
-
-
-def _upper_left_but_for_one(num_queries, num_keys):
-    return num_keys - 1 if num_queries == 1 else 0
-
-
-def _wrong_way(num_queries, num_keys):
-    return num_queries - num_keys
-
-
-def _inverted(ones, diagonal):
-    return ones.triu(diagonal + 1)
-
-
-def _upper(ones, diagonal):
-    return ones.triu(diagonal)
-
-
-def _everything(ones, diagonal):
-    return ones
-
-
-def _itself(ones, diagonal):
-    return ones.tril(diagonal).triu(diagonal)
-
-
-def _of_dtype(dtype):
-    return lambda mask: mask.to(dtype)
-
-
-def _with_dimensions(count):
-    return lambda mask: mask[(None,) * count]
-
-
-def _to_be_added(mask):
-    return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, -torch.inf)
-
-
-def _counted_in(dtype):
-    def wrong(num_queries, num_keys, device=None):
-        queries = torch.arange(num_keys - num_queries, num_keys, device=device).to(dtype)
-        return torch.arange(num_keys, device=device).to(dtype) <= queries[:, None]
-
-    return wrong
-
-
 CAUSAL_MASK = Exercise(
     reference=reference.causal_mask,
     chapter=CHAPTER,
@@ -155,14 +62,14 @@ CAUSAL_MASK = Exercise(
     traps=(
         Trap(
             "shifted back by one",
-            _with(shift=-1),
+            with_(shift=-1),
             "a token may read itself; only what comes after it is hidden. With the diagonal "
             "excluded, the first token may read nothing at all.",
             "The causal mask",
         ),
         Trap(
             "shifted forward by one",
-            _with(shift=1),
+            with_(shift=1),
             "every query may read one token too many: the very one that it is to predict. Training "
             "loss falls to almost nothing, and generation, where that token does not exist yet, is "
             "noise.",
@@ -170,31 +77,31 @@ CAUSAL_MASK = Exercise(
         ),
         Trap(
             "inverted",
-            _with(triangle=_inverted),
+            with_(triangle=triangles.inverted),
             "in this course, and in F.scaled_dot_product_attention, True means may be read. "
             "nn.MultiheadAttention uses True for hidden, which is where this usually comes from.",
             "The causal mask",
         ),
         Trap(
             "the future instead of the past",
-            _with(triangle=_upper),
+            with_(triangle=triangles.upper),
             "the triangle is the wrong one: row i should be True at columns up to i. triu keeps "
             "what comes after, tril what comes before.",
             "The causal mask",
         ),
         Trap(
             "aligned to the wrong corner",
-            _with(corner=_upper_left),
+            with_(corner=triangles.upper_left),
             "with fewer queries than keys the queries are the newest positions, so the last query "
             "stands at the last key. A triangle from the upper left corner hides the whole recent "
             "past from a model that generates with a cache. (is_causal=True of torch's own SDPA "
             "does exactly that.)",
             "The causal mask",
-            (_with(corner=_upper_left_but_for_one),),
+            (with_(corner=triangles.upper_left_but_for_one),),
         ),
         Trap(
             "shifted the wrong way",
-            _with(corner=_wrong_way),
+            with_(corner=triangles.wrong_way),
             "the diagonal moves by Tk - Tq: to the right, where there is a past of so many keys. "
             "By Tq - Tk it moves to the left, and the newest query reads hardly more than the "
             "oldest keys.",
@@ -202,65 +109,139 @@ CAUSAL_MASK = Exercise(
         ),
         Trap(
             "positions in a short dtype",
-            _counted_in(torch.bfloat16),
+            with_(triangle=triangles.counted_in(torch.bfloat16)),
             "bfloat16 counts to 256 and then skips, half precision to 2,048, and integers of 8 "
             "bits end at 127 or 255: neighbours become the same number. Count in int64, which "
             "torch.arange does by itself.",
             "The causal mask",
-            tuple(map(_counted_in, (torch.float16, torch.int8, torch.uint8))),
+            tuple(
+                with_(triangle=triangles.counted_in(dtype))
+                for dtype in (torch.float16, torch.int8, torch.uint8)
+            ),
         ),
         Trap(
             "always square",
-            _with(sizes=_square_of_queries, corner=_upper_left),
+            with_(sizes=triangles.square_of_queries, corner=triangles.upper_left),
             "there are two sizes. Rows are queries, columns are keys, and while generating there "
             "is one query and a long past.",
             "The causal mask",
-            (_with(sizes=_square_of_keys, corner=_upper_left),),
+            (with_(sizes=triangles.square_of_keys, corner=triangles.upper_left),),
         ),
         Trap(
             "rows of keys",
-            _with(sizes=_keys_first),
+            with_(sizes=triangles.keys_first),
             "mask[i, j] says whether query i may read key j: rows are queries, columns are keys. "
-            "A square hides that the two were swapped.",
+            "A square of ones hides that the two were swapped.",
             "The causal mask",
+            (with_(turn=triangles.on_its_side),),
         ),
         Trap(
             "nothing hidden",
-            _with(triangle=_everything),
+            with_(triangle=triangles.everything),
             "ones alone hide nothing: every query reads the whole future. tril keeps the part of "
             "them that lies in the past.",
             "The causal mask",
         ),
         Trap(
+            "the future hidden in squares only",
+            with_(triangle=triangles.of_squares),
+            "fewer queries than keys may be several: new tokens that are read at once. Each but "
+            "the last has a future of its own. Only a single new query may read everything, and "
+            "the comparison of positions gives that by itself.",
+            "The causal mask",
+        ),
+        Trap(
             "only itself",
-            _with(triangle=_itself),
+            with_(triangle=triangles.itself),
             "== lets a token read its own position and nothing else. It may read itself and all "
             "that came before: <=.",
             "The causal mask",
         ),
         Trap(
+            "a window over the past",
+            with_(triangle=triangles.as_wide_as_the_past),
+            "the oldest keys fall out of reach as the queries go on. A causal mask hides the "
+            "future and nothing else: the first key may be read by every query, so there is no "
+            "second bound.",
+            "The causal mask",
+            (
+                with_(triangle=triangles.as_wide_as_the_queries),
+                *(with_(triangle=triangles.of_width(width)) for width in triangles.WIDTHS),
+            ),
+        ),
+        Trap(
+            "the past hidden",
+            with_(triangle=triangles.own_stretch),
+            "the keys from before the first query are hidden. They are the past that generation "
+            "reads from its cache: every query may read all of them, so their columns are True.",
+            "The causal mask",
+        ),
+        Trap(
+            "the past behind the triangle",
+            with_(triangle=triangles.past_behind),
+            "the columns that every query may read were put last, where the newest keys are. Keys "
+            "stand in order of time: the past comes first, and the triangle ends at the last key.",
+            "The causal mask",
+        ),
+        Trap(
+            "time counted backwards",
+            with_(turn=triangles.reversed(0)),
+            "rows and columns stand in order of time. Row 0 is the oldest query and may read "
+            "least; the last row is the newest and reads every key.",
+            "The causal mask",
+            (with_(turn=triangles.reversed(1)),),
+        ),
+        Trap(
+            "a longest length built in",
+            with_(cut=triangles.rows_and_columns_up_to(triangles.LONGEST[0])),
+            "a table, or a row of positions, of fixed length was cut to size, and here it is too "
+            "short. num_keys has no bound: make the mask of the two sizes of the call.",
+            "The causal mask",
+            (
+                *(
+                    with_(cut=triangles.rows_and_columns_up_to(longest))
+                    for longest in triangles.LONGEST[1:]
+                ),
+                *(with_(cut=triangles.columns_up_to(longest)) for longest in triangles.LONGEST),
+            ),
+        ),
+        Trap(
+            "a dimension squeezed away",
+            with_(form=triangles.first_squeezed),
+            "squeeze() drops a dimension of length 1, and a single query is one. The mask of one "
+            "new query has the shape (1, Tk): asked for are always two dimensions.",
+            "The causal mask",
+            (with_(form=triangles.squeezed),),
+        ),
+        Trap(
             "dimensions in front",
-            _with(form=_with_dimensions(2)),
+            with_(form=triangles.with_dimensions(2)),
             "a mask of (Tq, Tk) broadcasts over the batch and the heads by itself. Whoever needs "
             "a dimension more puts it there; asked for are two.",
             "The causal mask",
-            (_with(form=_with_dimensions(1)),),
+            (with_(form=triangles.with_dimensions(1)),),
         ),
         Trap(
             "ones and zeros instead of True and False",
-            _with(form=_of_dtype(torch.float32)),
+            with_(kind=triangles.of_dtype(torch.float32)),
             "torch.ones makes floats. A float mask is *added* to the scores by torch's SDPA, and "
             "~mask is an error: the same numbers, another meaning.",
             "The causal mask",
             tuple(
-                _with(form=_of_dtype(dtype)) for dtype in (torch.int64, torch.int32, torch.uint8)
+                with_(kind=triangles.of_dtype(dtype))
+                for dtype in (torch.int64, torch.int32, torch.uint8)
             ),
         ),
         Trap(
             "a mask to be added",
-            _with(form=_to_be_added),
-            "0 and -inf are the additive form. Here a mask says keep or not: True and False.",
+            with_(kind=triangles.to_be_added(-torch.inf)),
+            "0 and -inf, or a very low number, are the additive form. Here a mask says keep or "
+            "not: True and False.",
             "The causal mask",
+            (
+                with_(kind=triangles.to_be_added(torch.finfo(torch.float32).min)),
+                with_(kind=triangles.to_be_added(-1e9)),
+            ),
         ),
     ),
 )
