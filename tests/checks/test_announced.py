@@ -38,7 +38,7 @@ RULES = {
     "^(one|none|two|three)$|^as heads$": BATCH,
     "^(random|causal|ragged|one for all|shared)$|everything may be read|causal mask": MASKS,
     "^nothing$|no query may read": ZEROS,
-    "only a very low score": LARGE,
+    "only a very low score|candidate far out": LARGE,
     "thousand|[0-9],[0-9]{3} (steps|tokens)|2,050|^long$|^hundreds$": LONG,
     "integers must raise TypeError": "Any other dtype raises a `TypeError`",
     "must raise ValueError": "raise a `ValueError`",

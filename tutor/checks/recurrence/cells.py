@@ -36,6 +36,18 @@ def share_of_exponential(s):
     return s.exp() / (1 + s.exp())
 
 
+def quotient_of_exponentials(s):
+    return (s.exp() - (-s).exp()) / (s.exp() + (-s).exp())
+
+
+def quotient_of_squares(s):
+    return ((2 * s).exp() - 1) / ((2 * s).exp() + 1)
+
+
+def two_over(s):
+    return 2 / (1 + (-2 * s).exp()) - 1
+
+
 def cut_off(limit):
     def wrong(s):
         return torch.sigmoid(s.clamp(-limit, limit))
@@ -106,8 +118,11 @@ def input_and_biases(x, h, w_ih, w_hh, b_ih, b_hh):
     return F.linear(x, w_ih, b_ih), b_hh
 
 
-def product_traps(with_: Callable, section: str) -> tuple[Trap, ...]:
-    """``with_``: makes an answer of other ``products``."""
+def product_traps(
+    with_: Callable, section: str, unread: tuple[Callable, ...] = ()
+) -> tuple[Trap, ...]:
+    """``with_``: makes an answer of other ``products``; ``unread``: more that do not read the old
+    state."""
     return (
         Trap(
             "weights not transposed",
@@ -129,15 +144,19 @@ def product_traps(with_: Callable, section: str) -> tuple[Trap, ...]:
             "the sums are of what the input says *and* of what the old state says. Without the "
             "second a step knows nothing of the steps before it.",
             section,
-            (with_(products=input_and_biases), with_(products=input_for_both)),
+            (with_(products=input_and_biases), with_(products=input_for_both), *unread),
         ),
     )
 
 
 def cut_traps(
-    along_the_first: Callable, along_the_second: Callable, section: str
+    along_the_first: Callable,
+    along_the_second: Callable,
+    section: str,
+    counted: tuple[Callable, ...] = (),
 ) -> tuple[Trap, ...]:
-    """Of the sums cut into gates along the wrong dimension."""
+    """Of the sums cut into gates along the wrong dimension; ``counted``: more that hold for one
+    batch dimension alone."""
     return (
         Trap(
             "the batch cut into gates",
@@ -152,6 +171,7 @@ def cut_traps(
             "dim=1 holds the gates where there is one batch dimension, and something else where "
             "there is none or more. Counted from the end, it is always dim=-1.",
             section,
+            counted,
         ),
     )
 
@@ -179,15 +199,35 @@ def sigmoid_traps(with_: Callable, section: str) -> tuple[Trap, ...]:
     )
 
 
-def bias_traps(with_: Callable, why: str, section: str) -> tuple[Trap, ...]:
-    """``with_``: makes an answer of another ``products``; ``why``: it needs both biases."""
+def tanh_traps(with_: Callable, section: str) -> tuple[Trap, ...]:
+    """``with_``: makes an answer of another ``candidate``."""
+    return (
+        Trap(
+            "a tanh that overflows",
+            with_(candidate=quotient_of_exponentials),
+            "the quotient of exponentials overflows: exp(710) is infinite, and infinity by "
+            "infinity is nan. torch.tanh is right for every number, and allowed.",
+            section,
+            (
+                with_(candidate=quotient_of_squares),
+                with_(candidate=two_over),
+            ),
+        ),
+    )
+
+
+def bias_traps(
+    with_: Callable, why: str, section: str, missing: tuple[Callable, ...] = ()
+) -> tuple[Trap, ...]:
+    """``with_``: makes an answer of another ``products``; ``why``: it needs both biases;
+    ``missing``: more that leave one out."""
     return (
         Trap(
             "a bias missing",
             with_(products=one_bias),
             why,
             section,
-            (with_(products=other_bias), with_(products=no_bias)),
+            (with_(products=other_bias), with_(products=no_bias), *missing),
         ),
         Trap(
             "a bias added twice",
