@@ -453,6 +453,7 @@ NAMES = {
     "_exponent_doubled": {"the exponent doubled"},
     "_positions_of_32_bits": {"positions cut to integers"},
     "_convert_twice_the_same": {"always in one direction"},
+    "_convert_of_a_matrix": {"exactly two dimensions"},
     "_bias_of_a_square": {"aligned to the wrong corner"},
     "_buckets_of_their_dtype": {"another integer type"},
     "_magnitudes": {"positions without their sign"},

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Generator
 
+import tutor.checks.position.biases as biases
 from tutor import position as reference
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family
@@ -16,7 +17,6 @@ from tutor.checks.position.alibi_slopes import (
     formula_for_all,
     from_one,
     one_for_all,
-    published,
     second_ones,
 )
 from tutor.checks.position.shared import CHAPTER
@@ -41,6 +41,9 @@ _SIZES = Factor(
         Condition("long", "two new queries, a past of 2,050", (2, 2050), edge=True, alone=True),
     ),
 )
+
+_BYTES = (torch.uint8, torch.int8)
+_HALVES = (torch.float16, torch.bfloat16)
 
 FAMILY = Family((_HEADS, _SIZES, DEVICE))
 
@@ -67,121 +70,7 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def _newest(num_queries, num_keys):
-    return num_keys - num_queries
-
-
-def _distance(signed):
-    return signed.abs()
-
-
-def _cost(distance):
-    return -distance
-
-
-def _by_head(slopes, cost):
-    return slopes[:, None, None] * cost
-
-
-def _as_it_is(bias, signed):
-    return bias
-
-
-def _bias(
-    num_heads,
-    num_queries,
-    num_keys,
-    device=None,
-    start=_newest,
-    distance=_distance,
-    cost=_cost,
-    slopes=published,
-    together=_by_head,
-    then=_as_it_is,
-):
-    """The right bias, but for the parts that are given."""
-    queries = torch.arange(num_queries, device=device) + start(num_queries, num_keys)
-    signed = queries[:, None] - torch.arange(num_keys, device=device)
-    return then(together(slopes(num_heads, device), cost(distance(signed))), signed)
-
-
-_with = changeable(_bias)
-
-
-def _rewarded(distance):
-    return distance
-
-
-def _from_the_start(num_queries, num_keys):
-    return 0
-
-
-def _wrong_way(num_queries, num_keys):
-    return num_queries - num_keys
-
-
-def _one_later(num_queries, num_keys):
-    return num_keys - num_queries + 1
-
-
-def _one_earlier(num_queries, num_keys):
-    return num_keys - num_queries - 1
-
-
-def _signed(signed):
-    return signed
-
-
-def _no_future(signed):
-    return signed.clamp(min=0)
-
-
-def _squared(signed):
-    return signed**2
-
-
-def _plus_one(signed):
-    return signed.abs() + 1
-
-
-def _counted_in(dtype):
-    return lambda signed: signed.abs().to(dtype)
-
-
-def _cost_in_single(distance):
-    return -distance.float()
-
-
-def _all_in(dtype):
-    def together(slopes, cost):
-        return (slopes.to(dtype)[:, None, None] * cost.to(dtype)).float()
-
-    return together
-
-
-def _double(bias, signed):
-    return bias.double()
-
-
-def _masked(bias, signed):
-    return bias.masked_fill(signed < 0, -torch.inf)
-
-
-def _of_keys(num_heads, num_queries, num_keys, device=None):
-    keys = torch.arange(num_keys, device=device).expand(num_queries, num_keys)
-    return published(num_heads, device)[:, None, None] * keys
-
-
-def _first_for_all(num_heads, device):
-    return published(num_heads, device)[:1].expand(num_heads)
-
-
-def _none(num_heads, device):
-    return torch.ones(num_heads, device=device)
-
-
-def _heads_last(slopes, cost):
-    return cost[..., None] * slopes
+_with = changeable(biases.bias)
 
 
 ALIBI_BIAS = Exercise(
@@ -193,22 +82,32 @@ ALIBI_BIAS = Exercise(
     traps=(
         Trap(
             "far is rewarded",
-            _with(cost=_rewarded),
+            _with(cost=biases.rewarded),
             "the bias is negative: the further away, the lower the score. With a plus every head "
             "looks at the beginning of the text, harder with every word.",
             "ALiBi",
         ),
         Trap(
             "aligned to the wrong corner",
-            _with(start=_from_the_start),
+            _with(start=biases.from_the_start),
             "with fewer queries than keys the queries are the newest positions: the last query "
             "stands at the last key, and its distance to it is 0. Counted from 0 instead, a model "
             "that generates with a cache takes its newest word for the first.",
             "Positions are an argument",
+            (_with(start=biases.start_of_one),),
+        ),
+        Trap(
+            "as many queries as keys",
+            biases.square_of_keys,
+            "the distances are a square of keys by keys, or of queries by queries. There may be "
+            "fewer queries than keys: count the queries from Tk - Tq to Tk - 1, and the keys from "
+            "0 to Tk - 1.",
+            "Positions are an argument",
+            (_with(sizes=biases.square_of_queries), biases.square_into_a_table),
         ),
         Trap(
             "shifted the wrong way",
-            _with(start=_wrong_way),
+            _with(start=biases.wrong_way),
             "the first query stands at Tk - Tq, behind the keys that are past. At Tq - Tk it "
             "stands before the text begins, and the newest word is told to look back further than "
             "there is anything.",
@@ -216,37 +115,53 @@ ALIBI_BIAS = Exercise(
         ),
         Trap(
             "shifted by one",
-            _with(start=_one_later),
+            _with(start=biases.one_later),
             "the last of Tq queries stands at the last of Tk keys, at distance 0, so the first one "
             "stands at Tk - Tq.",
             "Positions are an argument",
-            (_with(start=_one_earlier),),
+            (_with(start=biases.one_earlier),),
         ),
         Trap(
             "distances in a short dtype",
-            _with(distance=_counted_in(torch.uint8)),
+            _with(distance=biases.distance_in(torch.uint8)),
             "integers of 8 bits end at 127 or 255, half precision counts to 2,048 and bfloat16 to "
             "256: far words become near ones, or neighbours the same. Count in int64, and multiply "
             "by slopes in single precision.",
             "Numbers that grow",
             (
                 *(
-                    _with(distance=_counted_in(dtype), cost=_cost_in_single)
-                    for dtype in (torch.uint8, torch.int8, torch.float16, torch.bfloat16)
+                    _with(distance=biases.distance_in(dtype), cost=biases.cost_in_single)
+                    for dtype in (*_BYTES, *_HALVES)
                 ),
-                *(_with(together=_all_in(dtype)) for dtype in (torch.float16, torch.bfloat16)),
+                *(
+                    _with(counted=biases.places_in(dtype), cost=biases.cost_in_single)
+                    for dtype in (*_BYTES, *_HALVES)
+                ),
+                *(_with(together=biases.all_in(dtype)) for dtype in _HALVES),
+            ),
+        ),
+        Trap(
+            "the bias in whole numbers",
+            _with(then=biases.whole_numbers),
+            "distances are whole numbers, slopes and their products are not. In the dtype of the "
+            "distances every fraction is cut off, and most of the bias is 0. Keep the product in "
+            "float32.",
+            "ALiBi",
+            (
+                _with(then=biases.whole_numbers_as_floats),
+                _with(together=biases.whole_slopes),
             ),
         ),
         Trap(
             "the bias in double",
-            _with(then=_double),
+            _with(then=biases.double),
             "the slopes are float32, and so is the bias. One number in double makes the whole "
             "table double, and the scores that it is added to.",
             "ALiBi",
         ),
         Trap(
             "the future is rewarded",
-            _with(distance=_signed),
+            _with(distance=biases.signed),
             "query minus key is negative for a key that stands later, and the bias becomes a "
             "bonus. Behind a causal mask nobody sees it; in an encoder everybody looks to the end. "
             "Take the distance, |i - j|.",
@@ -254,35 +169,49 @@ ALIBI_BIAS = Exercise(
         ),
         Trap(
             "the future is free",
-            _with(distance=_no_future),
+            _with(distance=biases.no_future),
             "clamped at 0, a key that stands later costs nothing however far it is. The bias is "
             "symmetric; hiding the future is the mask's business.",
             "ALiBi",
         ),
         Trap(
+            "the past is free",
+            _with(distance=biases.no_past),
+            "clamped at 0 on the wrong side, a key that stands earlier costs nothing however far "
+            "it is. Those are the keys that a causal model reads. Take the distance, |i - j|.",
+            "ALiBi",
+        ),
+        Trap(
             "the mask included",
-            _with(distance=_signed, then=_masked),
+            _with(then=biases.masked_with(-torch.inf)),
             "-inf for later keys makes the bias a causal mask as well. Here it hides nothing: an "
             "encoder uses it too, and a row of nothing but -inf is nan.",
             "ALiBi",
+            tuple(
+                _with(then=biases.masked_with(number))
+                for number in (torch.finfo(torch.float32).min, -1e9)
+            ),
         ),
         Trap(
             "the key's position instead of the distance",
-            _of_keys,
-            "slope · j differs from -slope · (i - j) by the same number in a whole row, so that a "
-            "causal softmax gives the same weights. Bloom's code does that. It is not the bias: "
-            "it grows with the text until half precision overflows, and in an encoder it is wrong.",
+            _with(difference=biases.of_keys, cost=biases.rewarded),
+            "slope · j, or slope · (j - Tk + 1), differs from -slope · (i - j) by the same number "
+            "in a whole row, so that a causal softmax gives the same weights. Bloom's code does "
+            "that. It is not the bias: every query gets the row of one, and in an encoder it is "
+            "wrong.",
             "ALiBi",
+            (_with(difference=biases.of_the_last), _with(difference=biases.of_keys)),
         ),
         Trap(
             "one slope for all heads",
-            _with(slopes=_first_for_all),
+            _with(slopes=biases.first_for_all),
             "each head has its own slope, so that some look near and some far.",
             "ALiBi",
+            (_with(slopes=biases.last_for_all),),
         ),
         Trap(
             "no slopes",
-            _with(slopes=_none),
+            _with(slopes=biases.none),
             "each head multiplies the distance by a slope of its own. Without one all heads look "
             "at the last word or two and nowhere else.",
             "ALiBi",
@@ -316,21 +245,99 @@ ALIBI_BIAS = Exercise(
             "Any number of heads",
         ),
         Trap(
+            "every other slope of the power itself",
+            _with(slopes=biases.every_other_again),
+            "the additional slopes are every other one of *twice* the power: they lie between the "
+            "slopes that are there. Those of the power itself are there already.",
+            "Any number of heads",
+            (_with(slopes=biases.every_other_again_repeated),),
+        ),
+        Trap(
+            "all slopes of twice the power",
+            _with(slopes=biases.all_of_twice),
+            "the second, fourth, ... of them are in the list already. Take every other one.",
+            "Any number of heads",
+        ),
+        Trap(
+            "the first of the power above",
+            _with(slopes=biases.of_the_power_above),
+            "the slopes of the next power of two, cut off, lose the small slopes: no head is left "
+            "that sees far.",
+            "Any number of heads",
+        ),
+        Trap(
+            "slopes missing",
+            _with(slopes=biases.none_more),
+            "for six heads there are six slopes: four of the power below, and two of twice that "
+            "power.",
+            "Any number of heads",
+        ),
+        Trap(
+            "slopes sorted",
+            _with(slopes=biases.in_falling_order),
+            "the additional slopes come after the others, unsorted. A checkpoint's head number 5 "
+            "was trained with the slope that stands at place 5.",
+            "Any number of heads",
+        ),
+        Trap(
+            "always halved",
+            _with(slopes=biases.always_halved),
+            "1/2, 1/4, 1/8, ... is right for eight heads, the paper's example. With H heads the "
+            "ratio is 2^(-8 / H), so that they always end at 1/256.",
+            "ALiBi",
+        ),
+        Trap(
+            "powers of e",
+            _with(slopes=biases.powers_of_e),
+            "the base of the slopes is 2: the last one is 1/256.",
+            "ALiBi",
+        ),
+        Trap(
+            "slopes in a line",
+            _with(slopes=biases.in_a_line),
+            "the slopes are a geometric series: each is a fixed fraction of the one before, so "
+            "that the heads' reaches grow from a word or two to hundreds.",
+            "ALiBi",
+        ),
+        Trap(
             "the distance squared",
-            _with(distance=_squared),
+            _with(distance=biases.squared),
             "the L in ALiBi is for linear. A square makes every head short-sighted.",
             "ALiBi",
         ),
         Trap(
+            "the logarithm of the distance",
+            _with(distance=biases.logarithm),
+            "the L in ALiBi is for linear: twice the distance costs twice as much. Logarithms are "
+            "how T5 groups its distances.",
+            "ALiBi",
+        ),
+        Trap(
+            "distances as shares of the length",
+            _with(distance=biases.share),
+            "divided by the number of keys, the same two words stand closer in a longer text. The "
+            "distance is counted in words, whatever the length.",
+            "ALiBi",
+        ),
+        Trap(
             "heads last",
-            _with(together=_heads_last),
+            _with(together=biases.heads_last),
             "heads stand before time, (H, Tq, Tk), so that the bias broadcasts onto scores of "
             "(B, H, Tq, Tk). With the heads last it may even broadcast, onto the wrong axes.",
             "ALiBi",
         ),
         Trap(
+            "slopes that meet the words",
+            _with(together=biases.LINED_UP[0]),
+            "a bare row of slopes, or slopes[:, None], meets the keys or the queries and not the "
+            "heads. Dimensions are matched from the right: slopes[:, None, None] stands before "
+            "both.",
+            "ALiBi",
+            tuple(_with(together=lined_up) for lined_up in biases.LINED_UP[1:]),
+        ),
+        Trap(
             "a distance of one to itself",
-            _with(distance=_plus_one),
+            _with(distance=biases.plus_one),
             "a word is at distance 0 from itself. A constant more in a row changes no weight, and "
             "every comparison with a published bias.",
             "ALiBi",

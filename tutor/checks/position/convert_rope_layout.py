@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
+import tutor.checks.position.conversions as conversions
 from tutor import position as reference
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
@@ -85,77 +86,7 @@ def _same_scores(call, generator: Generator, device: torch.device) -> str | None
     return None
 
 
-def _converted(w, num_heads, to, axis=0):
-    half = w.shape[axis] // num_heads // 2
-    sizes = (num_heads, half, 2) if to == "half" else (num_heads, 2, half)
-    return w.unflatten(axis, sizes).transpose(axis + 1, axis + 2).reshape(w.shape)
-
-
-def _as_asked(to):
-    return to
-
-
-def _counted(num_heads, rows):
-    return num_heads
-
-
-def _conversion(w, num_heads, to, way=_as_asked, heads=_counted):
-    """The right conversion, but for the parts that are given."""
-    return _converted(w, heads(num_heads, w.shape[0]), way(to))
-
-
-_with = changeable(_conversion)
-
-
-def _wrong_way(to):
-    return "half" if to == "interleaved" else "interleaved"
-
-
-def _half(to):
-    return "half"
-
-
-def _interleaved(to):
-    return "interleaved"
-
-
-def _one_head(num_heads, rows):
-    return 1
-
-
-def _of_width(num_heads, rows):
-    return rows // num_heads
-
-
-def _columns(w, num_heads, to):
-    if w.ndim != 2 or w.shape[1] % (2 * num_heads):
-        return w.clone()
-    return _converted(w.mT, num_heads, to).mT
-
-
-def _heads_last(w, num_heads, to):
-    half = w.shape[0] // num_heads // 2
-    sizes = (half, 2, num_heads) if to == "half" else (2, half, num_heads)
-    return w.unflatten(0, sizes).transpose(0, 1).reshape(w.shape)
-
-
-def _reshaped(w, num_heads, to):
-    half = w.shape[0] // num_heads // 2
-    pairs = w.unflatten(0, (num_heads, half, 2))
-    return pairs.reshape(num_heads, 2, half, *w.shape[1:]).reshape(w.shape)
-
-
-def _odd_first(w, num_heads, to):
-    half = w.shape[0] // num_heads // 2
-    if to == "half":
-        return _converted(w.unflatten(0, (-1, 2)).flip(1).flatten(0, 1), num_heads, to)
-    swapped = w.unflatten(0, (num_heads, 2, half)).flip(1).flatten(0, 2)
-    return _converted(swapped, num_heads, to)
-
-
-def _as_many_as_come_out(w, num_heads, to):
-    sizes = (-1, num_heads // 2, 2) if to == "half" else (-1, 2, num_heads // 2)
-    return w.unflatten(0, sizes).transpose(1, 2).reshape(w.shape)
+_with = changeable(conversions.conversion)
 
 
 CONVERT_ROPE_LAYOUT = Exercise(
@@ -168,7 +99,7 @@ CONVERT_ROPE_LAYOUT = Exercise(
     traps=(
         Trap(
             "the wrong way round",
-            _with(way=_wrong_way),
+            _with(way=conversions.wrong_way),
             "this is the reordering for the other direction. To half: of each head first rows "
             "0, 2, 4, ..., then rows 1, 3, 5, .... The two differ as soon as a head has more than "
             "four features.",
@@ -176,53 +107,147 @@ CONVERT_ROPE_LAYOUT = Exercise(
         ),
         Trap(
             "across the heads",
-            _with(heads=_one_head),
+            _with(heads=conversions.one_head),
             "the rows of all heads were reordered as if they were one. Pairs never leave their "
             "head: split the rows into heads first.",
             "Converting a checkpoint",
         ),
         Trap(
             "columns instead of rows",
-            _columns,
+            conversions.columns,
             "w is (out, in), as nn.Linear stores it: the features of the heads are rows. The "
             "columns are the features of the model, which have no pairs.",
             "Converting a checkpoint",
+            (
+                conversions.columns_of(False),
+                conversions.columns_of(True),
+                conversions.columns_turned,
+            ),
         ),
         Trap(
             "heads that alternate",
-            _heads_last,
+            conversions.heads_last,
             "row r was taken to belong to head r % H. The rows of a head stand together: head h "
             "has rows h·D to (h + 1)·D.",
             "Converting a checkpoint",
         ),
         Trap(
             "reshaped without a transpose",
-            _reshaped,
+            _with(turn=conversions.reshaped),
             "a view as (D/2, 2) followed by a view as (2, D/2) leaves every number where it was: "
             "a view never reorders. The transpose between the two does.",
             "Converting a checkpoint",
         ),
         Trap(
             "num_heads for the width of a head",
-            _with(heads=_of_width),
+            _with(heads=conversions.of_width),
             "num_heads is the number of heads; each has w.shape[0] / num_heads rows. Here it was "
             "taken for the number of rows of one.",
             "Converting a checkpoint",
-            (_as_many_as_come_out,),
+            (
+                conversions.as_many_as_come_out,
+                conversions.as_many_indices_as_come_out,
+                conversions.as_many_reshaped_as_come_out,
+            ),
+        ),
+        Trap(
+            "the width of a head taken from the columns",
+            _with(half=conversions.half_of_the_columns),
+            "w is (out, in): its first dimension holds the heads, and D is w.shape[0] / num_heads. "
+            "The last one is the width of the model, and the two agree in a square projection "
+            "alone.",
+            "Converting a checkpoint",
+            (_with(half=conversions.half_of_dimension_1),),
+        ),
+        Trap(
+            "exactly two dimensions",
+            _with(taken=conversions.a_table),
+            "a bias has its rows and nothing else, and other weights have further dimensions. What "
+            "stands behind the rows goes along with them: w.unflatten(0, sizes), and at last "
+            "reshape(w.shape).",
+            "Converting a checkpoint",
+            (
+                _with(split=conversions.sizes_of_a_table),
+                _with(split=conversions.sizes_of_a_row_or_a_table),
+            ),
+        ),
+        Trap(
+            "turned as well",
+            _with(pairs=conversions.second_negative),
+            "one of each pair got a minus. That sign belongs to the rotation, at every position "
+            "anew; here the rows are put into another order and keep their numbers.",
+            "Converting a checkpoint",
+            (
+                _with(pairs=conversions.first_negative),
+                _with(pairs=conversions.turned),
+                _with(pairs=conversions.turned_back),
+            ),
+        ),
+        Trap(
+            "heads left out",
+            _with(chosen=conversions.but_the_last),
+            "some heads are still in the old order. Every head has pairs of its own, and all are "
+            "reordered: the loop runs over range(num_heads).",
+            "Converting a checkpoint",
+            (
+                _with(chosen=conversions.the_first_alone),
+                _with(chosen=conversions.but_the_first),
+            ),
+        ),
+        Trap(
+            "one head's rows for all",
+            _with(chosen=conversions.of_the_first),
+            "the order of one head was repeated without its offset, so that all heads are copies. "
+            "The rows of head h are h·D to (h + 1)·D: add h·D to the order.",
+            "Converting a checkpoint",
+            (_with(chosen=conversions.of_the_last),),
+        ),
+        Trap(
+            "reordered twice",
+            _with(times=2),
+            "the rows went through the same order twice. Even rows first, and then even rows first "
+            "again, is neither of the two layouts.",
+            "Converting a checkpoint",
+        ),
+        Trap(
+            "overwritten before it is read",
+            conversions.overwritten(by_halves=False),
+            "rows were moved inside one tensor, and some were written over before their turn came "
+            "to be read. Read from w and write into a new tensor.",
+            "Converting a checkpoint",
+            (conversions.overwritten(by_halves=True),),
+        ),
+        Trap(
+            "left in heads",
+            _with(joined=conversions.in_heads),
+            "the rows are in the right order and still a table by heads. A projection is stored as "
+            "(H·D, C): reshape(w.shape) at last.",
+            "Converting a checkpoint",
+            (
+                _with(joined=conversions.in_halves),
+                _with(joined=conversions.in_pairs),
+            ),
+        ),
+        Trap(
+            "single precision whatever comes in",
+            _with(taken=conversions.in_single),
+            "rows that change their places keep their numbers, and those their dtype. float() "
+            "rounds a checkpoint in double, and makes one in half precision twice as large.",
+            "Converting a checkpoint",
         ),
         Trap(
             "the odd rows first",
-            _odd_first,
+            _with(pairs=conversions.odd_first),
             "the first of each pair belongs to the first half. Exchanged, every pair turns the "
             "other way.",
             "Converting a checkpoint",
         ),
         Trap(
             "always in one direction",
-            _with(way=_half),
+            _with(way=conversions.half),
             "the argument to is not read. There and back again should change nothing.",
             "Converting a checkpoint",
-            (_with(way=_interleaved),),
+            (_with(way=conversions.interleaved),),
         ),
     ),
 )
