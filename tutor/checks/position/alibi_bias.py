@@ -98,12 +98,11 @@ ALIBI_BIAS = Exercise(
         ),
         Trap(
             "as many queries as keys",
-            biases.square_of_keys,
-            "the distances are a square of keys by keys, or of queries by queries. There may be "
+            _with(sizes=biases.square_of_queries),
+            "the distances are a square of queries by queries. There may be "
             "fewer queries than keys: count the queries from Tk - Tq to Tk - 1, and the keys from "
             "0 to Tk - 1.",
             "Positions are an argument",
-            (_with(sizes=biases.square_of_queries), biases.square_into_a_table),
         ),
         Trap(
             "shifted the wrong way",

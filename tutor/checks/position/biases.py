@@ -94,18 +94,6 @@ def square_of_queries(num_queries, num_keys):
     return num_queries, num_queries
 
 
-def square_of_keys(num_heads, num_queries, num_keys, device=None):
-    """No part of the bias: with others it would make a large square for each."""
-    return bias(num_heads, num_keys, num_keys, device)
-
-
-def square_into_a_table(num_heads, num_queries, num_keys, device=None):
-    table = torch.zeros(num_heads, num_queries, num_keys, device=device)
-    if num_queries != num_keys:
-        table[0] = table[0, 0, 0].expand(num_keys, num_keys)  # raises
-    return bias(num_heads, num_queries, num_keys, device)
-
-
 # Other distances
 
 
