@@ -6,6 +6,7 @@ gradebook that knows the students and the date on which the exercise was due.
 
 import copy
 import inspect
+import math
 import re
 import shutil
 import textwrap
@@ -116,8 +117,11 @@ def source(function: Callable, name: str) -> str:
     return "\n\n".join(texts.values())
 
 
-def _write(function: Callable, name: str, texts: dict[str, str]) -> None:
-    """Add its text to ``texts``, by name, after those of the functions that it uses."""
+def _write(
+    function: Callable, name: str, texts: dict[str, str], within: tuple[Callable, ...] = ()
+) -> None:
+    """Add its text to ``texts``, by name, after those of the functions that it uses; ``within``
+    these, which may have a method's name: ``tanh`` is among the names of ``s.tanh()``."""
     made_with = inspect.getclosurevars(function).nonlocals
     text = textwrap.dedent(inspect.getsource(function))
     if not text.startswith(f"def {function.__name__}("):
@@ -129,8 +133,8 @@ def _write(function: Callable, name: str, texts: dict[str, str]) -> None:
             used += [getattr(module, n) for n in re.findall(rf"\b{name_of}\.(\w+)", text)]
             text = re.sub(rf"\b{name_of}\.", "", text)
     for part in filter(_of_the_checks, (*used, *(function.__defaults__ or ()))):
-        if part.__name__ not in texts:
-            _write(part, part.__name__, texts)
+        if part.__name__ not in texts and part not in (function, *within):
+            _write(part, part.__name__, texts, (function, *within))
     for variable, value in made_with.items():
         text = re.sub(rf"\b{variable}\b", _written(value, texts), text)
     texts[name] = text.replace(f"def {function.__name__}(", f"def {name}(", 1).strip()
@@ -140,6 +144,8 @@ def _written(value: Any, texts: dict[str, str]) -> str:
     if isinstance(value, dict):
         parts = (f"{k!r}: {_written(v, texts)}" for k, v in value.items())
         return "{" + ", ".join(parts) + "}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
     if not callable(value):
         return repr(value)
     if not _of_the_checks(value):

@@ -14,7 +14,7 @@ def root_of_width(width, q, k, v):
     return width**-0.5
 
 
-def as_it_is(scale):
+def as_large_ahead(scale):
     return scale
 
 
@@ -54,7 +54,7 @@ def backward(
     keep=None,
     unpack=any_batch,
     rule=root_of_width,
-    ahead=as_it_is,
+    ahead=as_large_ahead,
     back=on_both,
     meet=each_with_each,
     turn=last_two,
