@@ -136,7 +136,7 @@ def as_indices(heads, flags):
 
 def filled_with(lowest):
     def silence(heads, flags):
-        number = torch.finfo(heads.dtype).min if lowest is None else lowest
+        number = lowest or torch.finfo(heads.dtype).min
         return heads.masked_fill(~flags[:, None, None], number)
 
     return silence
