@@ -130,15 +130,14 @@ def test_each_answer_of_a_quiz_gets_its_own_feedback(book, home, browser):
             assert not problems
 
 
-def becomes(page, script: str, wanted: list[str]) -> bool:
-    """Whether ``script`` gives that as soon as the page has been drawn anew."""
+def assert_becomes(page, script: str, wanted: list[str]) -> None:
+    """``script`` gives that as soon as the page has been drawn anew."""
     with contextlib.suppress(TimeoutError):
         page.wait_for_function(
             f"wanted => JSON.stringify({script}) === wanted",
             arg=json.dumps(wanted, separators=(",", ":"), ensure_ascii=False),
         )
     assert page.evaluate(script) == wanted
-    return True
 
 
 @pytest.mark.parametrize("view", ["light", "dark"])
@@ -154,8 +153,8 @@ def test_paper_is_white_and_cuts_no_line(book, home, browser, view):
     with opened(browser, f"{home}/{path}", view) as (page, _):
         page.emulate_media(media="print", color_scheme=view)
         page.wait_for_function("document.documentElement.dataset.theme === 'light'")
-        assert becomes(page, colors, light)
+        assert_becomes(page, colors, light)
         page.set_viewport_size({"width": 650, "height": 900})  # of a sheet
-        assert becomes(page, cut, [])
+        assert_becomes(page, cut, [])
         page.emulate_media(media="screen", color_scheme=view)
         page.wait_for_function(f"document.documentElement.dataset.theme === '{view}'")
