@@ -39,11 +39,9 @@ def of_scores(change):
             "out is 2.646 times what was expected, everywhere: √Cx",
         ),
         (
-            "additive_scores",
-            lambda x, memory, w_x, w_memory, v: (
-                alignment.additive_scores(x, memory, w_x, w_memory, v) / v.shape[-1]
-            ),
-            "out is 0.07692 times what was expected, everywhere: 1/A",
+            "attention_scores",
+            lambda q, k: attention.attention_scores(q, k) / q.shape[-2],
+            "out is 0.3333 times what was expected, everywhere: 1/Tq",
         ),
         ("attention_scores", of_scores(torch.zeros_like), "out is 0 everywhere"),
         (
