@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from distributed import Client
+from distributed import Client, Future
 
 from tests.grading import standin
 from tests.grading.helpers import (
@@ -417,8 +417,9 @@ def test_what_ends_its_worker_gets_a_reason_and_stops_nobody(tmp_path):
     assert points_in(place)["s02"] == FULL
 
 
-def test_a_scheduler_goes_on_without_one_of_its_workers(tmp_path):
-    place, log, gate = quick_class(tmp_path, 12), tmp_path / "log", tmp_path / "gate"
+@pytest.fixture
+def two_workers(tmp_path):
+    """Address of a scheduler, and its two workers' processes."""
     dask = [sys.executable, "-m", "dask"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
     found = tmp_path / "scheduler.json"
@@ -432,26 +433,62 @@ def test_a_scheduler_goes_on_without_one_of_its_workers(tmp_path):
 
         start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(found))
         worker = ("worker", "--scheduler-file", str(found), "--nthreads", "1", "--no-nanny")
-        victim, other = (start(*worker, "--no-dashboard") for _ in range(2))
+        workers = [start(*worker, "--no-dashboard") for _ in range(2)]
         wait_for(lambda: found.exists() and found.read_text())
         address = json.loads(found.read_text())["address"]
         with Client(address) as client:
             client.wait_for_workers(2, timeout=600)
-        outcomes = []
-        make = standin.Quick(log, gate, free=6)
-        for outcome in Run(place, CHAPTER, scheduler=address, make=make):
-            outcomes.append(outcome)
-            if len(outcomes) == 3:  # the other nine are not all done: both workers come to the gate
-                wait_for(lambda: lines(log) == 6 + 2)
-                victim.kill()
-                victim.wait()
-                gate.touch()
+        yield address, *workers
+
+
+def test_a_scheduler_goes_on_without_one_of_its_workers(tmp_path, two_workers):
+    place, log, gate = quick_class(tmp_path, 12), tmp_path / "log", tmp_path / "gate"
+    address, victim, other = two_workers
+    outcomes = []
+    make = standin.Quick(log, gate, free=6)
+    for outcome in Run(place, CHAPTER, scheduler=address, make=make):
+        outcomes.append(outcome)
+        if len(outcomes) == 3:  # the other nine are not all done: both workers come to the gate
+            wait_for(lambda: lines(log) == 6 + 2)
+            victim.kill()
+            victim.wait()
+            gate.touch()
     assert len(outcomes) == 12 and not any(o.failed for o in outcomes)
     assert points_in(place) == dict.fromkeys((f"s{n:02}" for n in range(12)), FULL)
     graded_by = [int(line) for line in log.read_text().splitlines()]
     assert set(graded_by) == {victim.pid, other.pid}
     # What the victim had not handed over is graded once more, and nothing of the other's is.
     assert graded_by.count(other.pid) <= 12 and len(graded_by) <= 12 + graded_by.count(victim.pid)
+
+
+def test_grades_that_end_with_their_worker_are_made_again(tmp_path, two_workers, monkeypatch):
+    place, log, gate = quick_class(tmp_path, 8), tmp_path / "log", tmp_path / "gate"
+    address, *workers = two_workers
+    met = []
+
+    def exception(future):
+        """As if it had been lost a moment after it was asked: until then it was finished."""
+        if future.status != "lost":
+            return usual(future)
+        met.append(future)
+        gate.touch()
+        return None
+
+    usual = Future.exception
+    monkeypatch.setattr(Future, "exception", exception)
+    outcomes = []
+    for outcome in Run(place, CHAPTER, scheduler=address, make=standin.Quick(log, gate, free=8)):
+        outcomes.append(outcome)
+        if len(outcomes) == 1:
+            wait_for(lambda: lines(log) == 8)
+            graded_by = [int(line) for line in log.read_text().splitlines()]
+            victim = max(workers, key=lambda worker: graded_by.count(worker.pid))
+            victim.kill()
+            victim.wait()
+            wait_for(lambda: lines(log) == 8 + 1)  # the first of them, at the gate
+    assert met
+    assert len(outcomes) == 8 and not any(o.failed for o in outcomes)
+    assert points_in(place) == dict.fromkeys((f"s{n:02}" for n in range(8)), FULL)
 
 
 def wait_for(happened: Callable[[], bool]) -> None:

@@ -126,10 +126,14 @@ class Run:
             if not about:
                 continue
             future = next(flying)
-            handed_in, error = about.pop(future.key), future.exception()
+            error = future.exception()
+            if future.status == "lost":  # its worker ended with it: the scheduler has it made again
+                flying.add(future)
+                continue
+            handed_in = about.pop(future.key)
             if isinstance(error, CannotGrade):
                 raise error
-            if future.status in ("cancelled", "lost"):
+            if future.status == "cancelled":
                 raise CannotGrade(LOST)
             record = None if error else future.result()
             if record is None:
@@ -155,10 +159,10 @@ class Run:
         for _ in range(TRIES_ALONE):
             future = self._send(client, handed_in, last=True)
             error = future.exception()
+            if future.status == "cancelled":
+                raise CannotGrade(LOST)
             if error is None:
                 return future.result()
-            if future.status in ("cancelled", "lost"):
-                raise CannotGrade(LOST)
         if isinstance(error, KilledWorker):
             return FATAL
         return f"It could not be graded: {type(error).__name__}: {inert(str(error))}"
