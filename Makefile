@@ -46,6 +46,10 @@ PYTEST := python -m pytest -n $(PROCESSES) --maxprocesses 5 --dist loadfile --no
 test: check $(NOTEBOOKS) bubblewrap $(if $(CHAPTER),,chromium postgresql) ## the tests of all that; CHAPTER=attention: of that chapter
 	$(PYTEST) $(if $(CHAPTER),--chapter $(CHAPTER)) $(ARGS)
 
+.PHONY: proofs
+proofs: check $(NOTEBOOKS) bubblewrap ## the tests that stand proved until what they depend on changes, and writes down that they do
+	$(PYTEST) -m by_content --anew --prove $(ARGS)
+
 .PHONY: book
 book: $(BOOK) ## builds the book into _build/html
 

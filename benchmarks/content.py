@@ -11,6 +11,7 @@ import io
 import sys
 import tokenize
 from collections.abc import Collection, Iterable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +25,7 @@ PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
 def modules(*starts: Path, listing: Collection[Path] = ()) -> set[Path]:
-    """These modules of `tutor`, and all that they import, directly or through others.
+    """These modules of the course or its tests, and all that they import, directly or not.
 
     ``listing``: packages' `__init__.py` that import their own modules only to list them. They count
     themselves, and those imports are not followed.
@@ -33,11 +34,26 @@ def modules(*starts: Path, listing: Collection[Path] = ()) -> set[Path]:
     while waiting:
         path = waiting.pop()
         done.add(path)
-        found = freshness.imported(path)
+        found = imported(path)
         if path in listing:
             found = {p for p in found if path.parent not in p.parents}
         waiting |= found - done
     return done
+
+
+@cache
+def imported(path: Path) -> frozenset[Path]:
+    """The files of the course, its tests and benchmarks that a module imports directly.
+
+    A test finds what stands beside it, in `tests` and in the root, as pytest has it.
+    """
+    if ROOT / "tutor" in path.parents:
+        return freshness.imported(path)
+    found = set()
+    for name in freshness.names(path, ROOT):
+        stems = [root.joinpath(*name.split(".")) for root in (path.parent, ROOT / "tests", ROOT)]
+        found |= {p for s in stems for p in (s.with_suffix(".py"), s / "__init__.py")}
+    return frozenset(p for p in found if p.is_file())
 
 
 def used_by(text: str) -> set[Path]:
@@ -69,6 +85,7 @@ def _content(path: Path) -> bytes:
     return path.read_bytes() if path.suffix != ".py" else _code(path.read_text("utf-8")).encode()
 
 
+@cache
 def _code(text: str) -> str:
     """A module's lines without comments and without the empty ones between statements."""
     lines = text.splitlines(keepends=True)

@@ -17,6 +17,8 @@ from filelock import FileLock
 
 from tutor import ROOT
 
+pytest_plugins = ["tests.proofs"]
+
 WORDS = [folder.name.partition("_")[2] for folder in sorted(ROOT.glob("solutions/*/"))]
 
 

@@ -15,6 +15,7 @@ from tests.attacks.__main__ import _tell
 from tests.attacks.corpus import FULL, NOTHING, Work
 from tests.attacks.course import FOLDER
 from tests.attacks.runners import Pass, as_json, faults, graded
+from tests.runs import chosen
 from tutor import ROOT
 
 FORGERIES = [name for name, s in SUBMISSIONS.items() if s.forges]
@@ -28,21 +29,40 @@ SAMPLE = (
     "endless_function",
     "truncated",
     "all_solved",
+    "name_that_a_terminal_obeys",
+    "name_that_a_spreadsheet_runs",
 )
-"""One of each kind."""
+"""One of each kind, and two whose names are the attack."""
 
-GRADED = {"tutor": tuple(SUBMISSIONS), "nbgrader": SAMPLE}
+RUNNERS = ("tutor", "nbgrader")
+MADE_FROM = pytest.mark.by_content(
+    "nbgrader_config.py",
+    "solutions/03_attention/*.md",
+    "tests/attacks/*.py",
+    "tutor/course/*.py",
+    "tutor/grading/**/*.py",
+    "tutor/sandbox/**/*.py",
+    chapter="03_attention",
+)
 
 pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def passes(made) -> dict[str, Pass]:
+def passes(made, request) -> dict[str, Pass]:
+    """By each command a class of those whose verdicts are asked for in this run."""
     made("release")  # nbgrader's command begins with the instructor's notebooks
-    return {name: graded(name, [SUBMISSIONS[n] for n in names]) for name, names in GRADED.items()}
+    runners, names = (chosen(request.session.items, "test_verdict", p) for p in ("runner", "name"))
+    asked = {runner: set(SAMPLE) for runner in RUNNERS}
+    for runner, name in zip(runners, names, strict=True):
+        asked[runner].add(name)
+    return {
+        runner: graded(runner, [s for name, s in SUBMISSIONS.items() if name in asked[runner]])
+        for runner in RUNNERS
+    }
 
 
-@pytest.fixture(params=GRADED)
+@pytest.fixture(params=RUNNERS)
 def result(passes, request) -> Pass:
     return passes[request.param]
 
@@ -63,6 +83,7 @@ def test_names_of_students_differ_and_can_be_told_apart():
     assert len(set(map(str.casefold, students))) == len(students)
 
 
+@MADE_FROM
 @pytest.mark.parametrize("name", SUBMISSIONS)
 def test_builder_writes_something_and_not_what_all_solved_writes(name, tmp_path):
     SUBMISSIONS[name].work().to(tmp_path / "x")
@@ -94,7 +115,17 @@ def test_forgery_wins_points_from_a_check_in_its_own_process(name):
 # The verdicts
 
 
-@pytest.mark.parametrize(("runner", "name"), [(r, n) for r, names in GRADED.items() for n in names])
+@pytest.mark.parametrize(
+    ("runner", "name"),
+    [
+        *((runner, name) for runner in RUNNERS for name in SAMPLE),
+        *(
+            pytest.param("tutor", name, marks=MADE_FROM)
+            for name in SUBMISSIONS
+            if name not in SAMPLE
+        ),
+    ],
+)
 def test_verdict(passes, runner, name):
     found = faults(SUBMISSIONS[name], passes[runner].verdicts[name])
     assert not found, f"{SUBMISSIONS[name].tries}\n" + "\n".join(found)
@@ -158,8 +189,10 @@ def test_a_pass_that_reached_outside_or_ended_with_an_error_is_told(capsys):
 
 
 @pytest.fixture
-def two_passes(passes, tmp_path) -> list[Path]:
+def two_passes(passes, tmp_path, monkeypatch) -> list[Path]:
     """The pass that was made, kept twice."""
+    made = {name: SUBMISSIONS[name] for name in passes["tutor"].verdicts}
+    monkeypatch.setattr(record, "SUBMISSIONS", made)
     paths = [tmp_path / f"tutor-{n}.json" for n in (1, 2)]
     for path in paths:
         path.write_text(as_json(passes["tutor"]), encoding="utf-8")
@@ -169,18 +202,18 @@ def two_passes(passes, tmp_path) -> list[Path]:
 def test_record_of_faultless_passes(two_passes):
     found = record.table([record.read(path) for path in two_passes], fooled=25)
     assert "was graded 2 times by `tutor grade`." in found
-    assert f"| verdicts | {2 * len(SUBMISSIONS):,} |" in found
+    assert f"| verdicts | {2 * len(record.SUBMISSIONS):,} |" in found
     assert "| wrong verdicts | 0 |" in found and "not always the same | 0 |" in found
     assert "or reached | 0 |" in found and "with an error | 0 |" in found
     for kind, text in record.KINDS.items():
-        number = sum(s.kind == kind for s in SUBMISSIONS.values())
+        number = sum(s.kind == kind for s in record.SUBMISSIONS.values())
         assert f"| {text} | {number} | 0 |" in found
 
 
 def test_record_tells_what_went_wrong(two_passes):
     passes = [record.read(path) for path in two_passes]
     passes[1].verdicts["all_solved"].points["causal_mask"] = 0.0
-    passes[1].verdicts["endless_cell"].points = None
+    passes[1].verdicts["endless_function"].points = None
     passes[0].leaks.append("a secret")
     passes[0].exit_status = 1
     found = record.table(passes, fooled=25)

@@ -15,10 +15,12 @@ def here(tmp_path, monkeypatch):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+        content.imported.cache_clear()
         content.freshness.imported.cache_clear()
         return path
 
     yield write
+    content.imported.cache_clear()
     content.freshness.imported.cache_clear()
 
 
@@ -49,6 +51,21 @@ def test_a_list_of_modules_is_not_what_one_of_them_uses(here, tmp_path):
     assert names(found, tmp_path) == {"tutor/checks/rope/__init__.py", "tutor/checks/rope/one.py"}
     one = here("tutor/checks/rope/one.py", "from tutor.checks.rope.two import TWO")
     assert "tutor/checks/rope/two.py" in names(content.modules(one, listing={shared}), tmp_path)
+
+
+def test_tests_are_followed_too(here, tmp_path):
+    here("tutor/checks/__init__.py", "from tutor.checks.flash import FLASH")
+    here("tutor/checks/flash.py", "")
+    here("tests/answers.py", "import tutor.checks")
+    here("tests/grading/helpers.py", "def one():\n    import answers")
+    test = here("tests/grading/test_batch.py", "from tests.grading import helpers\nimport pytest")
+    assert names(content.modules(test), tmp_path) == {
+        "tests/grading/test_batch.py",
+        "tests/grading/helpers.py",
+        "tests/answers.py",
+        "tutor/checks/__init__.py",
+        "tutor/checks/flash.py",
+    }
 
 
 def test_digest_follows_content_name_text_and_version(here, monkeypatch):

@@ -10,6 +10,7 @@ from tutor import ROOT
 
 def collected(*options: str) -> set[str]:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    command += ["--anew"]
     done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode in (0, 4), done.stdout + done.stderr
     return set((done.stdout + done.stderr).splitlines())

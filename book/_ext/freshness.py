@@ -27,22 +27,23 @@ FROM = re.compile(
 @cache
 def imported(path: Path) -> frozenset[Path]:
     """The files of the package that this one imports directly."""
-    found: set[Path] = set()
-    package = next(p for p in path.parents if p.name == "tutor")
+    root = next(p for p in path.parents if p.name == "tutor").parent
+    return frozenset(file for name in names(path, root) for file in files_of(root, name))
+
+
+def names(path: Path, root: Path) -> set[str]:
+    """What a module imports anywhere in it, with its dots: modules, and whatever is in them."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                up = path.parents[node.level - 1].relative_to(package.parent).parts
+                up = path.parents[node.level - 1].relative_to(root).parts
                 base = ".".join([*up, base]).rstrip(".")
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            found |= files_of(package.parent, name)
-    return frozenset(found)
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return found
 
 
 def files_of(root: Path, module: str) -> set[Path]:

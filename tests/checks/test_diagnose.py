@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 
+import pytest
 import torch
 from reporting import (
     every_exercise,
@@ -18,6 +19,7 @@ from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.report import MIME, slug
 
 
+@pytest.mark.by_content
 @every_trap
 def test_trap_is_refused_and_named_in_a_report_that_is_readable_everywhere(name, trap):
     """All of its other forms are counted in the tables of mutants, as "traps named"."""

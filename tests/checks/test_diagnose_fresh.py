@@ -12,6 +12,7 @@ for trial in ("fresh", "anew", "third"):
         import_module(path.stem)
 
 
+@pytest.mark.by_content
 @pytest.mark.parametrize(
     ("name", "wrong", "names"), fresh.ANSWERS, ids=[f.__name__ for _, f, _ in fresh.ANSWERS]
 )

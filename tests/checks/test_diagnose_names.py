@@ -461,6 +461,7 @@ NAMES = {
 """Of the wrong answers that are no traps: a misconception that a person would see in them."""
 
 
+@pytest.mark.by_content
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [(name, wrong) for name, functions in WRONG.items() for wrong in functions],

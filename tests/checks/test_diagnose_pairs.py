@@ -358,6 +358,7 @@ def alibi_bias__1(num_heads, num_queries, num_keys, device=None):
     return position.alibi_slopes(num_heads, device)[:, None, None] * (i[:, None] - j).abs()
 
 
+@pytest.mark.by_content
 @pytest.mark.parametrize(
     ("name", "wrong", "names"), ANSWERS, ids=[f.__name__ for _, f, _ in ANSWERS]
 )

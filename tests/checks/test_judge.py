@@ -93,6 +93,7 @@ def answers_with_a_view(name):
     return isinstance(answer, Tensor) and answer.untyped_storage().data_ptr() in memory
 
 
+@pytest.mark.by_content
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("name", OF_TENSORS)
 def test_answer_kept_from_an_earlier_call_is_refused(name, key):

@@ -44,6 +44,7 @@ def test_single_precision_alone_costs_the_dtypes_alone(name):
     assert "a.float() if floats(a)" in said(report, "types")
 
 
+@pytest.mark.by_content
 @pytest.mark.parametrize("name", OF_DOUBLES)
 @pytest.mark.parametrize(
     "slightly",

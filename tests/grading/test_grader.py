@@ -48,6 +48,9 @@ GRADED = [chapter for chapter, exercises in CHAPTERS.items() if exercises]
 FULL = {name: float(e.total) for name, e in of_chapter(CHAPTER).items()}
 
 
+IN_THE_SANDBOX = pytest.mark.by_content("tutor/sandbox/**/*.py", "tutor/grading/**/*.py")
+
+
 @pytest.fixture(scope="module")
 def grader():
     with Grader(CHAPTER, LIMITS, key=b"a test's secret") as grader:
@@ -142,6 +145,7 @@ def answers_in(session, module) -> None:
     assert not [o for o in outputs if o["output_type"] == "error"]
 
 
+@IN_THE_SANDBOX
 @pytest.mark.parametrize("chapter", GRADED)
 def test_right_answers_get_the_report_that_they_get_at_home(sessions, chapter):
     module, session = MODULES[chapter], sessions(chapter)
@@ -156,6 +160,7 @@ def test_right_answers_get_the_report_that_they_get_at_home(sessions, chapter):
     assert compared >= 2 * len(module.RIGHT)
 
 
+@IN_THE_SANDBOX
 @pytest.mark.parametrize("chapter", GRADED)
 def test_work_in_numpy_is_found_from_outside(sessions, chapter):
     module, session = MODULES[chapter], sessions(chapter)
@@ -268,6 +273,7 @@ def test_precision_and_unknown_operations_are_judged_as_at_home(session, source,
     assert [v["group"] for v in remote["verdicts"] if v["earned"] < v["possible"]] == lost
 
 
+@IN_THE_SANDBOX
 @pytest.mark.parametrize("name", EXERCISES)
 def test_traps_get_the_report_that_they_get_at_home(sessions, name):
     exercise, compared = EXERCISES[name], 0

@@ -252,6 +252,7 @@ def test_right_answer_in_a_notebook_earns_everything(grader, answer):
 ATTACKS = {**attacks.AT_MOST, **attacks.IN_THE_SANDBOX}
 
 
+@pytest.mark.by_content("tutor/sandbox/**/*.py", "tutor/grading/**/*.py")
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_attack_in_a_notebook_earns_no_more_than_it_should(grader, attack):
     points, sentence = ATTACKS[attack]
