@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from IPython import get_ipython
 from IPython.display import HTML, display
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -23,6 +23,7 @@ __all__ = [
     "exact_match",
     "exact_match_by_length",
     "parameter_count",
+    "shares_by_length",
     "steps_of_waiting",
     "train",
     "translate",
@@ -98,7 +99,13 @@ def exact_match_by_length(
 
     Lengths of which there are fewer than ``at_least`` pairs are left out.
     """
-    right = exact_match(model, data)
+    return shares_by_length(exact_match(model, data), data, at_least)
+
+
+def shares_by_length(
+    right: Bool[Tensor, " B"], data: Pairs, at_least: int = 20
+) -> dict[str, dict[int, float]]:
+    """The same of matches that are known."""
     shares: dict[str, dict[int, float]] = {}
     for language, start in START.items():
         of_this = data.target[:, 0] == start
