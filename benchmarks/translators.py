@@ -66,6 +66,7 @@ MANY = len(LARGE_VOCABULARY)
 LARGE: dict[str, Callable[[], nn.Module]] = {
     "1: one vector": lambda: Seq2Seq(MANY, 64),
     "2: alignment": lambda: AttentionSeq2Seq(MANY, 54, AdditiveAttention(54, 24)),
+    "3: queries, keys, values": lambda: AttentionSeq2Seq(MANY, 48, AttentionHead(48)),
     "3: no recurrence": lambda: ParallelSeq2Seq(MANY, 48, AttentionHead(48), AttentionHead(48)),
     "4: no recurrence, heads": lambda: parallel(MANY, 18),
     "5: no recurrence, sinusoids": lambda: parallel(MANY, 18, sinusoids=True),
