@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from tutor.attention import (
     AttentionHead,
+    ParallelSeq2Seq,
     attention_backward,
     attention_scores,
     attention_weights,
@@ -18,6 +19,8 @@ from tutor.attention import (
     self_attention,
     stable_softmax,
 )
+from tutor.materials.numbers import VOCABULARY, pairs
+from tutor.materials.translator import parameter_count
 
 B, TQ, TK, D, DV, C = 2, 3, 5, 7, 11, 13
 DOUBLE = {"atol": 1e-12, "rtol": 1e-12}
@@ -226,6 +229,68 @@ def test_head_is_attention_of_its_three_projections(draw, keep):
     expected = F.scaled_dot_product_attention(q, k, v, keep)
     torch.testing.assert_close(head(x, memory, keep), expected, **DOUBLE)
     assert sum(p.numel() for p in head.parameters()) == 3 * C * C
+
+
+# The translator without recurrence
+
+
+def translator(positions=None):
+    torch.manual_seed(0)
+    size = len(VOCABULARY)
+    model = ParallelSeq2Seq(size, 6, AttentionHead(6), AttentionHead(6), positions, 4)
+    return model.double()
+
+
+def scores(model, numbers):
+    data = pairs(numbers, ["de"])
+    return model(data.source, data.lengths, data.target[:1, :2].expand(len(data), 2))
+
+
+def test_memory_is_embeddings_and_what_they_read_and_the_decoder_starts_from_its_mean():
+    model, data = translator(), pairs([203], ["de"])  # two hundred and three: nothing is padded
+    states, memory, keep = model.states(data.source, data.lengths, data.target)
+    x = model.source_embedding(data.source)
+    q, k, v = (
+        x @ w.weight.mT for w in (model.encoder.query, model.encoder.key, model.encoder.value)
+    )
+    torch.testing.assert_close(memory, x + F.scaled_dot_product_attention(q, k, v), **DOUBLE)
+    assert keep.shape == (1, 1, 4) and keep.all()
+    expected, _ = model.decoder(model.target_embedding(data.target), memory.mean(1)[None])
+    torch.testing.assert_close(states, expected, **DOUBLE)
+
+
+def test_source_without_positions_is_a_set():
+    two_hundred_three, three_hundred_two, other = scores(translator(), [203, 302, 304])
+    torch.testing.assert_close(two_hundred_three, three_hundred_two, **DOUBLE)
+    assert (two_hundred_three - other).abs().max() > 1e-3
+
+
+def test_source_with_positions_is_a_sequence():
+    def places(at, width):
+        return at[:, None].double().expand(-1, width) / 10
+
+    two_hundred_three, three_hundred_two = scores(translator(places), [203, 302])
+    assert (two_hundred_three - three_hundred_two).abs().max() > 1e-3
+
+
+def test_translation_without_recurrence_does_not_depend_on_what_pads_it():
+    model = translator()
+    torch.testing.assert_close(scores(model, [7, 654_321])[:1], scores(model, [7]), **DOUBLE)
+
+
+def test_future_symbols_of_the_target_change_nothing():
+    model, data = translator(), pairs([654_321], ["de"])
+    other = data.target.clone()
+    other[:, 3:] = 5
+    before, after = (model(data.source, data.lengths, t) for t in (data.target, other))
+    assert torch.equal(before[:, :3], after[:, :3])
+    assert not torch.equal(before[:, 3:], after[:, 3:])
+
+
+def test_translator_without_recurrence_has_the_parameters_that_the_benchmark_allows():
+    model = ParallelSeq2Seq(len(VOCABULARY), 50, AttentionHead(50), AttentionHead(50))
+    assert parameter_count(model) == pytest.approx(45_000, rel=0.03)
+    assert not any(isinstance(part, torch.nn.RNNBase) for part in model.encoder.modules())
 
 
 # The backward pass

@@ -6,12 +6,17 @@ Masks are boolean and named ``keep``: True = may be read, as in torch's own
 B batch, Tq and Tk queries and keys in time, C model width, D and Dv widths of a key and of a value.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from tutor.alignment import AttentionSeq2Seq
+
 __all__ = [
     "AttentionHead",
+    "ParallelSeq2Seq",
     "attention_backward",
     "attention_scores",
     "attention_weights",
@@ -137,6 +142,50 @@ class AttentionHead(nn.Module):
     ) -> Float[Tensor, "*batch Tq C"]:
         q, k, v = self.query(x), self.key(memory), self.value(memory)
         return scaled_dot_product_attention(q, k, v, keep)
+
+
+class ParallelSeq2Seq(AttentionSeq2Seq):
+    """Chapter 2's translator without recurrence in its encoder: memory = x + encoder(x, x, keep).
+
+    x is the source's embeddings, of the decoder's width, so that all symbols are read in one step;
+    the decoder starts from the mean of the memory. One residual attention of the encoder of
+    Vaswani et al. 2017, section 3.1, arXiv:1706.03762.
+
+    ``encoder`` and ``attention`` take (x, memory, keep), as ``AttentionHead`` does.
+    ``positions(places, width)``, where it is given, is added to the embeddings of the symbols at
+    the places 0, 1, 2, ...; without it, and with an encoder that knows no places, the source is a
+    set: the same symbols in any order give the same scores.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        width: int,
+        encoder: nn.Module,
+        attention: nn.Module,
+        positions: Callable[[Tensor, int], Tensor] | None = None,
+        embedding_width: int = 32,
+    ) -> None:
+        super().__init__(vocabulary, width, attention, embedding_width)
+        self.source_embedding = nn.Embedding(vocabulary, width)
+        self.encoder = encoder
+        self.positions = positions
+
+    def states(
+        self,
+        source: Int[Tensor, "B S"],
+        lengths: Int[Tensor, " B"],
+        target: Int[Tensor, "B T"],
+    ) -> tuple[Float[Tensor, "B T C"], Float[Tensor, "B S C"], Bool[Tensor, "B 1 S"]]:
+        """What the attention is given: the decoder's states, the memory, and keep."""
+        keep = padding_mask(lengths, source.shape[1])
+        x = self.source_embedding(source)
+        if self.positions is not None:
+            x = x + self.positions(torch.arange(x.shape[1], device=x.device), x.shape[-1])
+        memory = x + self.encoder(x, x, keep)
+        mean = (memory * keep.mT).sum(1) / lengths[:, None]
+        states, _ = self.decoder(self.target_embedding(target), mean[None])
+        return states, memory, keep
 
 
 def attention_backward(

@@ -1,11 +1,16 @@
 """Number words: cut without loss, held out by lot, batched without waste."""
 
+import zlib
+
 import pytest
 import torch
 from num2words import num2words
 
 from tutor.materials.numbers import (
     END,
+    LARGE_LIMIT,
+    LARGE_MORPHEMES,
+    LARGE_VOCABULARY,
     LIMIT,
     MORPHEMES,
     PAD,
@@ -151,3 +156,73 @@ def test_number_out_of_range_is_refused(number):
 def test_language_without_morphemes_is_refused():
     with pytest.raises(ValueError, match="languages are en, de, fr, got 'it'"):
         words(1, "it")
+
+
+# The second task
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Numbers of the second task, of every size, and where its words change."""
+    edges = [10**n + k for n in (6, 7, 8, 9, 10, 11) for k in (-1, 0, 1)]
+    several = [2 * 10**6, 80 * 10**6, 201 * 10**6, 2 * 10**9, 21 * 10**9 + 1_001_001]
+    drawn = draw_numbers(200, torch.Generator().manual_seed(0), limit=LARGE_LIMIT)
+    return [*edges, *several, LARGE_LIMIT - 1, *drawn]
+
+
+@pytest.mark.parametrize(
+    ("number", "language", "expected"),
+    [
+        (1_000_000, "de", "eine Million"),
+        (21_000_000, "de", "ein und zwanzig Millionen"),
+        (3_001_000_001, "en", "three billion one million and one"),
+        (2_001_000_000, "de", "zwei Milliarden eine Million"),
+        (80_000_000, "fr", "quatre vingts millions"),
+        (1_000_002_000, "fr", "un milliard deux mille"),
+    ],
+)
+def test_words_of_large_numbers_are_cut_into_these_morphemes(number, language, expected):
+    assert " ".join(morphemes(number, language, LARGE_LIMIT)) == expected
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_morphemes_of_large_numbers_are_the_whole_of_the_words(large, language):
+    for number in large:
+        letters = num2words(number, lang=language)
+        for mark in (" ", "-", ","):
+            letters = letters.replace(mark, "")
+        cut = morphemes(number, language, LARGE_LIMIT)
+        assert "".join(cut) == letters and set(cut) <= set(LARGE_MORPHEMES[language])
+        assert decode(encode(number, language, LARGE_LIMIT)) == cut
+
+
+def test_second_task_leaves_the_first_as_it_was():
+    """Its vocabulary, and by their checksums the numbers and the symbols of its pairs, as they were
+    before there was a second."""
+    assert LARGE_VOCABULARY[: len(VOCABULARY)] == VOCABULARY
+    assert (len(VOCABULARY), len(set(LARGE_VOCABULARY))) == (94, 105)
+    assert zlib.crc32(" ".join(VOCABULARY).encode()) == 1633513928
+    sums = [
+        [zlib.crc32(t.numpy().tobytes()) for t in (p.source, p.lengths, p.target)] for p in split()
+    ]
+    assert sums == [
+        [2626610655, 1102389971, 522341267],
+        [1518872327, 110272388, 669040801],
+    ]
+
+
+def test_every_symbol_of_the_second_task_is_used(large):
+    used = {i for n in large for to in LANGUAGES for i in encode(n, to, LARGE_LIMIT)}
+    assert used >= set(range(len(VOCABULARY), len(LARGE_VOCABULARY)))
+
+
+def test_large_numbers_drawn_are_different_and_of_every_size():
+    drawn = draw_numbers(600, torch.Generator().manual_seed(0), limit=LARGE_LIMIT)
+    sizes = torch.bincount(torch.tensor([max(len(str(n)), 3) for n in drawn]))[3:]
+    assert len(set(drawn)) == 600 and len(sizes) == 10 and sizes.min() > 30
+
+
+def test_large_number_needs_its_limit_said():
+    assert words(LIMIT, "en", LARGE_LIMIT) == "one million"
+    with pytest.raises(ValueError, match="from 0 to 999,999,999,999, got 1000000000000"):
+        words(LARGE_LIMIT, "en", LARGE_LIMIT)

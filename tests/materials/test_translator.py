@@ -7,11 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tutor.attention import AttentionHead, ParallelSeq2Seq
 from tutor.materials.numbers import END, PAD, START, VOCABULARY, encode, pairs
 from tutor.materials.translator import (
     exact_match,
     exact_match_by_length,
     parameter_count,
+    steps_of_waiting,
     train,
     translate,
 )
@@ -136,3 +138,24 @@ def test_odd_width_is_refused(width):
     Seq2Seq(SIZE, width + 1)
     with pytest.raises(ValueError, match="width must be even, for two directions, got 31"):
         Seq2Seq(SIZE, width)
+
+
+def test_long_translation_is_compared_to_its_end():
+    numbers = [777_777_777_777]  # 23 symbols of French and more are written
+    data = pairs(numbers, limit=10**12)
+    assert data.target.shape[1] > 22
+
+    class Rote(nn.Module):
+        def forward(self, source, lengths, target):
+            return F.one_hot(data.target[:, 1 : target.shape[1] + 1], 105).float()
+
+    assert exact_match(Rote(), data).all()
+
+
+def test_recurrent_encoder_waits_for_every_symbol_and_attention_once():
+    data = pairs(NUMBERS)
+    recurrent = Seq2Seq(SIZE, 6, 4)
+    parallel = ParallelSeq2Seq(SIZE, 6, AttentionHead(6), AttentionHead(6), embedding_width=4)
+    assert steps_of_waiting(recurrent, data) == data.source.shape[1] == 10
+    assert steps_of_waiting(parallel, data) == 1
+    assert not recurrent.encoder._forward_pre_hooks

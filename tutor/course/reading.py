@@ -23,7 +23,7 @@ and for a question of a quiz."""
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,}|:{3,})\s*(?:\{([\w:-]+)\})?\s*(.*?)\s*$")
 _OPTION = re.compile(r"^\s*:([\w-]+):\s*(.*?)\s*$")
 _CODE = {"code", "code-block", "sourcecode"}
-_STILL = re.compile(r"plt\.show\(|figures\.translators\(|display\(\s*table\(")
+_STILL = re.compile(r"plt\.show\(|figures\.(translators|matches_and_steps)\(|display\(\s*table\(")
 
 
 @dataclass

@@ -29,7 +29,7 @@ from tutor.checks.names import called_by
 from tutor.materials import figures
 from tutor.materials.numbers import START, VOCABULARY, Pairs, decode, pairs, split
 from tutor.materials.progress import progress
-from tutor.materials.translator import exact_match, exact_match_by_length, train, translate
+from tutor.materials.translator import exact_match, shares_by_length, train, translate
 
 __all__ = ["Machine", "Stopped", "language_model", "translator"]
 
@@ -81,11 +81,15 @@ class _Heads(multihead.MultiHeadAttention):
         return multihead.cross_attention(x, memory, w_q, w_k, w_v, w_out, self.num_heads, keep)
 
 
-class _Turned(multihead.MultiHeadAttention):
-    """Chapter 5's: queries and keys are turned by their positions."""
+def _turned(given: set[str]) -> nn.Module:
+    """Chapter 5's, without recurrence in its encoder: queries and keys turn by their positions."""
+    encoder = multihead.MultiHeadAttention(48, 4, attention=position.rotary_attention)
+    reads = multihead.MultiHeadAttention(48, 4, attention=_unturned)
+    return attention.ParallelSeq2Seq(SIZE, 48, encoder, reads, embedding_width=24)
 
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__(width, num_heads, attention=position.rotary_cross_attention)
+
+def _unturned(q: Tensor, k: Tensor, v: Tensor, keep: Tensor) -> Tensor:
+    return attention.scaled_dot_product_attention(q, k, v, keep)
 
 
 def _one_vector(given: set[str]) -> nn.Module:
@@ -117,7 +121,7 @@ TRANSLATORS: dict[str, tuple[tuple[str, ...], Callable[[set[str]], nn.Module]]] 
     ),
     "05_position": (
         ("apply_rope", "split_heads", "merge_heads", *_ATTENTION),
-        lambda given: _Masked(SIZE, 48, _Turned(48, 4)),
+        _turned,
     ),
 }
 """By chapter: the functions that its translator calls, and the translator itself."""
@@ -180,11 +184,11 @@ def translator(
         model = build(set(functions))
         losses = train(model, learning, steps, seed=seed)
         right = exact_match(model, testing)
-        shares = exact_match_by_length(model, testing)
+        shares = shares_by_length(right, testing)
     machine = Machine(model, parts, losses, right.double().mean().item())
     _tell_unused(parts)
     _tell_translations(machine, testing)
-    number, runs = int(chapter[:2]), figures.results(RESULTS)["runs"]
+    number, runs = int(chapter[:2]), _courses(chapter)
     (seeds,) = (s for name, s in runs.items() if int(name.partition(":")[0]) == number)
     low, high = (f(s["exact"] for s in seeds) for f in (min, max))
     print(
@@ -375,6 +379,15 @@ def _translator_of(
         if len(both := [name for name in functions if name in group]) > 1:
             raise ValueError(f"a translator takes one of these at a time: {', '.join(both)}")
     return chapter, build
+
+
+def _courses(chapter: str) -> dict[str, list[dict[str, Any]]]:
+    """The runs of the course's translators that the chapter's stands beside."""
+    results = figures.results(RESULTS)
+    if chapter < "05":
+        return results["runs"]
+    before = {name: seeds for name, seeds in results["runs"].items() if int(name[0]) <= 2}
+    return before | {n: seeds for n, seeds in results["parallel"].items() if "sinusoids" not in n}
 
 
 def _require_known(functions: Mapping[str, Any], names: Sequence[str], machine: str) -> None:

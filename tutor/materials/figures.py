@@ -237,6 +237,57 @@ def translators(
     plt.show()
 
 
+def matches_and_steps(results: Mapping[str, Any], chapter: int) -> list[tuple[str, list[float]]]:
+    """Draw, for each translator of the story up to this chapter's, the share of exact matches, with
+    the range of its seeds, and how many steps of reading wait for one another. A hollow mark is
+    the same machine on numbers below 10^12.
+
+    results: ``benchmarks/results/translators.json``. From chapter 3 on the story is that of the
+    machines without recurrence. Returns the names and the seeds' shares of what is drawn.
+    """
+    until = {"runs": min(chapter, 3), "parallel": chapter}
+    shown = [
+        (kind, name)
+        for kind, last in until.items()
+        for name in results[kind]
+        if int(name.partition(":")[0]) <= last
+    ]
+    drawn = [
+        ({"markersize": 9}, lambda kind, name: (results[kind][name], results["steps"][kind][name])),
+        (
+            {"markersize": 8, "fillstyle": "none", "markeredgewidth": 1.5},
+            lambda kind, name: (results["large"][name], results["steps"]["large"][name]),
+        ),
+    ]
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(5.8, 1.1 + 0.36 * len(shown)), sharey=True, width_ratios=(3, 2)
+    )
+    for row, (kind, name) in enumerate(shown):
+        colour = _SERIES[int(name.partition(":")[0]) - 1]
+        for (marker, of), at in zip(drawn, (row - 0.16, row + 0.16), strict=True):
+            if of is drawn[1][1] and name not in results["large"]:
+                continue
+            seeds, steps = of(kind, name)
+            shares = [seed["exact"] for seed in seeds]
+            left.plot(
+                [min(shares), max(shares)], [at, at], color=colour, lw=2, solid_capstyle="butt"
+            )
+            left.plot(np.mean(shares), at, "o", color=colour, **marker)
+            right.plot(steps, at, "o", color=colour, **marker)
+    left.set(xlim=(-0.03, 1.03), xlabel="exact matches")
+    left.set_yticks(range(len(shown)), [name for _, name in shown])
+    left.set_ylim(len(shown) - 0.5, -0.5)
+    right.set(xlim=(0, 24.5), xticks=(1, 11, 23), xlabel="steps to read")
+    for label, (_, name) in zip(left.get_yticklabels(), shown, strict=True):
+        label.set_fontweight("bold" if int(name.partition(":")[0]) == chapter else "normal")
+    marks = [plt.Line2D([], [], marker="o", lw=0, color=INK, **marker) for marker, _ in drawn]
+    figure.legend(
+        marks, ["below one million", "below 10¹²"], loc="outside lower center", ncols=2, numpoints=1
+    )
+    plt.show()
+    return [(name, [seed["exact"] for seed in results[kind][name]]) for kind, name in shown]
+
+
 def quiz(questions: list[dict[str, Any]]) -> None:
     """Ask jupyterquiz's questions in the book's colours. Every answer must have its feedback.
 

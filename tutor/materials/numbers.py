@@ -3,6 +3,7 @@
 The words come from the package num2words: real language with real reordering (21 is *twenty-one*,
 *einundzwanzig*, *vingt et un*). They are cut into morphemes by a fixed vocabulary, so that a number
 below one million is at most thirteen symbols long. A tenth of all numbers is held out for testing.
+The second, harder task has the same words for numbers below 10^12, of up to 25 symbols.
 
 B batch, S symbols of a source, T symbols of a target.
 """
@@ -20,6 +21,8 @@ from torch import Generator, Tensor
 
 __all__ = [
     "END",
+    "LARGE_LIMIT",
+    "LARGE_VOCABULARY",
     "LIMIT",
     "PAD",
     "START",
@@ -38,6 +41,9 @@ __all__ = [
 LIMIT = 1_000_000
 """Numbers are below this."""
 
+LARGE_LIMIT = 10**12
+"""Numbers of the second task are below this."""
+
 _UNITS = {
     "en": "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen",
@@ -52,12 +58,22 @@ _TENS = {
     "fr": "vingt vingts trente quarante cinquante soixante",
 }
 _REST = {"en": "hundred thousand and", "de": "hundert tausend und", "fr": "cent cents mille et"}
+_LARGE = {
+    "en": "million billion",
+    "de": "eine Million Millionen Milliarde Milliarden",
+    "fr": "million millions milliard milliards",
+}
 
 MORPHEMES: dict[str, tuple[str, ...]] = {
     language: tuple(" ".join(part[language] for part in (_UNITS, _TENS, _REST)).split())
     for language in ("en", "de", "fr")
 }
 """What the words of a language are made of."""
+
+LARGE_MORPHEMES = {
+    language: (*all_, *_LARGE[language].split()) for language, all_ in MORPHEMES.items()
+}
+"""The same with those of numbers from one million on, which stand at the end."""
 
 PAD, END = 0, 1
 START = {"de": 2, "fr": 3}
@@ -69,36 +85,42 @@ VOCABULARY: tuple[str, ...] = (
 )
 """Every symbol. The same letters in two languages (*six*) are two symbols."""
 
-_NUMBER_OF = {symbol: i for i, symbol in enumerate(VOCABULARY)}
+LARGE_VOCABULARY: tuple[str, ...] = (
+    *VOCABULARY,
+    *(f"{language}:{morpheme}" for language, some in _LARGE.items() for morpheme in some.split()),
+)
+"""Those of the second task. Every symbol of the first has the same index in both."""
+
+_NUMBER_OF = {symbol: i for i, symbol in enumerate(LARGE_VOCABULARY)}
 # Longest first, so that *sechzehn* is not *sechs* and what follows.
 _PATTERN = {
     language: re.compile("|".join(sorted(all_, key=len, reverse=True)))
-    for language, all_ in MORPHEMES.items()
+    for language, all_ in LARGE_MORPHEMES.items()
 }
 
 
-def words(number: int, language: str) -> str:
+def words(number: int, language: str, limit: int = LIMIT) -> str:
     """The number in words, as num2words has it but for the commas of English.
 
-    ValueError for a number that is negative or not below one million, and for a language other
+    ValueError for a number that is negative or not below ``limit``, and for a language other
     than en, de and fr.
     """
-    if not 0 <= number < LIMIT:
-        raise ValueError(f"numbers are from 0 to {LIMIT - 1:,}, got {number}")
+    if not 0 <= number < limit:
+        raise ValueError(f"numbers are from 0 to {limit - 1:,}, got {number}")
     if language not in MORPHEMES:
         raise ValueError(f"languages are {', '.join(MORPHEMES)}, got {language!r}")
     return num2words(number, lang=language).replace(",", "")
 
 
 @cache
-def morphemes(number: int, language: str) -> tuple[str, ...]:
+def morphemes(number: int, language: str, limit: int = LIMIT) -> tuple[str, ...]:
     """The number's words, cut into morphemes: 21 is (ein, und, zwanzig) in German."""
-    return tuple(_PATTERN[language].findall(words(number, language)))
+    return tuple(_PATTERN[language].findall(words(number, language, limit)))
 
 
-def encode(number: int, language: str) -> list[int]:
-    """Its morphemes as indices into VOCABULARY."""
-    return [_NUMBER_OF[f"{language}:{m}"] for m in morphemes(number, language)]
+def encode(number: int, language: str, limit: int = LIMIT) -> list[int]:
+    """Its morphemes as indices into VOCABULARY, or into LARGE_VOCABULARY."""
+    return [_NUMBER_OF[f"{language}:{m}"] for m in morphemes(number, language, limit)]
 
 
 def decode(symbols: Iterable[int]) -> tuple[str, ...]:
@@ -107,7 +129,7 @@ def decode(symbols: Iterable[int]) -> tuple[str, ...]:
     for symbol in symbols:
         if symbol == END:
             break
-        read.append(VOCABULARY[symbol].rpartition(":")[2])
+        read.append(LARGE_VOCABULARY[symbol].rpartition(":")[2])
     return tuple(read)
 
 
@@ -116,8 +138,11 @@ def held_out(number: int) -> bool:
     return zlib.crc32(str(number).encode()) % 10 == 0
 
 
-def draw_numbers(count: int, generator: Generator, testing: bool = False) -> list[int]:
-    """Different numbers by lot, as many of six digits as of five, four, and fewer than four.
+def draw_numbers(
+    count: int, generator: Generator, testing: bool = False, limit: int = LIMIT
+) -> list[int]:
+    """Different numbers by lot below a power of ten from 1,000 on: as many of six digits as of
+    five, of four, and of fewer than four.
 
     All held out if testing, and otherwise none. ValueError for more than 20,000: of the short ones
     there are not enough.
@@ -125,9 +150,9 @@ def draw_numbers(count: int, generator: Generator, testing: bool = False) -> lis
     if count > 20_000:
         raise ValueError(f"at most 20,000 numbers are drawn, got {count:,}")
     drawn: dict[int, None] = {}
+    bounds = torch.tensor([0, *(10**digits for digits in range(3, len(str(limit))))])
     while True:
-        bounds = torch.tensor([0, 1_000, 10_000, 100_000, LIMIT])
-        part = torch.randint(0, 4, (4 * count,), generator=generator)
+        part = torch.randint(0, len(bounds) - 1, (4 * count,), generator=generator)
         low, high = bounds[part], bounds[part + 1]
         at = torch.rand(4 * count, generator=generator, dtype=torch.float64)
         for n in (low + (at * (high - low)).long()).tolist():
@@ -168,20 +193,23 @@ class Pairs:
         return Pairs(numbers, source[:, : lengths.max()], lengths, target[:, :width])
 
 
-def pairs(numbers: Sequence[int], languages: Sequence[str] = ("de", "fr")) -> Pairs:
+def pairs(
+    numbers: Sequence[int], languages: Sequence[str] = ("de", "fr"), limit: int = LIMIT
+) -> Pairs:
     """English to each of the languages, for each of the numbers."""
     rows = [(n, language) for language in languages for n in numbers]
-    source = [torch.tensor(encode(n, "en")) for n, _ in rows]
-    target = [torch.tensor([START[to], *encode(n, to), END]) for n, to in rows]
+    source = [torch.tensor(encode(n, "en", limit)) for n, _ in rows]
+    target = [torch.tensor([START[to], *encode(n, to, limit), END]) for n, to in rows]
     padded = (torch.nn.utils.rnn.pad_sequence(x, True, PAD) for x in (source, target))
     lengths = torch.tensor([len(s) for s in source])
     return Pairs(tuple(n for n, _ in rows), next(padded), lengths, next(padded))
 
 
 @cache
-def split() -> tuple[Pairs, Pairs]:
+def split(limit: int = LIMIT) -> tuple[Pairs, Pairs]:
     """What every translator of the book learns from, and what it is tested on: 10,000 pairs of
-    5,000 numbers, and 3,000 pairs of 1,500 held-out ones."""
+    5,000 numbers, and 3,000 pairs of 1,500 held-out ones. ``limit``: LIMIT or LARGE_LIMIT."""
     generator = Generator().manual_seed(1)
-    learning, testing = draw_numbers(5_000, generator), draw_numbers(1_500, generator, testing=True)
-    return pairs(learning), pairs(testing)
+    learning = draw_numbers(5_000, generator, limit=limit)
+    testing = draw_numbers(1_500, generator, testing=True, limit=limit)
+    return pairs(learning, limit=limit), pairs(testing, limit=limit)

@@ -13,13 +13,21 @@ from contextlib import contextmanager
 import torch
 from IPython import get_ipython
 from IPython.display import HTML, display
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from tutor.materials.numbers import END, PAD, START, Pairs
 
-__all__ = ["exact_match", "exact_match_by_length", "parameter_count", "train", "translate"]
+__all__ = [
+    "exact_match",
+    "exact_match_by_length",
+    "parameter_count",
+    "shares_by_length",
+    "steps_of_waiting",
+    "train",
+    "translate",
+]
 
 
 def train(
@@ -77,7 +85,8 @@ def translate(model: nn.Module, data: Pairs, longest: int = 20) -> Int[Tensor, "
 
 def exact_match(model: nn.Module, data: Pairs) -> Tensor:
     """For each pair, whether every symbol of the translation is right: (B), bool."""
-    got, wanted = translate(model, data), data.target[:, 1:]
+    wanted = data.target[:, 1:]
+    got = translate(model, data, max(20, wanted.shape[1]))
     width = max(got.shape[1], wanted.shape[1])
     got, wanted = (F.pad(x, (0, width - x.shape[1]), value=PAD) for x in (got, wanted))
     return (got == wanted).all(-1)
@@ -90,7 +99,13 @@ def exact_match_by_length(
 
     Lengths of which there are fewer than ``at_least`` pairs are left out.
     """
-    right = exact_match(model, data)
+    return shares_by_length(exact_match(model, data), data, at_least)
+
+
+def shares_by_length(
+    right: Bool[Tensor, " B"], data: Pairs, at_least: int = 20
+) -> dict[str, dict[int, float]]:
+    """The same of matches that are known."""
     shares: dict[str, dict[int, float]] = {}
     for language, start in START.items():
         of_this = data.target[:, 0] == start
@@ -99,6 +114,22 @@ def exact_match_by_length(
             if rows.sum() >= at_least:
                 shares.setdefault(language, {})[length] = right[rows].double().mean().item()
     return shares
+
+
+@torch.no_grad()
+def steps_of_waiting(model: nn.Module, data: Pairs) -> int:
+    """How many steps of ``model.encoder`` have to be done one after another to read the sources:
+    as many as a recurrent network is given symbols, and one for what reads all of them at once.
+    """
+    steps = []
+
+    def count(module: nn.Module, given: tuple) -> None:
+        recurrent = isinstance(module, nn.RNNBase)
+        steps.append(len(given[0].batch_sizes) if recurrent else 1)  # packed, one a step
+
+    with model.encoder.register_forward_pre_hook(count):
+        model(data.source, data.lengths, data.target)
+    return sum(steps)
 
 
 def parameter_count(model: nn.Module) -> int:
