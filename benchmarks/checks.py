@@ -22,7 +22,7 @@ from tutor.checks import EXERCISES, Exercise, judge
 
 RESULTS = Path(__file__).parent / "results" / "checks.json"
 ROUNDS = 3
-LONGEST, MEDIAN = 30.0, 9.0
+LONGEST, MEDIAN = 20.0, 6.0
 """Units that the slowest check, and that half of all checks, may take. No check may take 0.3 s,
 which are 37 units on the machine of the results."""
 

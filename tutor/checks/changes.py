@@ -1,7 +1,10 @@
 """Wrong answers as changes of the right one: what is wrong in one place may be wrong in two."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
+
+from torch import Tensor
 
 
 def changeable(right: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
@@ -23,3 +26,16 @@ def together(one: Callable[..., Any], other: Callable[..., Any]) -> Callable[...
     if right is not same or not parts or not others or parts.keys() & others.keys():
         return None
     return changeable(right)(**parts, **others)
+
+
+def unflattened(x: Tensor, dim: int, sizes: tuple[int, ...]) -> Tensor:
+    """``x.unflatten(dim, sizes)``. torch takes milliseconds to raise, as it looks for the names of
+    its C++ functions, and each known wrong answer is tried in each check of another."""
+    dim %= x.ndim
+    known, width = prod(size for size in sizes if size != -1), x.shape[dim]
+    if not known or width % known or (-1 not in sizes and width != known):
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim "
+            f"{dim} ({width}) in the input tensor"
+        )
+    return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])

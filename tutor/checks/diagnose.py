@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tutor.checks.candidate import LocalCandidate
+from tutor.checks.candidate import Known
 from tutor.checks.changes import together
 from tutor.checks.compare import near, rounding_of_gradients
 from tutor.checks.exercise import Trap
@@ -104,7 +104,7 @@ class Diagnosis:
             if all(self.agrees(function, item) for item in seen):
                 generator = torch.Generator()
                 generator.set_state(broken.numbers)
-                asked = self.exercise, LocalCandidate(function), broken.property
+                asked = self.exercise, Known(function), broken.property
                 if broken_by(*asked, generator, self.trial.device) == broken.sentence:
                     return traps
         return ()
@@ -127,7 +127,8 @@ class Diagnosis:
         """The best account; with ``others``, also of pairs where no single one is good enough."""
         best = _Best(self, answers, besides)
         for function, trap in self.known:
-            best.consider(Account(function, (trap,)))
+            if not best.has_all_of(trap):  # another form of it would say the same
+                best.consider(Account(function, (trap,)))
         if others and best.rank < len(answers) + len(besides):
             pairs = _Best(self, answers, besides)
             for account in islice(self._pairs(best.required), _PAIRS):
@@ -191,7 +192,7 @@ class Diagnosis:
         if key not in self._agree:
             which = (function, id(seen.got))  # one answer is seen for its values and its types
             if which not in self._traces:
-                asked = LocalCandidate(function), self.exercise, copied(seen.case)
+                asked = Known(function), self.exercise, copied(seen.case)
                 self._traces[which] = play(*asked, seen.cotangents)
             self._agree[key] = _behaves_like(self._traces[which], seen, types)
         return self._agree[key]
@@ -222,6 +223,11 @@ class _Best:
         if rank > self.rank:
             self.rank, self.found = rank, []
         self.found.append(account)
+
+    def has_all_of(self, trap: Trap) -> bool:
+        """Whether a form of it explains everything."""
+        everything = len(self.answers) + len(self.besides)
+        return self.rank == everything and any(a.traps == (trap,) for a in self.found)
 
     def in_common(self) -> tuple[Account, ...]:
         """The account, or what is in all of them."""

@@ -1,10 +1,10 @@
 """A layer of several heads, in steps: the right ones, and the wrong ones that people make."""
 
 from collections.abc import Callable, Mapping
-from math import prod
 
 import tutor.checks.softmax as softmax
 from tutor.attention import scaled_dot_product_attention
+from tutor.checks.changes import unflattened
 from tutor.checks.exercise import Trap
 from tutor.checks.shares import completed
 from tutor.checks.softmax import read, weights
@@ -14,21 +14,8 @@ def project(x, memory, w_q, w_k, w_v):
     return x @ w_q, memory @ w_k, memory @ w_v
 
 
-def unflattened(x, *sizes):
-    """``x.unflatten(-1, sizes)``. torch takes milliseconds to raise, as it looks for the names of
-    its C++ functions, and each of these is tried in each check."""
-    known = prod(size for size in sizes if size != -1)
-    width = x.shape[-1]
-    if width % known or (-1 not in sizes and width != known):
-        raise RuntimeError(
-            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim "
-            f"{x.ndim - 1} ({width}) in the input tensor"
-        )
-    return x.reshape(*x.shape[:-1], *sizes)
-
-
 def split(x, h):
-    return unflattened(x, h, -1).transpose(-3, -2)
+    return unflattened(x, -1, (h, -1)).transpose(-3, -2)
 
 
 def merge(heads):
@@ -103,19 +90,19 @@ def split_by_view(x, h):
 
 
 def split_interleaved(x, h):
-    return unflattened(x, -1, h).movedim(-1, -3)
+    return unflattened(x, -1, (-1, h)).movedim(-1, -3)
 
 
 def split_swapped(x, h):
-    return unflattened(x, -1, h).transpose(-3, -2)
+    return unflattened(x, -1, (-1, h)).transpose(-3, -2)
 
 
 def split_counted(x, h):
-    return unflattened(x, h, -1).transpose(1, 2)
+    return unflattened(x, -1, (h, -1)).transpose(1, 2)
 
 
 def split_behind(x, h):
-    return unflattened(x, h, -1)
+    return unflattened(x, -1, (h, -1))
 
 
 def split_of_one_batch(x, h):
@@ -128,7 +115,7 @@ def _into(width, h, *projected):
 
 
 def _by_torch(width, h, *projected):
-    return tuple(unflattened(t, h, width).transpose(-3, -2) for t in projected)
+    return tuple(unflattened(t, -1, (h, width)).transpose(-3, -2) for t in projected)
 
 
 def width_of_keys(split, projected, h, x):

@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import multihead as reference
+from tutor.checks.changes import unflattened
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
@@ -41,15 +42,15 @@ def _one_batch_dimension(x, num_heads):
 
 
 def _no_transpose(x, num_heads):
-    return x.unflatten(-1, (num_heads, -1))
+    return unflattened(x, -1, (num_heads, -1))
 
 
 def _swapped_sizes(x, num_heads):
-    return x.unflatten(-1, (-1, num_heads)).transpose(-3, -2)
+    return unflattened(x, -1, (-1, num_heads)).transpose(-3, -2)
 
 
 def _features_before_time(x, num_heads):
-    return x.mT.unflatten(-2, (num_heads, -1))
+    return unflattened(x.mT, -2, (num_heads, -1))
 
 
 def _time(x, num_heads):

@@ -3,6 +3,8 @@ make of them."""
 
 import torch
 
+from tutor.checks.changes import unflattened
+
 
 def as_it_is(w):
     return w
@@ -21,7 +23,7 @@ def of_its_rows(w, num_heads):
 
 
 def split(w, *sizes):
-    return w.unflatten(0, sizes)
+    return unflattened(w, 0, sizes)
 
 
 def kept(table, pairs):
@@ -63,7 +65,7 @@ def conversion(
         table = pairs(split(w, num_heads, *sizes), dimension)
         rows = turn(table).reshape(num_heads, 2 * size, *w.shape[1:])
         w = chosen(rows, w.reshape(rows.shape)).flatten(0, 1)
-    return joined(w.unflatten(0, (num_heads, -1)))
+    return joined(unflattened(w, 0, (num_heads, -1)))
 
 
 # What is taken of w
@@ -189,11 +191,11 @@ def in_heads(rows):
 
 
 def in_halves(rows):
-    return rows.unflatten(1, (2, -1))
+    return unflattened(rows, 1, (2, -1))
 
 
 def in_pairs(rows):
-    return rows.unflatten(1, (-1, 2))
+    return unflattened(rows, 1, (-1, 2))
 
 
 # Answers of another making
@@ -202,7 +204,7 @@ def in_pairs(rows):
 def heads_last(w, num_heads, to):
     half = w.shape[0] // num_heads // 2
     sizes = (half, 2, num_heads) if to == "half" else (2, half, num_heads)
-    return w.unflatten(0, sizes).transpose(0, 1).reshape(w.shape)
+    return unflattened(w, 0, sizes).transpose(0, 1).reshape(w.shape)
 
 
 def columns(w, num_heads, to):
@@ -217,7 +219,7 @@ def columns_of(known):
     def wrong(w, num_heads, to):
         half = w.shape[-1] // num_heads // 2 if known else -1
         sizes = (half, 2) if to == "half" else (2, half)
-        return w.unflatten(-1, (num_heads, *sizes)).transpose(-1, -2).flatten(-3)
+        return unflattened(w, -1, (num_heads, *sizes)).transpose(-1, -2).flatten(-3)
 
     return wrong
 
@@ -232,7 +234,7 @@ def _width_and_half(num_heads, to, first):
 
 def as_many_as_come_out(w, num_heads, to):
     sizes = _width_and_half(num_heads, to, -1)
-    return w.unflatten(0, sizes).transpose(1, 2).reshape(w.shape)
+    return unflattened(w, 0, sizes).transpose(1, 2).reshape(w.shape)
 
 
 def as_many_indices_as_come_out(w, num_heads, to):
