@@ -106,6 +106,7 @@ def test_no_submission_is_expected_to_get_more_than_there_is():
             assert isinstance(points, int | float) is False or 0 <= points <= FULL[name]
 
 
+@MADE_FROM
 @pytest.mark.parametrize("name", FORGERIES)
 def test_forgery_wins_points_from_a_check_in_its_own_process(name):
     """So these attacks are real: only the place of the check defeats them."""

@@ -554,6 +554,15 @@ def _rope_whole_positions(x, positions, theta=10000.0, layout="half"):
     return rope_rotate_half(x, positions.round(), theta, layout)
 
 
+def _rope_of_floats_as_they_are(x, positions, theta=10000.0, layout="half"):
+    """In double precision where positions are integers, and there alone."""
+    if not positions.is_floating_point():
+        positions = positions.double()
+    i = torch.arange(0, x.shape[-1], 2, dtype=positions.dtype, device=x.device)
+    angles = positions[..., None] * theta ** -(i / x.shape[-1])
+    return _rope_turned(x, angles.cos().to(x.dtype), angles.sin().to(x.dtype), layout)
+
+
 def _convert_viewed(w, num_heads, to):
     half = w.shape[0] // num_heads // 2
     sizes = (num_heads, half, 2) if to == "half" else (num_heads, 2, half)
@@ -680,6 +689,7 @@ WRONG = {
         _rope_positions_for_heads,
         _rope_of_heads,
         _rope_whole_positions,
+        _rope_of_floats_as_they_are,
     ],
     "convert_rope_layout": [
         _convert_viewed,

@@ -115,6 +115,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.by_content
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("name", ["stable_softmax", "padding_mask", "attention_backward"])

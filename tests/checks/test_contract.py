@@ -11,6 +11,7 @@ from tutor import attention
 from tutor.checks import EXERCISES
 
 
+@pytest.mark.by_content
 @pytest.mark.parametrize("name", NUMPY)
 def test_numpy_is_told_what_it_costs(name):
     """The gradients and the contract; where something is forbidden, all: nobody can see whether

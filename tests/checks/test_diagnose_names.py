@@ -452,6 +452,7 @@ NAMES = {
     "_ablation_by_index": {"flags on the batch"},
     "_exponent_doubled": {"the exponent doubled"},
     "_positions_of_32_bits": {"positions cut to integers"},
+    "_rope_of_floats_as_they_are": {"angles in single precision"},
     "_convert_twice_the_same": {"always in one direction"},
     "_convert_of_a_matrix": {"exactly two dimensions"},
     "_bias_of_a_square": {"aligned to the wrong corner"},

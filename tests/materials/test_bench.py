@@ -147,6 +147,7 @@ def test_every_notebook_has_its_machines():
     assert translators == set(words[:7]) and models == set(words[2:])
 
 
+@pytest.mark.by_content("solutions/*/*.md", "benchmarks/results/translators.json")
 @pytest.mark.parametrize("key", CELLS, ids="-".join)
 def test_style_makes_no_difference_and_a_trap_does(key, run, capsys):
     ours = run(key)

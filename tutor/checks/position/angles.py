@@ -115,6 +115,18 @@ def single_frequencies(frequencies):
     return wrong
 
 
+def floats_as_they_are(frequencies):
+    """Double precision where positions are integers, and their own where they are not."""
+
+    def wrong(positions, width, theta):
+        if not positions.is_floating_point():
+            positions = positions.double()
+        of_pairs = frequencies(width, theta, positions.device, positions.dtype)
+        return positions[..., None] * of_pairs
+
+    return wrong
+
+
 def angle_traps(with_: Callable, formula: str) -> tuple[Trap, ...]:
     """``with_``: makes an answer of other ``places``, ``base`` or ``angles``; and the heading of
     the section that has the formula."""

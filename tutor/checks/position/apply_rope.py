@@ -14,6 +14,7 @@ from tutor.checks.families import DTYPE, LAYOUT
 from tutor.checks.position.angles import (
     ROUNDED_FREQUENCIES,
     angle_traps,
+    floats_as_they_are,
     from_zero,
     given,
     given_theta,
@@ -92,6 +93,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
         yield Case(f"sizes drawn by lot, {layout}", (lot, positions, 700.0, layout))
         far = (single, draw.integers(T, low=10_000_019, high=10_000_079), 10000.0, layout)
         yield Case(f"positions of ten million, single precision, {layout}", far, "edges")
+    floats = draw.integers(T, low=10_000_019, high=10_000_079).float()
+    yield Case("positions of ten million as floats", (single, floats), "edges")
 
 
 CASES = Crossed(FAMILY, _arguments, _by_hand, usual="heads")
@@ -296,6 +299,7 @@ APPLY_ROPE = Exercise(
             (
                 *(_with(angles=single(f)) for f in ROUNDED_FREQUENCIES[1:]),
                 *(_with(angles=single_frequencies(f)) for f in ROUNDED_FREQUENCIES),
+                *(_with(angles=floats_as_they_are(f)) for f in ROUNDED_FREQUENCIES),
             ),
         ),
         Trap(
