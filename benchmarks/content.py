@@ -82,10 +82,15 @@ def _name(path: Path) -> bytes:
 
 
 def _content(path: Path) -> bytes:
-    return path.read_bytes() if path.suffix != ".py" else _code(path.read_text("utf-8")).encode()
+    there = path.stat()
+    return _content_then(path, there.st_mtime_ns, there.st_size)
 
 
 @cache
+def _content_then(path: Path, *_: int) -> bytes:
+    return path.read_bytes() if path.suffix != ".py" else _code(path.read_text("utf-8")).encode()
+
+
 def _code(text: str) -> str:
     """A module's lines without comments and without the empty ones between statements."""
     lines = text.splitlines(keepends=True)

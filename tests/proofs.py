@@ -36,30 +36,31 @@ PACKAGES = ("torch", "numpy", "pytest")
 MARK = "by_content"
 
 Group = tuple[str, str]
-"""A test's function, by its file, and the exercise or the chapter that it is about."""
+"""A test's function, by its file, and the exercise or chapter that it is about, if it is."""
 
 
 # What a test depends on
 
 
-def about(item: pytest.Item, chapter: str | None = None) -> str:
-    """The exercise that a test is about, or else the chapter; nothing if it is about none."""
+def group_of(item: pytest.Item) -> Group:
     from tutor.checks import CHAPTERS, EXERCISES
 
     given = [v for v in _given(item) if isinstance(v, str)]
-    known = [v for v in given if v in EXERCISES] or [v for v in given if v in CHAPTERS]
-    return chapter or (known or [""])[0]
+    known = [v for v in given if v in EXERCISES] or [v for v in given if v in CHAPTERS] or [""]
+    chapter = item.get_closest_marker(MARK).kwargs.get("chapter")
+    return item.nodeid.partition("[")[0], chapter or known[0]
 
 
-def files(item: pytest.Item) -> set[Path]:
-    """All that decides what a test says."""
-    mark = item.get_closest_marker(MARK)
-    starts = {item.path, *_exercise(about(item, mark.kwargs.get("chapter")))}
-    starts |= {path for value in _given(item) if callable(value) for path in _source(value)}
-    patterns = ["requirements.txt", "tests/conftest.py", *mark.args]
-    named = {path for pattern in patterns for path in ROOT.glob(pattern)}
-    named |= {path for path in [item.path.with_name("conftest.py")] if path.is_file()}
-    return named | _modules(frozenset(starts | {p for p in named if p.suffix == ".py"}))
+def files(group: Group, items: Iterable[pytest.Item]) -> set[Path]:
+    """All that decides what a group's tests say."""
+    patterns, starts = {"requirements.txt", "tests/conftest.py"}, set(_exercise(group[1]))
+    for item in items:
+        patterns.update(item.get_closest_marker(MARK).args)
+        starts |= {item.path, item.path.with_name("conftest.py")}
+        starts |= {path for value in _given(item) if callable(value) for path in _source(value)}
+    named = starts.union(*(ROOT.glob(pattern) for pattern in patterns))
+    modules = (path for path in named if path.suffix == ".py" and path.is_file())
+    return {p for p in named if p.is_file()} | _modules(frozenset(modules))
 
 
 def _given(item: pytest.Item) -> Iterable[Any]:
@@ -112,18 +113,13 @@ def digests(items: Iterable[pytest.Item]) -> dict[Group, dict[str, Any]]:
         group: {
             "tests": len(members),
             "made from": content.digest(
-                set().union(*(files(item) for item in members)),
+                files(group, members),
                 [content.PYTHON, *sorted(item.nodeid for item in members)],
                 PACKAGES,
             ),
         }
         for group, members in groups.items()
     }
-
-
-def group_of(item: pytest.Item) -> Group:
-    chapter = item.get_closest_marker(MARK).kwargs.get("chapter")
-    return item.nodeid.partition("[")[0], about(item, chapter)
 
 
 # The table

@@ -161,6 +161,7 @@ assert torch.backends.cpu.get_cpu_capability() == "DEFAULT"
 """
 
 
+@pytest.mark.by_content("book/_ext/*.py")
 @pytest.mark.parametrize(
     ("run", "differs"),
     [
@@ -195,6 +196,7 @@ def test_runs_differ_in_what_they_say(run, differs):
     assert not found["errors"]
 
 
+@pytest.mark.by_content("book/_ext/*.py")
 def test_an_error_ends_the_run_and_says_where():
     script = (
         "from benchmarks import claims; "

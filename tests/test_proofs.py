@@ -111,7 +111,7 @@ def test_a_test_about_an_exercise_depends_on_it_and_on_no_other():
         "tutor/checks/diagnose.py",
         "tests/answers/attention.py",
     } < files
-    assert not {f"{checks}/padding_mask.py", "tutor/recurrence.py"} & files
+    assert not {f"{checks}/padding_mask.py", "tutor/multihead.py"} & files
 
 
 def test_every_mark_is_about_files_that_are_there(request):

@@ -47,6 +47,7 @@ def test_the_chapters_are_among_them():
     assert {f"{word}.py" for word in ("attention", "recurrence")} < {m.name for m in TESTED}
 
 
+@pytest.mark.by_content("tutor/*.py", "tutor/materials/*.py", "tests/*.py", "tests/materials/*.py")
 @pytest.mark.parametrize("module", TESTED, ids=lambda path: path.stem)
 def test_signatures_tell_the_shapes(module):
     said = run([module])
