@@ -7,7 +7,7 @@ from reporting import report_on
 from tests.course_with_state import RUNNING_SOFTMAX
 from tests.course_with_state.reference import RunningSoftmax
 from tutor.checks import judge
-from tutor.checks.multihead.layer import unflattened
+from tutor.checks.changes import unflattened
 
 
 def attention(weights):
@@ -116,12 +116,13 @@ def test_method_of_a_class_is_explained_too():
     assert "in a matrix product" in str(judge(RUNNING_SOFTMAX, Wrong))
 
 
+@pytest.mark.parametrize("dim", [0, -1, 1])
 @pytest.mark.parametrize("sizes", [(3, -1), (-1, 3), (2, 3), (2, -1), (-1, 2), (1, 4), (-1, 1)])
-def test_unflattened_gives_and_says_what_torch_does(sizes):
+def test_unflattened_gives_and_says_what_torch_does(dim, sizes):
     told = []
-    for cut in (unflattened, lambda x, *sizes: x.unflatten(-1, sizes)):
+    for cut in (unflattened, torch.Tensor.unflatten):
         try:
-            told.append(cut(torch.arange(20.0).view(5, 4), *sizes).tolist())
+            told.append(cut(torch.arange(20.0).view(5, 4).mT, dim, sizes).tolist())
         except RuntimeError as error:
             told.append(str(error))
     assert told[0] == told[1]
