@@ -263,7 +263,8 @@ ALL = ["values", "edges", "gradients", "types", "contracts"]
     ],
     ids=["logsigmoid", "glu", "det", "fft", "single", "double", "a constant"],
 )
-def test_precision_and_unknown_operations_are_judged_as_at_home(session, source, lost):
+def test_precision_and_unknown_operations_are_judged_as_at_home(sessions, source, lost):
+    session = sessions(CHAPTER)
     namespace: dict = {}
     exec(source, namespace)
     assert not session.cell(source, "an answer", 10_000)
@@ -305,7 +306,8 @@ def test_traps_get_the_report_that_they_get_at_home(sessions, name):
         "q, q @ k.mT * q.shape[-1] ** -0.5",
     ],
 )
-def test_relation_to_the_right_answer_is_said_as_at_home(session, answer):
+def test_relation_to_the_right_answer_is_said_as_at_home(sessions, answer):
+    session = sessions(CHAPTER)
     source = f"def attention_scores(q, k):\n    return {answer}"
     namespace: dict = {}
     exec(source, namespace)
