@@ -639,3 +639,14 @@ def alibi_bias__w28(num_heads, num_queries, num_keys, device=None):
     s = torch.cat((p(n), p(2 * n)[1::2][: num_heads - n]))
     q = torch.arange(num_queries, device=device)[:, None] + num_keys - num_queries
     return -s[:, None, None] * (q - torch.arange(num_keys, device=device)).abs()
+
+
+# integers times frequencies in float32: no dtype is written anywhere
+@answer("angles in single precision")
+def apply_rope__s01(x, positions, theta=10000.0, layout="half"):
+    i = torch.arange(0, x.shape[-1], 2, device=x.device)
+    angles = positions[..., None] * theta ** (-i / x.shape[-1])
+    c, s = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    p, q = x.chunk(2, -1) if layout == "half" else (x[..., ::2], x[..., 1::2])
+    rotated = p * c - q * s, p * s + q * c
+    return torch.cat(rotated, -1) if layout == "half" else torch.stack(rotated, -1).flatten(-2)

@@ -115,6 +115,15 @@ def single_frequencies(frequencies):
     return wrong
 
 
+def promoted(frequencies):
+    """Frequencies in single precision times positions as they are: integers become single."""
+
+    def wrong(positions, width, theta):
+        return positions[..., None] * frequencies(width, theta, positions.device, SINGLE)
+
+    return wrong
+
+
 def floats_as_they_are(frequencies):
     """Double precision where positions are integers, and their own where they are not."""
 

@@ -19,6 +19,7 @@ from tutor.checks.position.angles import (
     given,
     given_theta,
     of_width,
+    promoted,
     single,
     single_frequencies,
 )
@@ -300,6 +301,7 @@ APPLY_ROPE = Exercise(
                 *(_with(angles=single(f)) for f in ROUNDED_FREQUENCIES[1:]),
                 *(_with(angles=single_frequencies(f)) for f in ROUNDED_FREQUENCIES),
                 *(_with(angles=floats_as_they_are(f)) for f in ROUNDED_FREQUENCIES),
+                *(_with(angles=promoted(f)) for f in ROUNDED_FREQUENCIES),
             ),
         ),
         Trap(
