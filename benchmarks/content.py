@@ -24,11 +24,17 @@ PROVED = ROOT / "_build" / "proved"
 PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
+def listing() -> set[Path]:
+    """Packages' `__init__.py` that import their own modules only to list them."""
+    lists = {ROOT / "tests" / "answers" / "__init__.py"}
+    return lists.union((ROOT / "tutor" / "checks").glob("**/__init__.py"))
+
+
 def modules(*starts: Path, listing: Collection[Path] = ()) -> set[Path]:
     """These modules of the course or its tests, and all that they import, directly or not.
 
-    ``listing``: packages' `__init__.py` that import their own modules only to list them. They count
-    themselves, and those imports are not followed.
+    ``listing``: packages' `__init__.py` that count themselves, and whose imports of their own
+    modules are not followed.
     """
     waiting, done = set(starts), set()
     while waiting:

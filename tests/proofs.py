@@ -70,9 +70,8 @@ def _given(item: pytest.Item) -> Iterable[Any]:
 
 @cache
 def _modules(starts: frozenset[Path]) -> set[Path]:
-    # They list all chapters, and all exercises of one: what is sought of them is among the starts.
-    lists = [*ROOT.glob("tutor/checks/**/__init__.py"), ROOT / "tests" / "answers" / "__init__.py"]
-    return content.modules(*starts, listing=lists)
+    # What is sought of the lists is among the starts.
+    return content.modules(*starts, listing=content.listing())
 
 
 @cache

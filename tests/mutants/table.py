@@ -70,13 +70,12 @@ A digest of all that a row depends on; `make test` makes the row again where it 
 
 def files(chapter: Chapter, row: Row) -> set[Path]:
     """The judge, the exercise, the reference, all that these import, and what makes the mutants."""
-    package = _file(chapter.checks)
     code = {_file(judge), _file(chapter.reference), *_checks(chapter, row[1])}
     course = {path for path in code if ROOT / "tutor" in path.parents}
     for path in code - course:
         course |= content.used_by(path.read_text("utf-8"))
-    # The package of a chapter's checks lists the other exercises too.
-    found = code | content.modules(*course, listing={package})
+    # Of what the packages list, the exercise is among the starts.
+    found = code | content.modules(*course, listing=content.listing())
     found |= {_file(module) for module in (run, operators, helpers, chapter.particulars)}
     if any(e.bad_input for e in _known(chapter, row)):
         found.add(chapter.tests)

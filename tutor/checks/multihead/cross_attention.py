@@ -11,7 +11,8 @@ from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import ATTENTION
-from tutor.checks.multihead.layer import layer, layer_traps
+from tutor.checks.multihead.layer import layer
+from tutor.checks.multihead.layer_traps import layer_traps
 from tutor.checks.multihead.shared import (
     AS_LONG,
     BATCHES,

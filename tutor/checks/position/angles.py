@@ -136,6 +136,14 @@ def floats_as_they_are(frequencies):
     return wrong
 
 
+SINGLE_PRECISION = tuple(
+    form(frequencies)
+    for form in (single, single_frequencies, floats_as_they_are, promoted)
+    for frequencies in ROUNDED_FREQUENCIES
+)
+"""All angles of which some step is made in single precision."""
+
+
 def angle_traps(with_: Callable, formula: str) -> tuple[Trap, ...]:
     """``with_``: makes an answer of other ``places``, ``base`` or ``angles``; and the heading of
     the section that has the formula."""

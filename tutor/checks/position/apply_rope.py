@@ -13,15 +13,12 @@ from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import DTYPE, LAYOUT
 from tutor.checks.position.angles import (
     ROUNDED_FREQUENCIES,
+    SINGLE_PRECISION,
     angle_traps,
-    floats_as_they_are,
     from_zero,
     given,
     given_theta,
     of_width,
-    promoted,
-    single,
-    single_frequencies,
 )
 from tutor.checks.position.shared import (
     CHAPTER,
@@ -292,17 +289,12 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "angles in single precision",
-            _with(angles=single(ROUNDED_FREQUENCIES[0])),
+            _with(angles=SINGLE_PRECISION[0]),
             "a float32 number has seven digits: at position 100,000 an angle is off by a hundredth "
             "of a radian, and at ten million by half a one. Compute the angles in double, and "
             "round sine and cosine.",
             "Numbers that grow",
-            (
-                *(_with(angles=single(f)) for f in ROUNDED_FREQUENCIES[1:]),
-                *(_with(angles=single_frequencies(f)) for f in ROUNDED_FREQUENCIES),
-                *(_with(angles=floats_as_they_are(f)) for f in ROUNDED_FREQUENCIES),
-                *(_with(angles=promoted(f)) for f in ROUNDED_FREQUENCIES),
-            ),
+            tuple(_with(angles=angles) for angles in SINGLE_PRECISION[1:]),
         ),
         Trap(
             "double whatever comes in",
