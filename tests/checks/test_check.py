@@ -7,6 +7,7 @@ import textwrap
 import pytest
 import torch
 
+import tutor.checks
 from tutor import ROOT, attention
 from tutor.checks import check, find
 
@@ -43,6 +44,27 @@ def test_check_prints_the_report_in_a_terminal_and_returns_the_points(capsys):
     assert isinstance(points, float)
     assert points < 5
     assert "aligned to the wrong corner" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("corner", "devices"), [("", ["cpu"]), ("keys - queries", ["cpu", "cuda"])]
+)
+def test_cuda_is_asked_only_about_what_the_cpu_accepts(corner, devices, monkeypatch, capsys):
+    """An index out of range raises on the CPU, and on CUDA ends CUDA for the whole process."""
+    asked, judge = [], tutor.checks.judge
+
+    def judged(exercise, function, device="cpu"):
+        asked.append(device)
+        return judge(exercise, function)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(tutor.checks, "judge", judged)
+    namespace = students(f"""
+        def causal_mask(queries, keys, device=None):
+            return torch.ones(queries, keys, dtype=torch.bool, device=device).tril({corner})
+    """)
+    check(namespace["causal_mask"])
+    assert asked == devices
 
 
 @pytest.mark.parametrize(

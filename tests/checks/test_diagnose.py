@@ -14,8 +14,11 @@ from reporting import (
 
 from tutor import ROOT
 from tutor.checks import EXERCISES, judge
+from tutor.checks.candidate import LocalCandidate
 from tutor.checks.changes import changeable, together
+from tutor.checks.diagnose import Diagnosis
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
+from tutor.checks.observation import Trial
 from tutor.checks.report import MIME, slug
 
 
@@ -175,3 +178,10 @@ def test_only_changes_of_different_parts_of_one_function_go_together():
     assert together(steep, flat) is None
     assert together(steep, changeable(lambda x, offset=None: x)(offset=nothing)) is None
     assert together(steep, lambda x: x) is None
+
+
+def test_known_functions_never_run_on_a_gpu():
+    """One that indexes out of range would end CUDA for the student's whole notebook."""
+    exercise = EXERCISES["last_hidden"]
+    diagnosis = Diagnosis(Trial(exercise, LocalCandidate(print), 0, torch.device("cuda")))
+    assert exercise.traps and diagnosis.known == []

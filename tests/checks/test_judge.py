@@ -1,6 +1,7 @@
 """The judge: right answers pass in any style, wrong ones fail, whatever they are."""
 
 import functools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -223,6 +224,19 @@ def test_mask_on_the_cpu_meets_no_scores_where_torch_itself_does_not_look(hidden
     report = report_on("scaled_dot_product_attention", attend)
     assert "a tensor made on the CPU meets inputs" in said(report, "types")
     assert "keep = torch.ones(" in said(report, "types")
+
+
+def test_gpu_that_has_ended_for_the_process_is_told_and_does_not_raise():
+    """Any call to CUDA raises after an index out of range: making the cases, comparing, all."""
+
+    def cases(generator, device):
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+
+    exercise = replace(EXERCISES["causal_mask"], cases=cases)
+    report = judge(exercise, exercise.reference)
+    assert (report.points, report.possible) == (0, 5)
+    assert "the GPU no longer answers this process" in str(report)
+    assert "restart of the kernel" in str(report)
 
 
 def test_loop_that_waits_for_a_number_of_another_device_ends():

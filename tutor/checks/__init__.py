@@ -56,14 +56,15 @@ def check(function: Callable[..., Any], among: Mapping[str, Exercise] = EXERCISE
     ``check(causal_mask)`` is about that, whatever the function was called when it was defined.
 
     Call it as the last line of a notebook cell: nbgrader reads the number as the cell's points.
-    Runs on the CPU, and again on CUDA where there is one; the lower of the two counts.
+    Runs on the CPU and, when everything is earned there, again on CUDA where there is one: what
+    is refused on the CPU could end CUDA for the whole process, as an index out of range does.
     """
     if not callable(function):
         raise TypeError(f"check takes the function itself, got a {type(function).__name__}")
     exercise = find(_name(function, spoken_of(function, sys._getframe(1)), among), among)
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    reports = (judge(exercise, function, device=d) for d in devices)
-    report = min(reports, key=lambda r: r.points)
+    report = judge(exercise, function)
+    if report.passed and torch.cuda.is_available():
+        report = judge(exercise, function, device="cuda")
     if _borrows(function, exercise.reference.__module__):
         zero = tuple(v.withheld("the work is your own") for v in report.verdicts)
         kind = "class" if exercise.is_class else "function"

@@ -56,6 +56,13 @@ _PRECISION = {
 }
 
 
+_NO_DEVICE = (
+    "Not checked: the GPU no longer answers this process. After an index outside of a tensor, or "
+    "another fault on the GPU, only a restart of the kernel helps; with CUDA_LAUNCH_BLOCKING=1 in "
+    "the environment the traceback then shows the line that was at fault."
+)
+
+
 def judge(
     exercise: Exercise,
     candidate: Candidate | Callable[..., Any],
@@ -69,7 +76,10 @@ def judge(
     """
     candidate = candidate if hasattr(candidate, "run") else LocalCandidate(candidate)
     with _one_thread(), usual_modes() as here:
-        report = _report(Trial(exercise, candidate, seed, torch.device(device)))
+        try:
+            report = _report(Trial(exercise, candidate, seed, torch.device(device)))
+        except torch.AcceleratorError:
+            report = replace(Report.unwritten(exercise, _NO_DEVICE), device=str(device))
         found = {*here, *candidate.modes()}
     if not found:
         return report
