@@ -34,6 +34,14 @@ from tutor import ROOT
 TABLE = ROOT / "tests" / "proved.json"
 PACKAGES = ("torch", "numpy", "pytest")
 MARK = "by_content"
+COURSE = (
+    "tutor/**/*.py",
+    "exercises/**/*.ipynb",
+    "solutions/**/*.md",
+    "nbgrader_config.py",
+    "Makefile",
+)
+"""Patterns of all that the commands are made of, for tests that start one."""
 
 Group = tuple[str, str]
 """A test's function, by its file, and the exercise or chapter that it is about, if it is."""

@@ -35,6 +35,7 @@ def badly_conditioned(factor: float) -> Exercise:
     return replace(exercise, cases=cases)
 
 
+@pytest.mark.by_content
 @pytest.mark.parametrize("function", [attention.self_attention, *RIGHT["self_attention"]])
 def test_rounding_that_nobody_can_help_costs_nothing(function):
     # The measure is the reference's own rounding, and keys that are never projected round more:
@@ -43,6 +44,7 @@ def test_rounding_that_nobody_can_help_costs_nothing(function):
     assert all(judge(badly_conditioned(factor), function, seed).passed for seed in range(8))
 
 
+@pytest.mark.by_content
 def test_such_rounding_exceeds_the_usual_tolerance_and_hides_no_fault():
     far = 0.0
     for seed in range(8):

@@ -35,6 +35,7 @@ def test_reference_gets_full_marks(name):
     assert report.passed and not report.traps and not report.notes
 
 
+@pytest.mark.by_content
 @pytest.mark.parametrize(
     ("name", "answer"),
     [(n, f) for n, answers in RIGHT.items() for f in answers],
@@ -55,6 +56,7 @@ def test_every_exercise_has_answers_in_other_styles(name):
 # Wrong answers
 
 
+@pytest.mark.by_content
 @every_exercise
 def test_constant_is_refused(name):
     answer = of_the_reference(name)(*first_arguments(name))
@@ -136,6 +138,7 @@ def only_for(right_for):
     return decorate
 
 
+@pytest.mark.by_content
 @pytest.mark.parametrize("name", WITH_FLOATS)
 @pytest.mark.parametrize(
     "right_for",

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from nbgrader.utils import is_grade, is_locked, is_solution
 
+from tests.proofs import COURSE
 from tutor import ROOT
 from tutor.checks import of_chapter
 from tutor.course import bundle, lab
@@ -104,6 +105,7 @@ def test_new_cell_moves_ids_of_its_own_section_only(course):
     assert set(before) <= set(after)
 
 
+@pytest.mark.by_content(*COURSE)
 def test_edited_exercise_is_refused_and_left_untouched(course):
     edit(course / EXERCISE, "Seven functions", "Seven splendid functions")
     edit(course / SOURCE, "Seven functions", "The seven functions")
@@ -146,6 +148,7 @@ def test_notebook_that_was_only_run_is_made_anew(course):
     assert (course / EXERCISE).read_bytes() == committed
 
 
+@pytest.mark.by_content(*COURSE)
 def test_check_says_which_exercise_is_out_of_date(course):
     assert run(course, "python", "-m", "tutor.course.release", "--check").returncode == 0
     edit(course / SOURCE, "Seven functions", "The seven functions")
@@ -156,6 +159,7 @@ def test_check_says_which_exercise_is_out_of_date(course):
     assert "exercises/99_gone/attention.ipynb comes from no solution" in done.stdout
 
 
+@pytest.mark.by_content(*COURSE)
 def test_nbgrader_itself_releases_the_same_notebook_and_no_text_with_solutions(course):
     release(course)
     generate = ["python", "-m", "nbgrader", "generate_assignment", "03_attention", "--force"]

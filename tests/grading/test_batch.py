@@ -31,6 +31,7 @@ from tests.grading.helpers import (
     quick_class,
     run,
 )
+from tests.proofs import COURSE
 from tutor import ROOT
 from tutor.course.sample_class import CHAPTER, DUE, FIRST_HALF, NOTEBOOK, solutions
 from tutor.course.settings import open_gradebook, settings
@@ -114,6 +115,7 @@ def test_nothing_is_graded_twice(mixed):
     assert last["summary"]["unchanged"] == len(submissions) == len(HONEST | BROKEN)
 
 
+@pytest.mark.by_content(*COURSE)
 def test_nbgrader_leaves_the_same_in_its_gradebook(mixed, tmp_path):
     """nbgrader autograde, on those that it reads, and then its feedback and its export."""
     readable = HONEST - {"undated"}
@@ -179,6 +181,7 @@ def content(place: ClassFolder, students: set[str]) -> dict:
 # What is graded again, and what is not
 
 
+@pytest.mark.by_content(*COURSE)
 def test_only_a_changed_submission_is_graded_again(graded, cluster):
     place, log = graded
     hand_in(place.folder, "s01", RIGHT | {"causal_mask": "# another thought"})
@@ -239,6 +242,7 @@ def test_what_is_not_the_submissions_grade_any_more_is_graded_again(graded, clus
     assert not any(o.graded for o in run(place, log, cluster))
 
 
+@pytest.mark.by_content(*COURSE)
 def test_marks_are_the_submissions_whatever_the_order_of_commands(graded, cluster):
     """Graded by a stand-in here, which finds everything right, and by nbgrader for what it is."""
     place, log = graded
@@ -357,6 +361,7 @@ def test_a_time_that_is_taken_away_takes_lateness_with_it(graded, cluster, monke
 # Whatever ends in the middle
 
 
+@pytest.mark.by_content(*COURSE)
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     place, log, gate = quick_class(tmp_path, 12), tmp_path / "log", tmp_path / "gate"
     scratch = Path(tempfile.mkdtemp(dir="/tmp"))  # a short name, for the sockets in it

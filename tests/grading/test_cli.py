@@ -4,9 +4,11 @@ import json
 import subprocess
 
 import nbformat
+import pytest
 
 from tests.grading import standin
 from tests.grading.helpers import COMMAND, FULL, hand_in, lines
+from tests.proofs import COURSE
 from tutor import ROOT
 from tutor.checks import CHAPTERS
 from tutor.course.release import is_bench
@@ -36,6 +38,7 @@ def test_nothing_to_grade_says_where_to_put_notebooks(tmp_path, capsys):
     assert "nothing to grade" in message and "ada/01_recurrence/recurrence.ipynb" in message
 
 
+@pytest.mark.by_content(*COURSE)
 def test_check_says_what_the_checks_say_and_its_exit_code_whether_all_is_well(tmp_path):
     right = solutions()
     ada = hand_in(tmp_path, "ada", right) / "attention.ipynb"
@@ -53,6 +56,7 @@ def test_check_says_what_the_checks_say_and_its_exit_code_whether_all_is_well(tm
     assert said["ada"][2] == said["bob"][2] == ""
 
 
+@pytest.mark.by_content(*COURSE)
 def test_check_runs_no_bench(tmp_path):
     path = hand_in(tmp_path, "ada", solutions()) / "attention.ipynb"
     nb = nbformat.read(path, as_version=4)
@@ -98,6 +102,7 @@ def text(cell):
         cell.pop(name, None)
 
 
+@pytest.mark.by_content(*COURSE)
 def test_check_runs_given_cells_as_grading_does_and_names_what_does_not_count(tmp_path):
     def change(nb, cells):
         cells["setup"].source += "\nimport math"
@@ -118,6 +123,7 @@ def test_check_runs_given_cells_as_grading_does_and_names_what_does_not_count(tm
     assert graded.problems and all(sentence in said for sentence in graded.problems)
 
 
+@pytest.mark.by_content(*COURSE)
 def test_cells_that_are_text_or_split_are_checked_as_they_are_graded(tmp_path):
     def change(nb, cells):
         text(cells["stable_softmax-solution"])
@@ -152,6 +158,7 @@ def test_status_of_cells_that_are_text_or_split(sample_class, tmp_path, capsys):
     assert "self_attention – of 8 untouched" in rows
 
 
+@pytest.mark.by_content(*COURSE)
 def test_solution_in_a_cell_of_ones_own_has_its_points(tmp_path):
     def change(nb, cells):
         own = nbformat.v4.new_code_cell(solutions()["stable_softmax"])
@@ -161,6 +168,7 @@ def test_solution_in_a_cell_of_ones_own_has_its_points(tmp_path):
     assert "6 of 50 points" in said
 
 
+@pytest.mark.by_content(*COURSE)
 def test_check_of_a_notebook_under_another_name_finds_its_exercise(tmp_path):
     path = changed(tmp_path, "ada", lambda nb, cells: None)
     path = path.rename(tmp_path / "attention (1).ipynb")

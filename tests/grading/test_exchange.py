@@ -16,6 +16,7 @@ from traitlets.config import Config
 
 from tests.grading import standin
 from tests.grading.helpers import RIGHT, hand_in
+from tests.proofs import COURSE
 from tutor import ROOT
 from tutor.course.sample_class import CHAPTER, NOTEBOOK
 from tutor.course.settings import open_gradebook, settings
@@ -73,6 +74,7 @@ class Round:
         return [path.read_text("utf-8") for path in found]
 
 
+@pytest.mark.by_content(*COURSE)
 def test_feedback_goes_back_by_the_way_the_submission_came(tmp_path, cluster, monkeypatch):
     there = Round(tmp_path)
     monkeypatch.setattr("tutor.grading.class_folder.settings", settings_there)

@@ -11,6 +11,7 @@ import pytest
 from nbgrader.api import Gradebook
 
 from tests.browser import chromium, jupyterlab
+from tests.proofs import COURSE
 from tutor import ROOT
 from tutor.course.sample_class import CHAPTER, expected_grades, students
 
@@ -33,6 +34,7 @@ def course(sample_class, tmp_path):
     return folder
 
 
+@pytest.mark.by_content(*COURSE)
 def test_autograde_button_grades_in_the_sandbox(course, tmp_path):
     with jupyterlab(course, tmp_path / "settings") as address, chromium() as context:
         page = context.new_page()

@@ -76,6 +76,7 @@ MIXED = """
 # torch's settings
 
 
+@pytest.mark.by_content("tutor/sandbox/**/*.py", "tutor/grading/**/*.py")
 @pytest.mark.parametrize(
     ("cell", "told"),
     [
@@ -221,6 +222,7 @@ SCORES = """
 ROOT_OF_THE_WIDTH = "q.shape[-1] ** 0.5"
 
 
+@pytest.mark.by_content("tutor/sandbox/**/*.py", "tutor/grading/**/*.py")
 @pytest.mark.parametrize(
     ("before", "divisor", "groups"),
     [

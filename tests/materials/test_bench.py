@@ -162,6 +162,7 @@ def test_style_makes_no_difference_and_a_trap_does(key, run, capsys):
     assert apart(wrong, ours) > 2 * SAME
 
 
+@pytest.mark.by_content("solutions/*/*.md", "exercises/*/*.ipynb")
 @pytest.mark.parametrize("word", TRIED)
 def test_mistakes_to_try_run_and_are_named(word, monkeypatch, capsys):
     for machine, small in (("translator", BUDGET), ("language_model", SHORT)):

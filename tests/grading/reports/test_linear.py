@@ -52,6 +52,7 @@ def page_of(text: str) -> str:
     return feedback.page(nbformat.writes(nb), "ada", CHAPTER, NOTEBOOK, Marks({}, {}, {}))
 
 
+@pytest.mark.by_content
 def test_long_texts_of_every_kind_are_read_within_a_limit_of_processor_time():
     texts = [("x = 1\n", piece) for piece in DISLIKED]
     texts += [(begun, piece) for begun in BEGUN for piece in SOME]
