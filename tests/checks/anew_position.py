@@ -452,7 +452,7 @@ def sinusoidal_encoding__t06(positions, width, theta=10000.0):
 
 
 # leaves the answer in double precision
-@answer("double whatever comes in")
+@answer("the dtype of the positions forgotten")
 def sinusoidal_encoding__t07(positions, width, theta=10000.0):
     i = torch.arange(width // 2, dtype=torch.float64, device=positions.device)
     angles = positions.double()[..., None] * theta ** (-2 * i / width)
@@ -604,7 +604,7 @@ def sinusoidal_encoding__t20(positions, width, theta=10000.0):
 
 # ignores theta and always takes 10000
 # leaves the answer in double precision
-@answer("theta hard-coded", "double whatever comes in")
+@answer("theta hard-coded", "the dtype of the positions forgotten")
 def sinusoidal_encoding__t21(positions, width, theta=10000.0):
     i = torch.arange(0, width, 2, dtype=torch.float64, device=positions.device)
     freq = torch.exp(i * (-math.log(10000.0) / width))

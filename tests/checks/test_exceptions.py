@@ -126,3 +126,17 @@ def test_unflattened_gives_and_says_what_torch_does(dim, sizes):
         except RuntimeError as error:
             told.append(str(error))
     assert told[0] == told[1]
+
+
+def test_what_stops_the_counted_call_alone_is_explained_there():
+    longest = 15
+
+    def of_a_table(q, k):
+        ones = q.new_ones(longest, 1)[: q.shape[-2]]
+        return (q * ones) @ k.mT / q.shape[-1] ** 0.5
+
+    report = report_on("attention_scores", of_a_table)
+    failed = {v.group: v.failure for v in report.verdicts if v.failure}
+    assert list(failed) == ["contracts"]
+    said = " ".join(failed["contracts"].sentences)
+    assert f"and {longest} stand in the same place" in said, said

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tutor.checks.compare import answer_problem, crash_problem
 from tutor.checks.cost import Cost
+from tutor.checks.exceptions import meaning
 from tutor.checks.exercise import Case, Contract
 from tutor.checks.limits import UNLIMITED
 from tutor.checks.observation import Trial
@@ -168,7 +169,8 @@ def _count(
         if cost is not None and cost.uncountable and cost.unseen:  # where it counts, it is not done
             said = _of_the_unknown(cost, contract)
             return _Count(case, problem.step, said, hidden=True, unlike=right)
-        return _Count(case, problem.step, problem.sentences, unlike=right)
+        said = meaning(exercise, case, problem.step, trace.responses[-1].crash)
+        return _Count(case, problem.step, [*problem.sentences, *said], unlike=right)
     cost = _cost(trace, step)
     for part, sentence in contract.forbidden.items():
         if any(part in name for name in cost.called) and sentence not in sentences:

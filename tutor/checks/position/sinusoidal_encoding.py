@@ -336,10 +336,11 @@ SINUSOIDAL_ENCODING = Exercise(
             "Numbers that grow",
         ),
         Trap(
-            "double whatever comes in",
+            "the dtype of the positions forgotten",
             _with(dtype=_double),
             "angles need double precision, and the sines do not: they go back to the dtype of the "
-            "positions, or the model that they are added to becomes double as well.",
+            "positions, or to torch's default if those are integers. Otherwise the model that they "
+            "are added to changes its dtype with them.",
             "Numbers that grow",
             (_with(dtype=_single),),
         ),
