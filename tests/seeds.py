@@ -171,7 +171,9 @@ def digest(name: str) -> str:
     """Of all that its points depend on: the check, what it judges, and the answers."""
     chapter = Chapter(EXERCISES[name].chapter)
     files = mutants.files(chapter, (name, name))
-    files |= {Path(__file__), *(ROOT / "tests" / "answers").glob("*.py")}
+    word = EXERCISES[name].chapter.partition("_")[2]
+    theirs = ROOT / "tests" / "answers" / f"{word}.py"
+    files |= {Path(__file__), *content.modules(theirs, listing=content.listing())}
     return content.digest(files - WORDS, [content.PYTHON, name])
 
 

@@ -277,7 +277,7 @@ def buckets_counted(relative_position, bidirectional=True, num_buckets=32, max_d
     bucket = distance.clamp(max=exact).long()
     for n in range(1, size - exact):
         begins = exact * (max_distance / exact) ** (n / (size - exact))
-        bucket = bucket + (distance.double() >= begins - 1e-9)
+        bucket = bucket + (distance.double() >= begins)
     return bucket + size * (relative_position > 0) if bidirectional else bucket
 
 
@@ -287,10 +287,25 @@ def buckets_double(relative_position, bidirectional=True, num_buckets=32, max_di
     distance = relative_position.abs() if bidirectional else -relative_position.clamp(max=0)
     share = (distance.clamp(min=exact).double() / exact).log2() / math.log2(max_distance / exact)
     bucket = torch.minimum(
-        distance.clamp(max=exact) + (share * (size - exact) + 1e-12).long(),
+        distance.clamp(max=exact) + (share * (size - exact)).long(),
         torch.full_like(distance, size - 1),
     ).long()
     return torch.where(relative_position > 0, bucket + size, bucket) if bidirectional else bucket
+
+
+def buckets_in_another_order(
+    relative_position, bidirectional=True, num_buckets=32, max_distance=128
+):
+    """In double precision its bucket of 64 is 13, where ln(64 / 8) / ln(128 / 8) * 8 is 6."""
+    size = num_buckets // 2 if bidirectional else num_buckets
+    exact = size // 2
+    distance = relative_position.abs() if bidirectional else (-relative_position).clamp(min=0)
+    slope = (size - exact) / math.log(max_distance / exact)
+    wide = (distance.clamp(min=1).double() / exact).log() * slope
+    bucket = torch.where(
+        distance < exact, distance, exact + wide.long().clamp(max=size - exact - 1)
+    )
+    return bucket + size * (relative_position > 0) if bidirectional else bucket
 
 
 def buckets_sorted_into_thresholds(
@@ -302,7 +317,7 @@ def buckets_sorted_into_thresholds(
     begins = torch.cat(
         (
             torch.arange(1, exact + 1, device=device).double(),
-            exact * (max_distance / exact) ** wide - 1e-9,
+            exact * (max_distance / exact) ** wide,
         )
     )
     distance = relative_position.abs() if bidirectional else (-relative_position).clamp(min=0)
@@ -316,7 +331,7 @@ def buckets_numpy(relative_position, bidirectional=True, num_buckets=32, max_dis
     exact = size // 2
     distance = np.abs(r) if bidirectional else np.maximum(-r, 0)
     logs = np.log(np.maximum(distance, 1) / exact) / math.log(max_distance / exact)
-    wide = exact + np.trunc(logs * (size - exact) + 1e-9).astype(np.int64)
+    wide = exact + np.trunc(logs * (size - exact)).astype(np.int64)
     bucket = np.where(distance < exact, distance, np.minimum(wide, size - 1))
     return torch.as_tensor(bucket + (size * (r > 0) if bidirectional else 0), dtype=torch.int64)
 
@@ -437,6 +452,7 @@ RIGHT = {
         buckets_as_published,
         buckets_counted,
         buckets_double,
+        buckets_in_another_order,
         buckets_sorted_into_thresholds,
     ],
     "alibi_slopes": [slopes_two_series, slopes_loop, slopes_products, slopes_double],

@@ -125,7 +125,7 @@ OWN = {
     "relative_buckets": {
         "^(few|many|hundreds|two a direction)$|other numbers|buckets, causal": "at least 2 buckets",
         "^causal$": "if `bidirectional`",
-        "^to |every distance|^left out$|all left out": "any other has",
+        "^to |^distances to \\d+|^left out$|all left out": "any other has",
         "^(two|row|single|number)$": "of any shape, without dimensions too",
         "^int(32|16)$|one byte": "integers of any dtype",
     },

@@ -78,28 +78,45 @@ FAMILY = Family(
 ).but(without={"behind": "distances have no heads"})
 
 
+def _apart(
+    distances: Tensor, bidirectional: bool = True, num_buckets: int = 32, max_distance: int = 128
+) -> Tensor:
+    """The distances, those one further out on which a bucket begins: there the logarithms are a
+    whole number, and the order in which somebody multiplies decides which side they round to."""
+    size = num_buckets // 2 if bidirectional else num_buckets
+    exact = size // 2
+    d = distances.double().abs()
+    place = (d.clamp(min=exact) / exact).log() / math.log(max_distance / exact) * (size - exact)
+    begins = ((place - place.round()).abs() < 1e-3) & (d > exact)
+    return distances + begins * distances.sign()
+
+
 def _arguments(draw: Draw, row: Row) -> tuple[Tensor | bool | int, ...]:
     distances = row["distances"](draw, *row["shape"]).to(row["integers"])
-    return (laid(distances, row["layout"]), row["directions"], *row["buckets"])
+    rest = (row["directions"], *row["buckets"])
+    return (laid(_apart(distances, *rest), row["layout"]), *rest)
 
 
 def _by_hand(draw: Draw) -> Iterator[Case]:
     def line(reach: int) -> Tensor:
         return torch.arange(-reach, reach + 1, device=draw.device)
 
+    def case(label: str, distances: Tensor, *rest: bool | int, group: str = "edges") -> Case:
+        return Case(label, (_apart(distances, *rest), *rest), group)
+
     count, furthest = 2 * draw.integer(5, 20), draw.integer(45, 300)
     by_lot = draw.integers(draw.integer(2, 9), draw.integer(2, 9), low=-400, high=401)
-    yield Case("by lot", (by_lot, True, count, furthest))
-    yield Case("by lot, causal", (by_lot, False, count, furthest))
-    yield Case("all left out", (line(150),))
-    yield Case("every distance to 150", (line(150), True, 32, 128), "edges")
-    yield Case("every distance to 150, causal", (line(150), False, 32, 128), "edges")
-    yield Case("every distance to 40, other numbers", (line(40), True, 12, 37), "edges")
-    yield Case("an odd number of buckets, causal", (line(40), False, 7, 30), "edges")
-    yield Case("three buckets, causal", (line(9), False, 3, 3), "edges")
+    yield case("by lot", by_lot, True, count, furthest, group="values")
+    yield case("by lot, causal", by_lot, False, count, furthest, group="values")
+    yield case("all left out", line(150), group="values")
+    yield case("distances to 150", line(150), True, 32, 128)
+    yield case("distances to 150, causal", line(150), False, 32, 128)
+    yield case("distances to 40, other numbers", line(40), True, 12, 37)
+    yield case("an odd number of buckets, causal", line(40), False, 7, 30)
+    yield case("three buckets, causal", line(9), False, 3, 3)
     # Without -128, whose absolute value the dtype cannot hold.
-    yield Case("integers of one byte", (line(127).to(torch.int8), True, 32, 128), "edges")
-    # So many that half precision cannot tell them apart; none at an edge, where rounding decides.
+    yield case("integers of one byte", line(127).to(torch.int8), True, 32, 128)
+    # So many that half precision cannot tell them apart, and single precision can.
     far = torch.arange(300, 99_000, 701)
     place = (far / 256).double().log() / math.log(100_000 / 256) * 256
     far = -far[(place % 1 - 0.5).abs() < 0.45].to(draw.device)
@@ -111,9 +128,8 @@ CASES = Crossed(FAMILY, _arguments, _by_hand, usual="T5's own numbers")
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
     distances = Draw(generator, device).integers(24, 32, low=-200, high=200)
-    return Contract(
-        calls=((distances, True, 32, 128), (distances, False, 32, 128)),
-    )
+    numbers = ((True, 32, 128), (False, 32, 128))
+    return Contract(calls=tuple((_apart(distances, *n), *n) for n in numbers))
 
 
 _SECTION = "Relative buckets"
