@@ -22,7 +22,6 @@ LAYOUTS = "views of other tensors, or lie in memory in any order"
 DTYPES = "then in single, half and bfloat16"
 MASKS = r"bool and broadcastable to|`keep` . as before|`keep` . as in"
 ZEROS = r"may read nothing"
-THETA = r"how slowly the slowest clock turns|`theta` . as above"
 DEVICES = "a `torch.device`, its name, or left out"
 LAID_OUT = r"`\"half\"` or `\"interleaved\"`|layout"
 

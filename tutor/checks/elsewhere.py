@@ -7,7 +7,8 @@ where their tensors are, and numbers cannot be read.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import NoneType
 from typing import Any
 
 import torch
@@ -105,13 +106,18 @@ def _with_numbers(value: Any, whole: bool) -> Any:
     return value
 
 
-@contextmanager
-def origins(args: tuple[Any, ...], caller: Caller) -> Iterator[None]:
+_NO_TREE = (Tensor, int, float, str, NoneType)
+
+
+def origins(args: tuple[Any, ...], caller: Caller) -> AbstractContextManager:
     """Within it, an error of mixed devices knows ``made_at``. Nothing is watched on the CPU."""
-    devices = {t.device.type for t in tree_leaves(args) if isinstance(t, Tensor)}
-    with ExitStack() as stack:
-        if devices - {"cpu"}:
-            stack.enter_context(_Origins(caller))
-        if "meta" in devices:
-            stack.enter_context(_Apart())
+    flat = all(isinstance(a, _NO_TREE) for a in args)  # as nearly always: no time for a walk
+    leaves = args if flat else tree_leaves(args)
+    devices = {t.device.type for t in leaves if isinstance(t, Tensor)}
+    return nullcontext() if devices <= {"cpu"} else _watched("meta" in devices, caller)
+
+
+@contextmanager
+def _watched(meta: bool, caller: Caller) -> Iterator[None]:
+    with _Origins(caller), _Apart() if meta else nullcontext():
         yield

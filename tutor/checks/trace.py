@@ -100,7 +100,7 @@ def copy(value: Any) -> Any:
 
 def same_layout(x: Tensor) -> Tensor:
     """A copy that lies in memory as ``x`` does, also where it is a part of another tensor."""
-    if torch.ops.aten.is_non_overlapping_and_dense(x):
+    if x.is_contiguous() or torch.ops.aten.is_non_overlapping_and_dense(x):
         return x.clone()
     copy = torch.empty(0, dtype=x.dtype, device=x.device)
     return copy.set_(x.untyped_storage().clone(), x.storage_offset(), x.shape, x.stride())
