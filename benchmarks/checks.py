@@ -2,9 +2,10 @@
 
 Each exercise's right answer and each of its known wrong ones is checked on one CPU thread, and in
 turn with it the unit is timed: 1,000 times softmax(q kᵀ) v with small tensors, as those that a
-check is made of. Both in processor time, the least of some rounds: the figure depends neither on
-the machine nor on what else it does. Writes benchmarks/results/checks.json, and ends with an error
-if a check takes longer than it may.
+check is made of. Both in processor time, the least of some rounds: so the figure hardly depends on
+the machine, though the same code has given up to 11 % more on the same one some hours later. To
+compare two states of the code, measure them in turns. Writes benchmarks/results/checks.json, and
+ends with an error if a check takes longer than it may.
 """
 
 import datetime
