@@ -4,6 +4,7 @@ python tests/browser.py book/03_attention.html screenshots/
 """
 
 import functools
+import gzip
 import os
 import shutil
 import socket
@@ -36,14 +37,40 @@ VIEWS = {
 }
 
 
+@functools.cache
+def compressed(path: Path) -> bytes:
+    """As a server of the web sends it: what is compressed already, as it is."""
+    content = path.read_bytes()
+    return content if path.suffix in (".woff", ".woff2", ".png") else gzip.compress(content, 6)
+
+
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args) -> None:
         pass
 
 
+class _Gzip(_Quiet):
+    protocol_version = "HTTP/1.1"  # connections stay open, as they do on the web
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        content = compressed(path)
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(path))
+        if content[:2] == b"\x1f\x8b":
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "max-age=31536000")
+        self.end_headers()
+        self.wfile.write(content)
+
+
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    handler = functools.partial(_Quiet, directory=str(folder))
+def served(folder: Path, zipped: bool = False) -> Iterator[str]:
+    handler = functools.partial(_Gzip if zipped else _Quiet, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -91,22 +118,28 @@ def _answers(url: str) -> bool:
     return True
 
 
+def executable() -> str:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        raise RuntimeError("no chromium on PATH: apt-get install chromium")
+    return found
+
+
 @contextmanager
-def chromium(pixels: int = 1) -> Iterator[BrowserContext]:
+def chromium(pixels: int = 1, scripts: bool = True) -> Iterator[BrowserContext]:
     """A browser with an empty profile, which reaches this machine only.
 
     pixels: of the screen, for each of CSS; more is sharper on a screenshot and takes longer.
+    scripts: False for a browser that runs none.
     """
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = next(filter(None, map(shutil.which, names)), None)
-    if executable is None:
-        raise RuntimeError("no chromium on PATH: apt-get install chromium")
     with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile,
-            executable_path=executable,
+            executable_path=executable(),
             headless=True,
             device_scale_factor=pixels,
+            java_script_enabled=scripts,
             args=[
                 "--no-sandbox",
                 "--disable-gpu",
@@ -125,9 +158,12 @@ def chromium(pixels: int = 1) -> Iterator[BrowserContext]:
 
 @contextmanager
 def opened(
-    context: BrowserContext, url: str, view: str = "light"
+    context: BrowserContext, url: str, view: str = "light", begin: bool = True
 ) -> Iterator[tuple[Page, list[str]]]:
-    """The page, drawn to the end, and what went wrong on the way: an empty list if nothing did."""
+    """The page, drawn to the end, and what went wrong on the way: an empty list if nothing did.
+
+    begin: False for a page whose drawing the test itself wants to see.
+    """
     size, theme = VIEWS[view]
     problems: list[str] = []
     page = context.new_page()
@@ -154,21 +190,22 @@ def opened(
         page.emulate_media(color_scheme=theme)
         page.add_init_script(f"localStorage.setItem('mode', '{theme}')")
         page.goto(url, wait_until="load")
-        settled(page)
+        if begin:
+            settled(page)
         yield page, problems
     finally:
         page.close()
 
 
 def settled(page: Page) -> None:
-    """Wait until formulas, Plotly's figures and quizzes are drawn."""
-    page.wait_for_function(
-        "!document.querySelector('script[src*=mathjax]')"
-        " || window.MathJax?.startup?.promise?.then(() => true)"
-    )
-    page.wait_for_function(
-        "[...document.querySelectorAll('.plotly-figure')].every(f => f.querySelector('.main-svg'))"
-    )
+    """Go through the page as a reader does, until formulas and Plotly's figures are drawn."""
+    page.evaluate("scrollBy(0, 1)")
+    page.evaluate("window.dispatchEvent(new Event('scroll'))")  # of a page that is all in view
+    page.wait_for_function("document.documentElement.dataset.formulas === 'set'")
+    for figure in page.locator(".plotly-figure").all():
+        figure.evaluate("f => f.scrollIntoView({behavior: 'instant', block: 'center'})")
+        figure.locator(".main-svg").first.wait_for()
+    page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
     page.evaluate("document.fonts.ready.then(() => true)")
 
 

@@ -190,6 +190,66 @@ def test_every_figure_says_what_it_shows(book):
                 assert "_images/" not in attributes.get("alt", "_images/"), f"{page}: {attributes}"
 
 
+# What a page says of itself
+
+
+def properties(page: Path) -> dict[str, str]:
+    found = [a for tag, a in tags(page) if tag == "meta"]
+    return {a.get("name") or a.get("property"): a["content"] for a in found if "content" in a}
+
+
+def test_every_page_describes_itself_for_searches_and_shared_links(book):
+    said = set()
+    for page in pages(book):
+        given = properties(page)
+        assert 50 <= len(given["description"]) <= 165, f"{page}: {given['description']}"
+        assert not re.search(r"[\\$`{}]", given["description"]), page
+        assert given["og:description"] == given["description"]
+        assert given["og:title"] and given["og:url"] == f"{SITE}book/{page.name}"
+        image = given["og:image"].removeprefix(SITE)
+        assert (book / image).is_file(), image
+        said.add(given["description"])
+    assert len(said) == len(pages(book))
+
+
+def test_every_page_has_its_version_its_day_and_how_to_cite_it(book):
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for page in pages(book):
+        text = page.read_text("utf-8")
+        assert re.search(rf"Version {re.escape(version)}, \d{{1,2}} [A-Z][a-z]+ 20\d\d\.", text), (
+            page
+        )
+        assert 'href="index.html#cite-this"' in text or 'href="#cite-this"' in text, page
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == version
+    assert citation["url"] == SITE and citation["repository-code"] == REPOSITORY
+
+
+def test_map_of_the_site_has_every_page(book):
+    found = re.findall(r"<loc>(.*?)</loc>", (book / "sitemap.xml").read_text("utf-8"))
+    assert sorted(found) == sorted(f"{SITE}book/{page.name}" for page in pages(book))
+
+
+def test_a_lost_reader_gets_a_page_whose_links_start_at_the_site(book):
+    text = (book / "404.html").read_text("utf-8")
+    assert f'<base href="{urlsplit(SITE).path}">' in text
+    assert text.index("<base") < text.index("<link")
+    for tag, attributes in tags(book / "404.html"):
+        link = attributes.get("href" if tag in ("a", "link") else "src", "")
+        parts = urlsplit(link)
+        if parts.scheme or not parts.path or tag == "base":
+            continue
+        assert (book / unquote(parts.path)).exists(), link
+
+
+def test_plotly_is_the_pinned_one(book):
+    """The book's bundle and the library that made its figures are of one version."""
+    from plotly.offline import get_plotlyjs_version
+
+    script = (book / "_static" / "plotly-cartesian.min.js").read_text("utf-8")
+    assert f"plotly.js (cartesian - minified) v{get_plotlyjs_version()}" in script[:200]
+
+
 # The prose
 
 # A decimal, a percentage, a duration or a size. "Section 3.2.2" is none, nor is a name with a dot.
@@ -323,7 +383,7 @@ print(6 * 7)
 
 def small_book(folder: Path, page: str = PAGE) -> subprocess.CompletedProcess:
     (folder / "book").mkdir(exist_ok=True)
-    for name in ("_ext", "_static"):
+    for name in ("_ext", "_static", "_templates"):
         shutil.copytree(ROOT / "book" / name, folder / "book" / name, dirs_exist_ok=True)
     shutil.copy(ROOT / "_config.yml", folder)
     (folder / "_toc.yml").write_text(

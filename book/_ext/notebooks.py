@@ -8,12 +8,10 @@ Into the output folder, which the publishing workflow pushes to the branch gh-pa
     requirements.txt, runtime.txt   what Binder installs
 
 The text cells are the chapter's own, with what only MyST knows put into plain Markdown. The pages'
-Colab and Binder buttons lead there. Matplotlib's SVGs are put into the page itself, where the
-theme's colours reach them, and Plotly's library is copied beside the page's other scripts.
+Colab and Binder buttons lead there.
 """
 
 import hashlib
-import html
 import json
 import re
 from pathlib import Path, PurePosixPath
@@ -21,11 +19,8 @@ from posixpath import normpath
 from urllib.parse import urlsplit
 
 import nbformat
-import plotly
-from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.directives.code import LiteralIncludeReader
-from sphinx.util import logging
 from sphinx.util.osutil import copyfile
 
 from tutor.materials.figures import KEY, QUERY, VALUE
@@ -37,8 +32,6 @@ ADMONITIONS |= {"margin", "note", "seealso", "sidebar", "tip", "topic", "warning
 DROPPED = {"bibliography", "contents", "footbibliography", "glue", "tableofcontents", "toctree"}
 COLOURS = {"tok-q": QUERY, "tok-k": KEY, "tok-v": VALUE}
 HIDDEN = {"hide-cell", "hide-input", "remove-cell", "remove-input"}
-
-logger = logging.getLogger(__name__)
 
 
 def repository(app: Sphinx) -> str:
@@ -443,68 +436,22 @@ def write_notebooks(app: Sphinx, exception: Exception | None) -> None:
     (out / "requirements.txt").write_text(f"git+{repository(app)}\n", "utf-8")
     (out / "runtime.txt").write_text("python-3.11\n", "utf-8")
     (out / ".nojekyll").touch()
-    copyfile(
-        Path(plotly.__file__).parent / "package_data" / "plotly.min.js",
-        out / "_static" / "plotly.min.js",
-    )
 
 
 # Pages ------------------------------------------------------------------------------------------
 
 
 def page_context(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
-    """The launch buttons lead to the exported notebooks; Thebe, which no page offers, stays out."""
+    """The launch buttons lead to the exported notebooks."""
     for button in context.get("header_buttons", []):
         for launch in button.get("buttons", []):
             if launch.get("text") == "Colab":
                 launch["url"] = colab_url(app, page)
             elif launch.get("text") == "Binder":
                 launch["url"] = binder_url(app, page)
-    for files in ("script_files", "css_files"):
-        context[files] = [f for f in context.get(files, []) if not _is_thebe(f)]
-
-
-def _is_thebe(asset) -> bool:
-    body = (getattr(asset, "attributes", None) or {}).get("body") or ""
-    return "sphinx-thebe" in str(getattr(asset, "filename", asset) or "") or "THEBE_JS_URL" in body
-
-
-def inline_drawings(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """SVG images become part of the page, and their palette the page's own."""
-    if app.builder.format != "html":
-        return
-    stylesheet = Path(app.srcdir) / "book" / "_static" / "course.css"
-    palette = set(re.findall(r"--c-([0-9a-f]{6}):", stylesheet.read_text("utf-8")))
-    for number, image in enumerate(list(doctree.findall(nodes.image))):
-        path = Path(app.srcdir) / image["uri"]
-        if path.suffix != ".svg" or not path.is_file():
-            continue
-        alt = image.get("alt") or ""
-        if not alt and isinstance(image.parent, nodes.figure):
-            alt = next((c.astext() for c in image.parent.findall(nodes.caption)), "")
-        if not alt:
-            logger.warning("drawing %d of the page needs an alt text", number + 1, location=page)
-        drawing = _drawing(path.read_text("utf-8"), f"d{number}-", alt, palette)
-        image.replace_self(nodes.raw("", drawing, format="html"))
-
-
-def _drawing(svg: str, prefix: str, alt: str, palette: set[str]) -> str:
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # Two drawings on a page may both define #m1.
-    svg = re.sub(r'(\bid="|href="#|url\(#)', lambda m: m[1] + prefix, svg)
-    svg = re.sub(
-        r"#([0-9a-f]{6})\b",
-        lambda m: f"var(--c-{m[1]}, #{m[1]})" if m[1] in palette else m[0],
-        svg,
-    )
-    head, rest = svg.split(">", 1)
-    label = html.escape(" ".join(alt.split()), quote=True)
-    return f'{head} class="drawing" role="img" aria-label="{label}">{rest}'
 
 
 def setup(app: Sphinx) -> dict:
-    app.connect("doctree-resolved", inline_drawings)
     app.connect("html-page-context", page_context, priority=900)
     app.connect("build-finished", write_notebooks)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

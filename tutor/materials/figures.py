@@ -2,11 +2,12 @@
 
 The colours are mid-tones, so that a notebook shows them on a light and on a dark background
 alike. In the book each gets the page's own shade of it: `book/_static/course.css` has a variable
-`--c-RRGGBB` for every one (a test compares the two), which `book/_ext/notebooks.py` puts into
+`--c-RRGGBB` for every one (a test compares the two), which `book/_ext/drawings.py` puts into
 matplotlib's SVGs and `book/_static/course.js` into Plotly's figures.
 """
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,6 +86,7 @@ _MATPLOTLIB = {
     "legend.labelcolor": INK,
     "lines.linewidth": 2,
     "savefig.facecolor": "none",
+    "svg.fonttype": "none",  # text stays text: smaller, found by a search, in the page's own face
     "svg.hashsalt": "attention-workshop",  # the same figure is the same file
     "text.color": INK,
     "xtick.color": INK,
@@ -288,8 +290,16 @@ def matches_and_steps(results: Mapping[str, Any], chapter: int) -> list[tuple[st
     return [(name, [seed["exact"] for seed in results[kind][name]]) for kind, name in shown]
 
 
+def verdict(answer: Mapping[str, Any]) -> tuple[str, str]:
+    """Whether an answer of a quiz is right, in words, and what there is to say to it."""
+    feedback = re.sub(r"^Right[:.,]\s*", "", answer["feedback"])
+    said = "Right." if answer["correct"] else "Not this one."
+    return said, feedback[:1].upper() + feedback[1:]
+
+
 def quiz(questions: list[dict[str, Any]]) -> None:
-    """Ask jupyterquiz's questions in the book's colours. Every answer must have its feedback.
+    """Ask questions: with jupyterquiz in JupyterLab, with the book's own quiz there. Every answer
+    must have its feedback, which need not say "right" or "wrong": the quiz does.
 
     Formulas as text or HTML (QKᵀ, &radic;D), not TeX: JupyterLab would fetch a TeX engine for it.
     """
@@ -297,5 +307,11 @@ def quiz(questions: list[dict[str, Any]]) -> None:
         for answer in question.get("answers", []):
             if not answer.get("feedback"):
                 raise ValueError(f"no feedback to the answer {answer.get('answer')!r}")
-    display(HTML(_QUIZ_STYLE))
-    display_quiz(questions, colors=QUIZ, border_radius=6, max_width=800)
+    # The book makes its quiz of this (book/_ext/interactive.py), in place of all that is displayed.
+    asked = json.dumps(questions).replace("</", "<\\/")
+    display(HTML(f'{_QUIZ_STYLE}<script type="application/json" class="quiz">{asked}</script>'))
+    said = [
+        {**q, "answers": [{**a, "feedback": " ".join(verdict(a))} for a in q.get("answers", [])]}
+        for q in questions
+    ]
+    display_quiz(said, colors=QUIZ, border_radius=6, max_width=800)
