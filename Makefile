@@ -105,6 +105,10 @@ attacks: $(INSTALLED) bubblewrap ## twenty times the hostile submissions, whose 
 	python -m tests.attacks --passes 20 --keep _build/attacks
 	python -m tests.attacks.record _build/attacks
 
+.PHONY: lighthouse
+lighthouse: $(BOOK) chromium ## Lighthouse on the cover and the heaviest chapter; wants npm and a quiet machine
+	python -m benchmarks.lighthouse
+
 .PHONY: clean
 clean: ## removes what was built, and nothing else
 	rm -rf _build
