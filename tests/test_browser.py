@@ -78,6 +78,7 @@ LOOK = r"""() => {
         cutOutputs: all(".cell_output :is(pre, table, .output)").filter(cut).map(said),
         cutTables: all("table").filter(cut).map(said),
         brokenNames: all("code.literal .pre")
+            .filter((e) => e.closest("thead")?.clientWidth !== 1)  // for readers aloud only
             .filter((e) => {
                 const line = parseFloat(getComputedStyle(e).lineHeight);
                 return e.getBoundingClientRect().height > 1.5 * line && e.textContent.length < 32;
@@ -345,6 +346,18 @@ def test_figures_answer_to_mouse_and_keyboard_and_follow_the_theme(book, home, b
             assert not problems
 
 
+AT_REST = """() => new Promise((done) => {
+    let last = null;
+    const look = () => {
+        if (scrollY === last) return done();
+        last = scrollY;
+        setTimeout(look, 150);
+    };
+    look();
+})"""
+"""A page that a finger has pushed goes on moving for a while."""
+
+
 def touch(cdp: CDPSession, x: float, y: float, up: int = 0) -> None:
     """A finger that comes down there, moves up by so many pixels, and goes."""
     moves = [("touchMove", [{"x": x, "y": y - n}]) for n in range(20, up + 1, 20)]
@@ -365,6 +378,7 @@ def test_a_finger_scrolls_past_a_figure_and_moves_its_slider(book, home, browser
                 box = plot.bounding_box()
                 touch(cdp, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, up=200)
                 page.wait_for_function("top => scrollY > top + 100", arg=top)
+                page.evaluate(AT_REST)
                 assert figure.evaluate(AXES) == axes, path
                 for slider in figure.locator("input[type=range]").all():
                     slider.evaluate("e => e.scrollIntoView({behavior: 'instant', block: 'center'})")
