@@ -285,7 +285,7 @@ ready(() => {
   };
   window.addEventListener("resize", wide);
   new MutationObserver(wide).observe(html, { attributes: true, attributeFilter: ["data-formulas"] });
-  wide();
+  window.addEventListener("load", wide); // the page is laid out then, and not once more for this
 });
 
 // Paper is white: what is printed from the dark theme is printed in the light one.
