@@ -127,11 +127,10 @@ def executable() -> str:
 
 
 @contextmanager
-def chromium(pixels: int = 1, scripts: bool = True) -> Iterator[BrowserContext]:
+def chromium(pixels: int = 1) -> Iterator[BrowserContext]:
     """A browser with an empty profile, which reaches this machine only.
 
     pixels: of the screen, for each of CSS; more is sharper on a screenshot and takes longer.
-    scripts: False for a browser that runs none.
     """
     with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
@@ -139,7 +138,6 @@ def chromium(pixels: int = 1, scripts: bool = True) -> Iterator[BrowserContext]:
             executable_path=executable(),
             headless=True,
             device_scale_factor=pixels,
-            java_script_enabled=scripts,
             args=[
                 "--no-sandbox",
                 "--disable-gpu",

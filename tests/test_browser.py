@@ -499,19 +499,17 @@ def test_paper_is_white_cuts_no_line_and_keeps_solutions_closed(book, home, brow
         page.wait_for_function(f"document.documentElement.dataset.theme === '{view}'")
 
 
-def test_without_scripts_a_line_says_what_is_missing(book, home):
-    with chromium(scripts=False) as context:
-        for path in (
-            containing(book, 'class="plotly-figure"')[0],
-            containing(book, 'class="quiz"')[0],
-        ):
-            page = context.new_page()
-            page.goto(f"{home}/{path}")
-            assert page.locator("noscript > .missing").first.is_visible()
-            for figure in page.locator(".plotly-figure").all():
-                assert figure.locator(".figure-still svg").is_visible()
-                assert figure.locator("noscript > .missing").is_visible()
-                assert figure.locator("input, .figure-plot").locator("visible=true").count() == 0
-            for quiz in page.locator(".quiz").all():
-                assert quiz.locator("noscript > .missing").is_visible()
-            page.close()
+def test_without_scripts_a_line_says_what_is_missing(book, home, browser):
+    for mark in ('class="plotly-figure"', 'class="quiz"'):
+        page = browser.new_page()
+        off = {"value": True}
+        page.context.new_cdp_session(page).send("Emulation.setScriptExecutionDisabled", off)
+        page.goto(f"{home}/{containing(book, mark)[0]}")
+        assert page.locator("noscript > .missing").first.is_visible()
+        for figure in page.locator(".plotly-figure").all():
+            assert figure.locator(".figure-still svg").is_visible()
+            assert figure.locator("noscript > .missing").is_visible()
+            assert figure.locator("input, .figure-plot").locator("visible=true").count() == 0
+        for quiz in page.locator(".quiz").all():
+            assert quiz.locator("noscript > .missing").is_visible()
+        page.close()
