@@ -1,15 +1,18 @@
 """Who computes in single precision what came in double loses the points for dtypes and no others;
 who is wrong by as little loses the values."""
 
+import math
+
 import pytest
 import torch
-from reporting import NAMES, first_arguments, of_the_reference, report_on, said
+from reporting import NAMES, TRAPS, first_arguments, of_the_reference, report_on, said
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
 from tutor import attention
 from tutor.checks.compare import TOLERANCE
+from tutor.checks.report import slug
 
 
 def floats(x):
@@ -60,6 +63,58 @@ def test_who_is_wrong_by_as_little_loses_the_values(name, slightly):
         return tree_map(lambda t: slightly(t) if t.dtype == torch.float64 else t, out)
 
     assert "values" in lost(report_on(name, wrong))
+
+
+ONLY_IN_DOUBLE: set[str] = set()
+"""Of single precision itself, or of the caller's own tensors, which `of_single` copies."""
+MISTAKES = [(n, t) for n, t in TRAPS if n in OF_DOUBLES and t.name not in ONLY_IN_DOUBLE]
+
+
+@pytest.mark.by_content
+@pytest.mark.parametrize(
+    ("name", "trap"), MISTAKES, ids=[f"{n}-{slug(t.name)}" for n, t in MISTAKES]
+)
+def test_a_mistake_keeps_its_name_in_single_precision(name, trap):
+    assert trap.name in report_on(name, of_single(trap.function)).traps
+
+
+def encoding_of_the_paper(positions, width, theta=10000.0):
+    out = torch.zeros(*positions.shape, width)
+    angles = positions[..., None] / theta ** (torch.arange(0, width, 2) / width)
+    out[..., 0::2], out[..., 1::2] = angles.sin(), angles.cos()
+    return out
+
+
+def encoding_of_tutorials(positions, width, theta=10000.0):
+    steps = torch.exp(torch.arange(0, width, 2).float() * (-math.log(theta) / width))
+    angles = positions.unsqueeze(-1) * steps
+    return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)
+
+
+def encoding_of_whole_numbers(positions, width, theta=10000.0):
+    angles = positions[..., None] / theta ** (2 * torch.arange(width // 2) / width)
+    return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2).to(positions.dtype)
+
+
+@pytest.mark.parametrize(
+    ("function", "other"),
+    [
+        (encoding_of_the_paper, "the dtype of the positions forgotten"),
+        (encoding_of_tutorials, "the dtype of the positions forgotten"),
+        (encoding_of_whole_numbers, "whole numbers for whole positions"),
+    ],
+)
+def test_single_precision_and_another_mistake_are_both_named(function, other):
+    """However the angles are rounded: there is no table of the ways."""
+    report = report_on("sinusoidal_encoding", function)
+    assert set(report.traps) == {"angles in single precision", other}
+
+
+def test_what_double_precision_does_not_mend_is_not_its_fault():
+    def off(positions, width, theta=10000.0):
+        return encoding_of_tutorials(positions, width, theta) + 0.001
+
+    assert report_on("sinusoidal_encoding", off).traps == ()
 
 
 # As people write them

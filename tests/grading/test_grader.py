@@ -688,6 +688,23 @@ def test_function_that_ends_its_process_costs_its_own_points_only(grader):
     assert "causal_mask: ended its process (exit 3)" in graded.limits_broken
 
 
+def test_fault_on_the_gpu_costs_its_own_exercise_only(grader):
+    """As CUDA does after an index out of range, nothing in the process works any more."""
+    padding = solutions()["padding_mask"].replace("def padding_mask", "def _padding_mask")
+    padding += (
+        "\ndef padding_mask(lengths, num_keys):\n"
+        "    if faults:\n        raise RuntimeError('a process that nothing works in')\n"
+        "    return _padding_mask(lengths, num_keys)"
+    )
+    causal = (
+        "faults = []\ndef causal_mask(num_queries, num_keys, device=None):\n    faults.append(1)\n"
+        "    raise torch.AcceleratorError('CUDA error: device-side assert triggered')"
+    )
+    graded = grader.run(*notebook(causal_mask=causal, padding_mask=padding))
+    assert graded.points == full_but(causal_mask=0.0)
+    assert any("causal_mask: made a fault on the GPU" in said for said in graded.limits_broken)
+
+
 def test_memory_at_once_is_refused_and_shared_memory_is_watched(grader):
     at_once = "x = bytearray(10 * 2**30)\n" + solutions()["causal_mask"]
     graded = grader.run(*notebook(causal_mask=at_once))

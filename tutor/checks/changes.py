@@ -1,5 +1,6 @@
 """Wrong answers as changes of the right one: what is wrong in one place may be wrong in two."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,13 +32,8 @@ def unflattened(x: Tensor, dim: int, sizes: tuple[int, ...]) -> Tensor:
     """``x.unflatten(dim, sizes)``. torch takes milliseconds to raise, as it looks for the names of
     its C++ functions, and each known wrong answer is tried in each check of another."""
     dim %= x.ndim
-    known, free, width = 1, False, x.shape[dim]
-    for size in sizes:
-        if size == -1:
-            free = True
-        else:
-            known *= size
-    if not known or width % known or (not free and width != known):
+    known, width = math.prod(size for size in sizes if size != -1), x.shape[dim]
+    if not known or width % known or (-1 not in sizes and width != known):
         raise RuntimeError(
             f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim "
             f"{dim} ({width}) in the input tensor"

@@ -1,13 +1,13 @@
 """Why an answer is wrong: the misconceptions that give it, or what it is to the right one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, islice
 from typing import Any
 
 import torch
 
-from tutor.checks.candidate import Known
+from tutor.checks.candidate import Known, Widened
 from tutor.checks.changes import together
 from tutor.checks.compare import near, rounding_of_gradients
 from tutor.checks.exercise import Trap
@@ -54,22 +54,36 @@ class Diagnosis:
 
     Crashes may be left over, and answers in short dtypes, which round in their own ways, but no
     more than half of all.
+
+    ``in_double``: wrong answers beside what they are in double throughout (``single.in_double``).
+    Those that are right then are explained by that; the others are looked at as they are then.
     """
 
-    def __init__(self, trial: Trial):
+    def __init__(
+        self,
+        trial: Trial,
+        in_double: Sequence[tuple[Observation, Observation | None]] = (),
+    ):
         self.trial, self.exercise = trial, trial.exercise
+        self.in_double = bool(in_double)
+        self.rounded = {id(seen) for seen, wide in in_double if wide is None}
+        self._wide = {id(seen): wide for seen, wide in in_double if wide is not None}
         # Some index out of range, which on CUDA ends CUDA for the process. What fails there and not
         # on the CPU is none of them.
         on_cpu = trial.device.type == "cpu"
         self.known = [(f, t) for t in self.exercise.traps if on_cpu for f in t.functions]
-        self._traces: dict[tuple[Function, int], Trace] = {}
+        self._traces: dict[tuple[Function, int, int], Trace] = {}
         self._agree: dict[tuple[Function, int, bool], bool] = {}
         self._failing: dict[str, list[Item]] = {}
         self.fine: list[Item] = []
         wrong = {id(o.got) for g in trial.groups.values() for o in g.observations if o.problem}
         for name, group in trial.groups.items():
             told = [o for o in group.observations if o.case.raises is None and o.told]
-            self._failing[name] = [(o, name == "types") for o in told if o.problem]
+            self._failing[name] = [
+                (self._wide.get(id(o), o), name == "types")
+                for o in told
+                if o.problem and id(o) not in self.rounded
+            ]
             # Right in all that is asked of the answer: types and gradients may be right alone.
             fine = (o for o in told if id(o.got) not in wrong and (name != "gradients" or o.right))
             self.fine += [(o, name == "types") for o in fine]
@@ -77,6 +91,17 @@ class Diagnosis:
 
     def of(self, name: str) -> tuple[tuple[Trap, ...], Observation | None]:
         """What explains a group's wrong answers, and the first that it explains."""
+        traps, first = self._of_others(name)
+        rounded = [o for o in self.trial.groups[name].failing if id(o) in self.rounded]
+        if not rounded or not (traps or self.rounding(name)):
+            return traps, first
+        return (*(t for t in self.exercise.traps if t.precision), *traps), rounded[0]
+
+    def rounding(self, name: str) -> bool:
+        """Whether all that is wrong in a group is right in double throughout."""
+        return all(id(seen) in self.rounded for seen in self.trial.groups[name].failing)
+
+    def _of_others(self, name: str) -> tuple[tuple[Trap, ...], Observation | None]:
         items = self._failing[name]
         accounts = self.accounts
         given = {
@@ -160,7 +185,7 @@ class Diagnosis:
         for seen, types in answers:
             gives = self.agrees(function, (seen, types))
             right = seen.expected is not None and _behaves_like(
-                self._traces[function, id(seen.got)], replace(seen, got=seen.expected), False
+                self._trace(function, seen), replace(seen, got=seen.expected), False
             )
             found.append((gives, right))
         return found
@@ -187,18 +212,34 @@ class Diagnosis:
 
     def contradicted(self, function: Function) -> bool:
         """Whether it answers otherwise where the candidate is right."""
-        return not all(self.agrees(function, item) for item in self.fine)
+        return not all(
+            self.agrees(function, item) or self._agrees_in_double(function, item)
+            for item in self.fine
+        )
+
+    def _agrees_in_double(self, function: Function, item: Item) -> bool:
+        """Of what is right as it is, and perhaps by its precision alone."""
+        seen, types = item
+        if not self.in_double or dtype_of(seen.case) in _SHORT:
+            return False
+        if id(seen) not in self._wide:
+            asked = Widened(self.trial.candidate), self.exercise, copied(seen.case)
+            self._wide[id(seen)] = replace(seen, got=play(*asked, seen.cotangents))
+        return self.agrees(function, (self._wide[id(seen)], types))
 
     def agrees(self, function: Function, item: Item) -> bool:
         seen, types = item
         key = (function, id(seen), types)
         if key not in self._agree:
-            which = (function, id(seen.got))  # one answer is seen for its values and its types
-            if which not in self._traces:
-                asked = Known(function), self.exercise, copied(seen.case)
-                self._traces[which] = play(*asked, seen.cotangents)
-            self._agree[key] = _behaves_like(self._traces[which], seen, types)
+            self._agree[key] = _behaves_like(self._trace(function, seen), seen, types)
         return self._agree[key]
+
+    def _trace(self, function: Function, seen: Observation) -> Trace:
+        which = (function, id(seen.case), id(seen.cotangents))
+        if which not in self._traces:
+            asked = Known(function), self.exercise, copied(seen.case)
+            self._traces[which] = play(*asked, seen.cotangents)
+        return self._traces[which]
 
 
 class _Best:

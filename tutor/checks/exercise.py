@@ -114,6 +114,9 @@ class Trap:
     """Heading in the chapter that treats it; the report links there."""
     variants: tuple[Callable[..., Any], ...] = ()
     """The same misconception, written in other ways that give other answers."""
+    precision: bool = False
+    """That something is computed in single precision, in whatever way: it explains all that is
+    right in double throughout."""
 
     @property
     def functions(self) -> tuple[Callable[..., Any], ...]:

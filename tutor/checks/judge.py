@@ -31,7 +31,7 @@ from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import test_properties
 from tutor.checks.relation import matching_relation
 from tutor.checks.report import Failure, Report, Verdict
-from tutor.checks.single import forgive_single_precision
+from tutor.checks.single import SENTENCE, forgive_single_precision, in_double
 from tutor.checks.tensors import same_values
 from tutor.checks.trace import (
     Trace,
@@ -109,7 +109,7 @@ def _report(trial: Trial) -> Report:
             _observe_device(trial, case)
     test_properties(trial)
 
-    diagnosis = Diagnosis(trial)
+    diagnosis = _diagnosis(trial)
     verdicts = {name: _verdict(trial, name, diagnosis) for name in groups if name != "contracts"}
     if "contracts" in groups:
         verdicts["contracts"] = contract_verdict(trial, contract, cases, verdicts)
@@ -120,6 +120,19 @@ def _report(trial: Trial) -> Report:
         verdicts=tuple(verdicts[name] for name in GROUPS if name in verdicts),
         device=str(trial.device),
     )
+
+
+def _diagnosis(trial: Trial) -> Diagnosis:
+    """Of the answers as they are, or, where that explains more, as they are in double."""
+
+    def explained(diagnosis: Diagnosis) -> int:
+        return sum(bool(diagnosis.of(name)[0]) or diagnosis.rounding(name) for name in failing)
+
+    failing = [name for name, group in trial.groups.items() if group.failing]
+    usual = Diagnosis(trial)
+    if explained(usual) == len(failing) or not (wide := in_double(trial)):
+        return usual
+    return max(usual, Diagnosis(trial, wide), key=explained)
 
 
 def _unwritten(exercise: Exercise, case: Case, step: int) -> Report:
@@ -294,6 +307,8 @@ def _verdict(trial: Trial, name: str, diagnosis: Diagnosis) -> Verdict:
             related, shown = matching_relation(trial.exercise, group)
         worst = shown or failing[0]
         said = [*worst.problem.sentences, *([related] if related else [])]
+        if id(worst) in diagnosis.rounded and not traps:
+            said.append(SENTENCE)
         crash = worst.got.responses[worst.problem.step].crash
         if crash and not traps:
             said += meaning(trial.exercise, worst.case, worst.problem.step, crash)

@@ -4,6 +4,8 @@ They lose the points for dtypes and no others. Such an answer has errors of sing
 with every float32 made a float64 (``widened``) it has none: so its precision is all that is wrong.
 """
 
+from dataclasses import replace
+
 import torch
 
 from tutor.checks.candidate import LocalCandidate, Widened
@@ -14,6 +16,7 @@ from tutor.checks.compare import (
     answer_problem,
     form_problem,
     single,
+    type_problem,
     where,
     wrong_gradients,
 )
@@ -31,6 +34,9 @@ _MOST = 0.25
 
 _SAME = 3
 """After so many widened answers that are wrong and the same as before, nothing is in single."""
+
+_SHORT = {torch.float16, torch.bfloat16}
+SENTENCE = "computed in double throughout, this answer is right: something on the way is float32"
 
 
 def forgive_single_precision(trial: Trial) -> None:
@@ -55,7 +61,46 @@ def forgive_single_precision(trial: Trial) -> None:
         trial.single, label = True, label or seen.case.label
         place = place or wide.responses[0].narrowed
     if trial.single:
+        for seen in trial.groups["types"].observations:
+            seen.tolerance = max(seen.tolerance, TOLERANCE[torch.float32])
         trial.groups["types"].broken.append(Broken(label, _sentence(place)))
+
+
+def in_double(trial: Trial) -> list[tuple[Observation, Observation | None]]:
+    """Wrong answers in which single precision has a part, each beside what it is in double
+    throughout, or None if that is right. Another mistake in them is easier known so."""
+    asked = [
+        (name, seen)
+        for name, group in trial.groups.items()
+        for seen in group.failing
+        if seen.told and not seen.got.crashed and (name == "types" or seen.expected)
+    ]
+    found, played, same = [], {}, 0
+    # Numbers that come in single show nothing by themselves: they change in any case.
+    for name, seen in sorted(asked, key=lambda item: torch.float32 in _dtypes(item[1].case)):
+        case, key = seen.case, id(seen.got)
+        if _dtypes(case) & _SHORT:
+            continue
+        if key not in played:
+            if same == len(played) and (same >= _SAME or torch.float32 in _dtypes(case)):
+                return []
+            played[key] = play(
+                Widened(trial.candidate), trial.exercise, copied(case), seen.cotangents
+            )
+            same += same_values(played[key].tensors(), seen.got.tensors(), 0)
+        wide = played[key]
+        if not wide.crashed:
+            right = name == "gradients" and not _wrong(trial, seen, wide)
+            wrong = _still_wrong(trial, name, seen, wide)
+            found.append((seen, replace(seen, got=wide, right=right) if wrong else None))
+    return found if same < len(played) else []
+
+
+def _still_wrong(trial: Trial, name: str, seen: Observation, wide: Trace) -> Problem:
+    if name != "types":
+        return _problem(trial, seen, wide, seen.tolerance)
+    expected = expected_of(trial.exercise, copied(seen.case))
+    return type_problem(trial.exercise, seen.case, expected, wide)
 
 
 def _sentence(place: Place | None) -> str:
@@ -106,5 +151,8 @@ def _finite(answers: list[Trace]) -> float:
 
 
 def _in_double(case: Case) -> bool:
-    dtypes = {v.dtype for v in case.values() if floats(v)}
-    return dtypes == {torch.float64}
+    return _dtypes(case) == {torch.float64}
+
+
+def _dtypes(case: Case) -> set[torch.dtype]:
+    return {v.dtype for v in case.values() if floats(v)}

@@ -24,7 +24,7 @@ from tutor.checks import EXERCISES
 from tutor.sandbox import wire
 from tutor.sandbox.cgroup import Group, delegated
 from tutor.sandbox.limits import Limits
-from tutor.sandbox.time_limits import Processes
+from tutor.sandbox.processor_time import Processes
 
 PACKAGE = Path(tutor.__file__).resolve().parent
 NOBODY = 65534

@@ -20,6 +20,9 @@ from tutor.sandbox.inside.proxy import describe
 from tutor.sandbox.session import LARGEST_TEXT, Session, Stopped
 
 _DEATHS_IN_A_CHECK = 3
+_FAULT = "AcceleratorError"
+_FAULT_SAYS = "made a fault on the GPU, an index outside of a tensor perhaps, and was stopped"
+"""After one, CUDA answers no call of that process any more: the next begins a fresh one."""
 _OPTIONS = ("gradients", "count", "forbid_autograd", "widened")
 
 
@@ -122,6 +125,9 @@ class RemoteCandidate:
             raise Stopped("was interrupted", "Interrupted")
         if reply.get("gone"):
             raise wire.Malformed("an object that is gone with its process")
+        if isinstance(fault := reply.get("crash"), dict) and fault.get("kind") == _FAULT:
+            self.session.close()
+            raise Stopped(_FAULT_SAYS, _FAULT)
         return reply, found
 
     def send(

@@ -1,6 +1,6 @@
 """What a submission may use. The units are in the names; ``nbgrader_config.py`` sets them.
 
-Who keeps them: of time, ``time_limits.py`` measures and ``session.py`` stops; of memory,
+Who keeps them: of time, ``time_limits.py`` and ``session.py``; of memory,
 ``inside/watch.py``; of processes, files and disk, ``inside/isolation.py``.
 """
 

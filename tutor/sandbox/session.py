@@ -1,7 +1,6 @@
 """The processes of one notebook, as the grader sees them: what is asked of them, and their end.
 
-A cell or a call that takes too long (``sandbox.time_limits``) is interrupted, and its process
-killed if it goes on.
+What runs too long is stopped by ``sandbox.time_limits``.
 """
 
 import contextlib
@@ -13,7 +12,7 @@ from torch import Tensor
 from tutor.sandbox import wire
 from tutor.sandbox.bubblewrap import Pair, Sandbox
 from tutor.sandbox.outputs import error_output, rebuilt
-from tutor.sandbox.time_limits import Allowance, Stopwatch, TimeOver
+from tutor.sandbox.time_limits import Allowance, Stopwatch, TimeOver, interrupt, kill
 
 _STALE_ANSWERS = 5
 """To requests that were interrupted."""
@@ -187,7 +186,7 @@ class Session:
 
     def _interrupt(self, pair: Pair, limit: int, **text: int) -> None:
         """Have the student's process break off what it does; end it if it does not."""
-        self.sandbox.signal(pair.pids[:1], signal.SIGINT)
+        interrupt(self.sandbox, pair)
         try:
             with self.stopwatch.waiting():
                 patience = self.stopwatch.patience(self.allow("grace_seconds"))
@@ -224,8 +223,7 @@ class Session:
     def _kill(self, pair: Pair) -> None:
         self.pair = None
         self.stopwatch.end()
-        pair.close()
-        self.sandbox.signal(pair.pids, signal.SIGKILL)
+        kill(self.sandbox, pair)
 
     def _living(self, number: int) -> None:
         """Have a process in which the cells before ``number`` have run."""

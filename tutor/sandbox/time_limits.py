@@ -1,80 +1,29 @@
-"""When a cell, a call, a check or a notebook has taken too long.
+"""When a cell, a call, a check or a notebook runs too long, and how it is stopped.
 
 A limit of time counts the processor time of all processes of a submission together, those that have
 ended included, as the judges of programming contests do: so a busy or slow machine takes nothing
 from anybody. What waits for ever uses none, and is stopped by a limit of wall time that is
 ``wall_factor`` times as long. Only the time in which the grader waits for an answer is wall time:
-the judge's own work counts for nobody. ``sandbox.session`` stops what is over.
+the judge's own work counts for nobody.
+
+A call that is over is interrupted, and the submission's processes are killed if it goes on; so they
+are where the notebook as a whole is over. ``sandbox.session`` asks, and calls ``interrupt`` and
+``kill``.
 """
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+
+from tutor.sandbox.bubblewrap import Pair, Sandbox
 
 _LOOK_SECONDS = 0.05
 """Between two looks at the processor time of what is waited for; who is quicker costs no look."""
 _UNSEEN_SECONDS = 0.2
 """Of processor time, that may go by before a new allowance begins with a look."""
-_SNAPSHOTS = 3
 CORES = os.cpu_count() or 1
-
-
-class Processes:
-    """Processor seconds of a student's processes and of the one that counts for them, from outside.
-
-    ``proc`` is an open /proc of the zygote's pid namespace, ``student`` and ``watcher`` are pids
-    there. Who has ended and was waited for counts in its parent (``cutime``); of whom nobody waited
-    for, because the parent ignores SIGCHLD, what was seen last counts.
-    """
-
-    def __init__(self, proc: int, student: int, watcher: int):
-        self.proc, self.roots = proc, {student, watcher}
-        self.ticks = os.sysconf("SC_CLK_TCK")
-        self.living: dict[tuple[int, int], tuple[float, float]] = {}
-        """By pid and start: seconds of its own, and of children that it waited for."""
-        self.vanished = 0.0
-
-    def seconds(self) -> float:
-        # Who ends, and is waited for, between the read of its parent and its own is missing in one
-        # snapshot, and found in its parent in the next.
-        for _ in range(_SNAPSHOTS):
-            found = self._snapshot()
-            gone = self.living.keys() - found.keys()
-            waited_for = sum(children for _, children in found.values())
-            waited_for -= sum(c for key, (_, c) in self.living.items() if key not in gone)
-            lost = sum(sum(self.living[key]) for key in gone) - waited_for
-            if lost <= 0:
-                break
-        self.living = found
-        self.vanished += max(0.0, lost)
-        return self.vanished + sum(map(sum, found.values()))
-
-    def _snapshot(self) -> dict[tuple[int, int], tuple[float, float]]:
-        try:
-            # Parents before their children, which have higher numbers unless these began again.
-            pids = sorted(int(name) for name in os.listdir(self.proc) if name.isdigit())
-        except OSError:  # the namespace has ended
-            return {}
-        stats = {pid: stat for pid in pids if (stat := self._stat(pid))}
-        mine = set(self.roots)
-        while more := {pid for pid, stat in stats.items() if stat[1] in mine} - mine:
-            mine |= more
-        t = self.ticks
-        return {
-            (pid, stats[pid][19]): (sum(stats[pid][11:13]) / t, sum(stats[pid][13:15]) / t)
-            for pid in mine & stats.keys()
-        }
-
-    def _stat(self, pid: int) -> list[int] | None:
-        """What stands in /proc/PID/stat after the name and the state, which is 0 here."""
-        try:
-            fd = os.open(f"{pid}/stat", os.O_RDONLY, dir_fd=self.proc)
-            with open(fd, "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-        except OSError:
-            return None  # it has just ended
-        return [0, *map(int, fields[1:20])]
 
 
 class TimeOver(Exception):
@@ -85,6 +34,17 @@ class TimeOver(Exception):
         self.allowance = allowance
         self.waited = waited
         """Processor time was left: only the limit of wall time was met."""
+
+
+def interrupt(sandbox: Sandbox, pair: Pair) -> None:
+    """Have the student's process break off what it does, as Ctrl-C would: its cells stay."""
+    sandbox.signal(pair.pids[:1], signal.SIGINT)
+
+
+def kill(sandbox: Sandbox, pair: Pair) -> None:
+    """End the submission's processes, whatever they do."""
+    pair.close()
+    sandbox.signal(pair.pids, signal.SIGKILL)
 
 
 class Stopwatch:

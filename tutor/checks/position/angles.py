@@ -95,53 +95,12 @@ ROUNDED_FREQUENCIES = (_power, _divided, _by_logarithm, _of_pairs)
 """The right formula, as people write it: in a short dtype each rounds in its own way."""
 
 
-def single(frequencies):
-    def wrong(positions, width, theta):
-        of_pairs = frequencies(width, theta, positions.device, SINGLE)
-        return positions.float()[..., None] * of_pairs
-
-    return wrong
+def in_single(positions, width, theta):
+    return positions.float()[..., None] * _power(width, theta, positions.device, SINGLE)
 
 
 def whole_turns(positions, width, theta):
     return 2 * torch.pi * angles_of(positions, width, theta)
-
-
-def single_frequencies(frequencies):
-    def wrong(positions, width, theta):
-        of_pairs = frequencies(width, theta, positions.device, SINGLE)
-        return positions.double()[..., None] * of_pairs.double()
-
-    return wrong
-
-
-def promoted(frequencies):
-    """Frequencies in single precision times positions as they are: integers become single."""
-
-    def wrong(positions, width, theta):
-        return positions[..., None] * frequencies(width, theta, positions.device, SINGLE)
-
-    return wrong
-
-
-def floats_as_they_are(frequencies):
-    """Double precision where positions are integers, and their own where they are not."""
-
-    def wrong(positions, width, theta):
-        if not positions.is_floating_point():
-            positions = positions.double()
-        of_pairs = frequencies(width, theta, positions.device, positions.dtype)
-        return positions[..., None] * of_pairs
-
-    return wrong
-
-
-SINGLE_PRECISION = tuple(
-    form(frequencies)
-    for form in (single, single_frequencies, floats_as_they_are, promoted)
-    for frequencies in ROUNDED_FREQUENCIES
-)
-"""All angles of which some step is made in single precision."""
 
 
 def angle_traps(with_: Callable, formula: str) -> tuple[Trap, ...]:

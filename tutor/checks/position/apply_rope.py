@@ -13,11 +13,11 @@ from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import DTYPE, LAYOUT
 from tutor.checks.position.angles import (
     ROUNDED_FREQUENCIES,
-    SINGLE_PRECISION,
     angle_traps,
     from_zero,
     given,
     given_theta,
+    in_single,
     of_width,
 )
 from tutor.checks.position.shared import (
@@ -289,12 +289,12 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "angles in single precision",
-            _with(angles=SINGLE_PRECISION[0]),
+            _with(angles=in_single),
             "a float32 number has seven digits: at position 100,000 an angle is off by a hundredth "
             "of a radian, and at ten million by half a one. Compute the angles in double, and "
             "round sine and cosine.",
             "Numbers that grow",
-            tuple(_with(angles=angles) for angles in SINGLE_PRECISION[1:]),
+            precision=True,
         ),
         Trap(
             "double whatever comes in",

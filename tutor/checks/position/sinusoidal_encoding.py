@@ -12,13 +12,12 @@ from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import LAYOUT
 from tutor.checks.position.angles import (
-    ROUNDED_FREQUENCIES,
     angle_traps,
     from_zero,
     given,
     given_theta,
+    in_single,
     of_width,
-    single,
 )
 from tutor.checks.position.shared import (
     BATCH,
@@ -96,9 +95,7 @@ CASES = Crossed(FAMILY, _arguments, _by_hand, usual="two sentences")
 def _contract(generator: Generator, device: torch.device) -> Contract:
     width = 16
     positions = Draw(generator, device).integers(B, 24, low=0, high=99).double()
-    return Contract(
-        calls=((positions, width),),
-    )
+    return Contract(calls=((positions, width),))
 
 
 def _shift_is_a_rotation(call, generator: Generator, device: torch.device) -> str | None:
@@ -204,6 +201,10 @@ def _single(positions):
     return SINGLE
 
 
+def _promoted(positions):
+    return torch.promote_types(SINGLE, positions.dtype)
+
+
 def _of_the_positions(positions):
     return positions.dtype
 
@@ -269,11 +270,11 @@ SINUSOIDAL_ENCODING = Exercise(
         ),
         Trap(
             "angles in single precision",
-            _with(angles=single(ROUNDED_FREQUENCIES[0])),
+            _with(angles=in_single),
             "single precision has 24 bits. A position of ten million uses them all, and its angle "
             "is wrong by up to half a radian. Compute the angle in double and round the sine.",
             "Numbers that grow",
-            tuple(_with(angles=single(f)) for f in ROUNDED_FREQUENCIES[1:]),
+            precision=True,
         ),
         Trap(
             "a frequency for every feature",
@@ -342,7 +343,7 @@ SINUSOIDAL_ENCODING = Exercise(
             "positions, or to torch's default if those are integers. Otherwise the model that they "
             "are added to changes its dtype with them.",
             "Numbers that grow",
-            (_with(dtype=_single),),
+            (_with(dtype=_single), _with(dtype=_promoted)),
         ),
     ),
 )
