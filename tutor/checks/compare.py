@@ -49,6 +49,8 @@ class Problem:
     sentences: list[str] = field(default_factory=list)
     step: int = 0
     """Of the calls of the case, the first that is not right."""
+    modified: str = ""
+    """The argument that has other numbers after the call, where that is what is wrong."""
 
     def __bool__(self) -> bool:
         return bool(self.sentences)
@@ -202,7 +204,7 @@ def type_problem(exercise: Exercise, case: Case, expected: Trace, got: Trace) ->
         if isinstance(b, Tensor) and not same_values((b,), (a,), 0.0):
             at, name = value_names(exercise, case)[i]
             said = f"{at}{name} was modified: the caller's tensor has other numbers now"
-            return Problem([said])
+            return Problem([said], modified=name)
     for step, response in enumerate(got.responses):
         outputs = _outputs(exercise, case, step, expected, response)
         state = _state(exercise, step, expected, response)

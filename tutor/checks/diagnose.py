@@ -116,7 +116,12 @@ class Diagnosis:
             traps = (t for account in accounts if given[account] for t in account.traps)
             return tuple(dict.fromkeys(traps)), explained[0]
         if name == "types" and items:  # another dtype, or a changed input, comes with any mistake
-            return tuple(t for a in self._one(items, []) for t in a.traps), items[0][0]
+            found = tuple(t for a in self._one(items, []) for t in a.traps)
+            changed = next((o for o, _ in items if o.problem.modified), None)
+            if not found and changed:
+                traps = (t for t in self.exercise.traps if t.overwrites == changed.problem.modified)
+                return tuple(traps), changed
+            return found, items[0][0]
         return (), None
 
     def of_broken(self, broken: Broken) -> tuple[Trap, ...]:

@@ -117,6 +117,9 @@ class Trap:
     precision: bool = False
     """That something is computed in single precision, in whatever way: it explains all that is
     right in double throughout."""
+    overwrites: str = ""
+    """The argument that is changed, in whatever way: it explains that this has other numbers after
+    the call."""
 
     @property
     def functions(self) -> tuple[Callable[..., Any], ...]:

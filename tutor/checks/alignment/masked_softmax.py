@@ -263,6 +263,7 @@ _OWN = (
         "masked_fill_ with its underscore writes into the tensor that was passed in. Whoever "
         "looks at those scores next finds holes. Without the underscore it makes a new one.",
         "Padding must not be read",
+        overwrites="scores",
     ),
 )
 

@@ -236,6 +236,7 @@ ATTENTION_SCORES = Exercise(
             "q *= ... writes into the caller's tensor. The second call with the same q starts from "
             "scaled queries, and so does anything else that reads it. Scale a new tensor.",
             "Step 2: scale",
+            overwrites="q",
         ),
     ),
 )

@@ -322,6 +322,7 @@ STABLE_SOFTMAX = Exercise(
             "scores -= ... writes into the tensor that was passed in. Whoever uses those scores "
             "next, the backward pass included, reads shifted ones. Write scores = scores - ...",
             "Step 3: softmax",
+            overwrites="scores",
         ),
     ),
 )

@@ -180,6 +180,7 @@ HEAD_ABLATION = Exercise(
             "in the second run both are silent. Multiply into a new tensor.",
             "What losing a head costs",
             (with_(silence=ablation.multiplied_in_place),),
+            overwrites="heads",
         ),
         Trap(
             "nobody silenced",
@@ -281,6 +282,7 @@ HEAD_ABLATION = Exercise(
             "w_out[...] = 0 writes into the caller's weights: from then on the head is silent in "
             "every call, and the model has lost what it had learned. Silence a new tensor.",
             "What losing a head costs",
+            overwrites="w_out",
         ),
         Trap(
             "heads merged interleaved",

@@ -338,6 +338,7 @@ APPLY_ROPE = Exercise(
             "x holds turned features after the call. Called again on the same keys, as a cache "
             "does, it turns them twice.",
             "Positions are an argument",
+            overwrites="x",
         ),
     ),
 )

@@ -340,6 +340,7 @@ LSTM_STEP = Exercise(
             "c *= ... writes into the caller's tensor, which somebody else may still read: a beam "
             "search that goes on from it twice, or the backward pass.",
             _SECTION,
+            overwrites="c",
         ),
     ),
 )

@@ -190,6 +190,7 @@ RNN_STEP = Exercise(
             "h.copy_(...) writes into the tensor that was passed in. Every earlier state that was "
             "kept in a list is the same tensor, and becomes the last one.",
             _SECTION,
+            overwrites="h",
         ),
         Trap(
             "tanh as on paper",
