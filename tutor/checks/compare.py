@@ -260,6 +260,12 @@ def rounding_of_gradients(case: Case, expected: Trace) -> float:
     return _CANCELLED * torch.finfo(torch.float64).eps * size
 
 
+def magnitude(case: Case) -> float:
+    """How much more a gradient may be off where inputs are large: what cancels in it is, too."""
+    largest = (float(v.abs().max()) for v in case.values() if floats(v) and v.numel())
+    return max([1.0, *(number / 100 for number in largest)])
+
+
 def near(wanted: Tensor | None, found: Tensor | None, lost: float) -> Tensor | None:
     """``found``, but ``wanted`` where it is no farther away than rounding takes it."""
     if wanted is None or found is None or found.shape != wanted.shape:

@@ -9,7 +9,7 @@ import torch
 
 from tutor.checks.candidate import Known, Widened
 from tutor.checks.changes import together
-from tutor.checks.compare import near, rounding_of_gradients
+from tutor.checks.compare import magnitude, near, rounding_of_gradients
 from tutor.checks.exercise import Trap
 from tutor.checks.observation import Broken, Observation, Trial
 from tutor.checks.properties import broken_by
@@ -325,7 +325,7 @@ def _behaves_like(theirs: Trace, seen: Observation, compare_types: bool) -> bool
 
 
 def _same_gradients(theirs: Trace, seen: Observation, tolerance: float) -> bool:
-    ours = seen.got.gradients
+    ours, tolerance = seen.got.gradients, tolerance * magnitude(seen.case)
     if same_values(theirs.gradients, ours, tolerance):
         return True
     lost = 2 * rounding_of_gradients(seen.case, seen.expected)

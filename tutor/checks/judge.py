@@ -17,6 +17,7 @@ from tutor.checks.compare import (
     allowed,
     answer_problem,
     form_problem,
+    magnitude,
     raises_problem,
     type_problem,
     where,
@@ -182,18 +183,12 @@ def _observe_gradients(trial: Trial, case: Case, precise: Trace, tolerance: floa
     reference = LocalCandidate(exercise.reference)
     expected = play(reference, exercise, copied(case), cotangents)
     got = play(trial.candidate, exercise, copied(case), cotangents)
-    problem = wrong_gradients(exercise, case, expected, got, tolerance * _magnitude(case))
+    problem = wrong_gradients(exercise, case, expected, got, tolerance * magnitude(case))
     right = not answer_problem(exercise, case, precise, got, tolerance)
     group.dtypes.add(torch.float64)
     group.observations.append(
         Observation(case, cotangents, tolerance, got, problem, right, expected=expected)
     )
-
-
-def _magnitude(case: Case) -> float:
-    """How much more a gradient may be off where inputs are large: what cancels in it is, too."""
-    largest = (float(v.abs().max()) for v in case.values() if floats(v) and v.numel())
-    return max([1.0, *(number / 100 for number in largest)])
 
 
 def _observe_device(trial: Trial, case: Case) -> None:

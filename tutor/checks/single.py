@@ -57,11 +57,10 @@ def forgive_single_precision(trial: Trial) -> None:
                 return
             continue
         seen.problem, seen.right = NONE, not _wrong(trial, seen, wide)
-        seen.tolerance = max(seen.tolerance, TOLERANCE[torch.float32])
         trial.single, label = True, label or seen.case.label
         place = place or wide.responses[0].narrowed
     if trial.single:
-        for seen in trial.groups["types"].observations:
+        for seen in (o for group in trial.groups.values() for o in group.observations):
             seen.tolerance = max(seen.tolerance, TOLERANCE[torch.float32])
         trial.groups["types"].broken.append(Broken(label, _sentence(place)))
 
