@@ -27,6 +27,7 @@ from tutor.checks.contract import calls_forbidden, contract_verdict, counted_cas
 from tutor.checks.diagnose import Diagnosis
 from tutor.checks.exceptions import meaning
 from tutor.checks.exercise import GROUPS, Case, Exercise
+from tutor.checks.instead import matching_argument
 from tutor.checks.modes import TOLD, usual_modes
 from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import test_properties
@@ -300,6 +301,8 @@ def _verdict(trial: Trial, name: str, diagnosis: Diagnosis) -> Verdict:
         related = None
         if not traps and name in ("values", "edges"):
             related, shown = matching_relation(trial.exercise, group)
+            if not related and (found := matching_argument(trial)):
+                related, shown = found[0], found[1] if found[1] in failing else None
         worst = shown or failing[0]
         said = [*worst.problem.sentences, *([related] if related else [])]
         if id(worst) in diagnosis.rounded and not traps:

@@ -23,6 +23,8 @@ Same = Callable[[Tensor, Tensor], bool]
 _EXACT = 1e-9
 _MULTIPLES = 3
 """Cases in which a multiple is by the same size before that is said."""
+_WIDEST = 64
+"""Features whose order is looked for."""
 _MOST_RETURNED = 8
 """Of more tensors nobody is told which are right: looking through a million would take hours."""
 
@@ -106,7 +108,21 @@ def _of_tensors(expected: Tensor, got: Tensor, inputs: Mapping[str, Any], same: 
     else:
         images += _of_numbers(expected.double(), inputs)
     fit = (s for s, image in images if not image.isnan().any() and same(image, got))
-    return next(fit, None)
+    return next(fit, None) or _of_columns(expected, got, same)
+
+
+def _of_columns(expected: Tensor, got: Tensor, same: Same) -> str | None:
+    """The same numbers with the features in another order."""
+    if got.shape != expected.shape or not expected.ndim or got.is_meta:
+        return None
+    width = expected.shape[-1]
+    right, theirs = (t.reshape(-1, width).unbind(-1) for t in (expected, got.detach()))
+    if not 2 < width <= _WIDEST or len(right[0]) < 2:
+        return None
+    order = [next((i for i, e in enumerate(right) if same(e, f)), None) for f in theirs]
+    if None in order or len(set(order)) < width:
+        return None
+    return f"has the right numbers with its features in the order {tuple(order)}"
 
 
 def _of_shape(expected: Tensor, got: Tensor) -> Iterator[tuple[str, Tensor]]:

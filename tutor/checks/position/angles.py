@@ -33,6 +33,10 @@ def from_one(positions):
     return positions + 1
 
 
+def without_sign(positions):
+    return positions.abs()
+
+
 def whole(positions):
     return positions.long()
 
@@ -119,6 +123,13 @@ def angle_traps(with_: Callable, formula: str) -> tuple[Trap, ...]:
             with_(places=from_one),
             "what counts are the numbers that are passed in, and the first of them is 0.",
             formula,
+        ),
+        Trap(
+            "positions without their sign",
+            with_(places=without_sign),
+            "what stands 3 before the beginning is not what stands 3 after it: the sine of a "
+            "negative angle is negative. Take the position as it is.",
+            "Positions are an argument",
         ),
         Trap(
             "the exponent without its 2",

@@ -116,6 +116,7 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield case("three buckets, causal", line(9), False, 3, 3)
     # Without -128, whose absolute value the dtype cannot hold.
     yield case("integers of one byte", line(127).to(torch.int8), True, 32, 128)
+    yield case("integers of one byte, 200 buckets", line(127).to(torch.int8), True, 200, 300)
     # So many that half precision cannot tell them apart, and single precision can.
     far = torch.arange(300, 99_000, 701)
     place = (far / 256).double().log() / math.log(100_000 / 256) * 256

@@ -52,6 +52,13 @@ PLACES = Factor(
             alone=True,
         ),
         Condition(
+            "before",
+            "positions before the beginning",
+            lambda draw, *shape: draw.integers(*shape, low=-69, high=-10),
+            edge=True,
+            alone=True,
+        ),
+        Condition(
             "between",
             "positions between the integers",
             lambda draw, *shape: draw.uniform(*shape, low=0, high=9),

@@ -44,18 +44,10 @@ _NUMBERS = Factor(
         Condition("int32", "32-bit integers", torch.int32, alone=True),
     ),
 )
-_NEGATIVE = Condition(
-    "before",
-    "positions before the beginning",
-    lambda draw, *shape: draw.integers(*shape, low=-69, high=-10),
-    edge=True,
-    alone=True,
-)
-
 FAMILY = Family(
     (
         _NUMBERS,
-        Factor("places", (*PLACES.conditions, _NEGATIVE)),
+        PLACES,
         LAYOUT,
         BATCH,
         TOKENS,
@@ -145,10 +137,6 @@ def _batch_index(positions):
 
 def _detached(positions):
     return positions.detach()
-
-
-def _without_sign(positions):
-    return positions.abs()
 
 
 def _backwards(positions):
@@ -283,13 +271,6 @@ SINUSOIDAL_ENCODING = Exercise(
             "feature j the cosine turns slower than its sine: the pair leaves the circle, and a "
             "shift is no rotation any more.",
             "Why a shift is a rotation",
-        ),
-        Trap(
-            "positions without their sign",
-            _with(places=_without_sign),
-            "what stands 3 before the beginning is not what stands 3 after it: the sine of a "
-            "negative angle is negative. Take the position as it is.",
-            "Positions are an argument",
         ),
         Trap(
             "positions with the other sign",
