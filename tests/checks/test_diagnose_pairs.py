@@ -366,3 +366,17 @@ def test_two_mistakes_get_both_their_names(name, wrong, names):
     report = report_on(name, wrong)
     assert set(report.traps) == names, report
     assert all(f"You have met “{trap}”" in " ".join(str(report).split()) for trap in names)
+
+
+def test_of_three_mistakes_those_that_the_values_show_are_named():
+    """The mask is inverted and its rows are nan as well, which no one mistake explains."""
+
+    def three(q, k, v, keep=None):
+        _bool(keep)
+        scores = q @ k.mT
+        if keep is not None:
+            scores = scores.masked_fill(keep, -math.inf)
+        return scores.softmax(-1) @ v
+
+    report = report_on("scaled_dot_product_attention", three)
+    assert report.traps == ("no scale",)

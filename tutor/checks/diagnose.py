@@ -30,6 +30,8 @@ _PAIRS = 3000
 """At most so many pairs of misconceptions are tried, those first that may well explain
 ``_LOOKED_AT`` of the wrong answers."""
 _LOOKED_AT = 4
+_ENOUGH = 4
+"""Wrong values that a misconception has to explain where it explains nothing besides."""
 
 Function = Callable[..., Any]
 Item = tuple[Observation, bool]
@@ -122,6 +124,9 @@ class Diagnosis:
                 traps = (t for t in self.exercise.traps if t.overwrites == changed.problem.modified)
                 return tuple(traps), changed
             return found, items[0][0]
+        if name == "values" and not self.accounts and len(items) >= _ENOUGH:
+            # Three mistakes at once, say, of which the edge cases show two more.
+            return tuple(t for a in self._one(items, []) for t in a.traps), items[0][0]
         return (), None
 
     def of_broken(self, broken: Broken) -> tuple[Trap, ...]:
