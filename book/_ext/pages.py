@@ -30,9 +30,12 @@ UNUSED = {
     "sphinx-thebe.js": "no page runs code",
     "sphinx-thebe.css": "no page runs code",
     "design-tabs.js": "no page has tabs",
+    "togglebutton.js": "boxes fold by themselves: boxes.py",
+    "togglebutton.css": "the same",
     "sphinx-design.min.css": "no page has tabs, cards or grids",
 }
 """Of the theme and the extensions, what no page loads at once, and why."""
+UNUSED_LINES = re.compile("THEBE_JS_URL|togglebuttonSelector|toggleHint|toggleOpenOnPrint")
 
 BLOCK = re.compile(r"(<div class=\"highlight\"><pre>)(.*?)(</pre></div>)", re.DOTALL)
 TABLE = re.compile(r'<table class="[^"]*\b(?:table|dataframe)\b.*?</table>', re.DOTALL)
@@ -168,7 +171,7 @@ def page_context(app: Sphinx, page: str, template: str, context: dict, doctree) 
 def _is_unused(asset) -> bool:
     body = (getattr(asset, "attributes", None) or {}).get("body") or ""
     name = str(getattr(asset, "filename", asset) or "")
-    return any(unused in name for unused in UNUSED) or "THEBE_JS_URL" in body
+    return any(unused in name for unused in UNUSED) or bool(UNUSED_LINES.search(body))
 
 
 def make_interactive(app: Sphinx, doctree: nodes.document, page: str) -> None:
@@ -204,7 +207,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     for path in VENDOR.glob("*.gz"):
         name = re.sub(r"-\d[\d.]*\d(?=\.)", "", path.stem)  # plotly-cartesian.min.js
         (out / "_static" / name).write_bytes(gzip.decompress(path.read_bytes()))
-    for name in ("scripts/fontawesome.js", "sphinx-thebe.js", "sphinx-thebe.css"):
+    for name in UNUSED.keys() - {"mathjax/tex-chtml.js"}:
         (out / "_static" / name).unlink(missing_ok=True)
     styles.bundle(out)
 

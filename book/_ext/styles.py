@@ -1,6 +1,6 @@
 """One stylesheet for the book, `_static/book.css`, without the rules that no page of it can use.
 
-The theme and the extensions bring nine, with all of Bootstrap and the names of 2,500 icons: 500 kB
+The theme and the extensions bring eight, with all of Bootstrap and the names of 2,500 icons: 500 kB
 that a phone would have to read before it shows a word. A rule stays if each class in its selector
 occurs as a word anywhere in the pages or the scripts, so what a script adds is found, too.
 """
@@ -16,7 +16,6 @@ PARTS = (
     "styles/pydata-sphinx-theme.css",
     "pygments.css",
     "styles/sphinx-book-theme.css",
-    "togglebutton.css",
     "copybutton.css",
     "mystnb.*.css",
     "course.css",

@@ -260,6 +260,63 @@ ready(() => {
   }
 });
 
+// A link to what is folded opens it.
+ready(() => {
+  const open = () => {
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details"))
+      fold.open = true;
+  };
+  open();
+  window.addEventListener("hashchange", open);
+});
+
+// What a term or a citation means, beside the link that has the pointer or the focus.
+ready(() => {
+  const terms = JSON.parse(document.getElementById("terms")?.textContent ?? "{}");
+  const card = document.createElement("div");
+  card.className = "card-beside";
+  card.id = "card-beside";
+  card.role = "tooltip";
+  let link = null, leaving = 0;
+
+  function hide() {
+    clearTimeout(leaving);
+    link?.removeAttribute("aria-describedby");
+    link = null;
+    card.remove();
+  }
+  function show(element, said) {
+    hide();
+    link = element;
+    if (element.hash.startsWith("#term-")) card.innerHTML = said;
+    else card.textContent = said;
+    document.body.append(card);
+    element.setAttribute("aria-describedby", card.id);
+    const { left, top, bottom } = element.getBoundingClientRect();
+    const { width, height } = card.getBoundingClientRect();
+    const below = bottom + 4 + height < innerHeight || top < height + 4;
+    card.style.left = `${scrollX + Math.max(8, Math.min(left, document.documentElement.clientWidth - width - 8))}px`;
+    card.style.top = `${scrollY + (below ? bottom + 4 : top - height - 4)}px`;
+    const formulas = [...card.querySelectorAll(".math.notranslate")];
+    if (formulas.length) window.MathJax?.typesetPromise?.(formulas);
+  }
+  for (const element of document.querySelectorAll("a.reference.internal[href*='#']")) {
+    const said = terms[element.getAttribute("href")] ?? element.title;
+    if (!said) continue;
+    element.removeAttribute("title"); // not twice
+    const come = () => show(element, said);
+    element.addEventListener("focus", come);
+    element.addEventListener("mouseenter", come);
+    element.addEventListener("blur", hide);
+    // It may be read with the pointer on it.
+    element.addEventListener("mouseleave", () => (leaving = setTimeout(hide, 300)));
+  }
+  card.addEventListener("mouseenter", () => clearTimeout(leaving));
+  card.addEventListener("mouseleave", hide);
+  document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
+});
+
 // Names and states that the theme leaves out.
 ready(() => {
   const html = document.documentElement;
@@ -272,8 +329,23 @@ ready(() => {
     icon.setAttribute("aria-hidden", "true");
   for (const field of document.querySelectorAll(".search-button-field"))
     field.setAttribute("aria-label", field.textContent.replace(/\s+/g, " ").trim());
-  for (const toggle of document.querySelectorAll(".sidebar-toggle"))
-    toggle.setAttribute("aria-label", toggle.title || toggle.dataset.bsOriginalTitle);
+  // A side bar stands beside the page, or comes in front of it as a dialog where there is no room.
+  for (const side of ["primary", "secondary"]) {
+    const bar = document.querySelector(`#pst-${side}-sidebar`);
+    const dialog = document.querySelector(`#pst-${side}-sidebar-modal`);
+    const toggles = document.querySelectorAll(`.${side}-toggle`);
+    const tell = () => {
+      const shown = bar?.checkVisibility?.({ visibilityProperty: true }) ?? false;
+      for (const toggle of toggles) {
+        toggle.setAttribute("aria-label", side === "primary" ? "Chapters" : "On this page");
+        toggle.setAttribute("aria-expanded", String(dialog?.open || shown));
+      }
+    };
+    tell();
+    window.addEventListener("resize", tell);
+    for (const element of [bar, dialog])
+      if (element) new MutationObserver(tell).observe(element, { attributes: true });
+  }
   new MutationObserver(name).observe(html, { attributes: true, attributeFilter: ["data-mode"] });
 
   // What scrolls sideways can be scrolled by the keyboard, too.
