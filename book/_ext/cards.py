@@ -1,8 +1,8 @@
 """What a term means, on the page that uses it, and the way back from a reference.
 
-`book/_static/course.js` shows a card beside a link that has the focus or the pointer: of a citation
-what sphinxcontrib-bibtex gives as its title, of a term its explanation, which stands in the page,
-so that it needs no server. An entry of the references says which pages cite it.
+`book/_static/course.js` shows a card beside a link that has the focus or the pointer. Of a citation
+it is what sphinxcontrib-bibtex gives as its title, of a term its explanation, which stands in the
+page, so that it needs no server. An entry of the references says which pages cite it.
 """
 
 import json

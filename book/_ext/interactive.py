@@ -11,10 +11,14 @@ import html
 import json
 import random
 import re
+from pathlib import Path
 from typing import Any
 
+import yaml
 from docutils import nodes
 from drawings import in_page
+from markdown_it import MarkdownIt
+from sphinx.util.docutils import SphinxDirective
 from stills import still
 
 from tutor.materials.figures import verdict
@@ -100,6 +104,37 @@ aria-valuetext="{labels[at]}"><span class="end">{labels[-1]}</span></div>"""
 
 
 # Quizzes ----------------------------------------------------------------------------------------
+
+
+class Quiz(SphinxDirective):
+    """`{quiz} quizzes/03_attention.yml`: the questions of a file beside the page."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        path = Path(self.env.relfn2path(self.arguments[0])[1])
+        self.env.note_dependency(str(path))
+        return [nodes.raw("", quiz(questions_of(path)), format="html")]
+
+
+def questions_of(path: Path) -> list[dict[str, Any]]:
+    """The file's questions as `figures.quiz` has them. Texts are a line of Markdown.
+
+    trap: of an answer, the exercise and the trap that its check would name.
+    """
+    line = MarkdownIt().renderInline
+    questions = yaml.safe_load(path.read_text("utf-8"))
+    for question in questions:
+        question["type"] = "many_choice"
+        question["question"] = line(question["question"])
+        for answer in question["answers"]:
+            answer.setdefault("correct", False)
+            said = answer["feedback"]
+            if "trap" in answer:
+                exercise, trap = answer["trap"]
+                said += f" The check of `{exercise}` knows it as “{trap}”."
+            answer["answer"], answer["feedback"] = line(answer["answer"]), line(said)
+    return questions
 
 
 def quiz(questions: list[dict[str, Any]]) -> str:

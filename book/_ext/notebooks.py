@@ -19,11 +19,12 @@ from posixpath import normpath
 from urllib.parse import urlsplit
 
 import nbformat
+from interactive import questions_of
 from sphinx.application import Sphinx
 from sphinx.directives.code import LiteralIncludeReader
 from sphinx.util.osutil import copyfile
 
-from tutor.materials.figures import KEY, QUERY, VALUE
+from tutor.materials.figures import KEY, QUERY, VALUE, verdict
 
 BRANCH = "gh-pages"
 KINDS = {"trap": "Trap", "measure": "Measured", "decision": "Decision", "aside": "Aside"}
@@ -128,6 +129,8 @@ class PlainMarkdown:
         if name in {"figure", "image"}:
             alt = options.get("alt", "")
             return [f"![{alt}]({self.image(argument)})", "", *self.blocks(body)]
+        if name == "quiz":
+            return self.quiz(argument)
         if name == "include":
             path = Path(self.env.relfn2path(argument, self.page)[1])
             return self.blocks(path.read_text("utf-8").splitlines())
@@ -164,6 +167,17 @@ class PlainMarkdown:
         text, _ = LiteralIncludeReader(str(path), given, self.app.config).read()
         language = options.get("language", path.suffix.lstrip(".").replace("py", "python"))
         return [f"```{language}", *text.rstrip("\n").splitlines(), "```"]
+
+    def quiz(self, name: str) -> list[str]:
+        """A notebook's text cannot judge: what there is to say to an answer is folded below it."""
+        out = []
+        for question in questions_of(Path(self.env.relfn2path(name, self.page)[1])):
+            out += [f"<p><b>{question['question']}</b></p>"]
+            for answer in question["answers"]:
+                said = " ".join(verdict(answer))
+                out += [f"<details><summary>{answer['answer']}</summary>{said}</details>"]
+            out.append("")
+        return out
 
     def list_table(self, argument: str, body: list[str]) -> list[str]:
         rows: list[list[list[str]]] = []

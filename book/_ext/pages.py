@@ -213,6 +213,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict:
+    app.add_directive("quiz", interactive.Quiz)
     app.connect("builder-inited", begin)
     app.connect("doctree-resolved", make_interactive)
     app.connect("html-page-context", page_context, priority=910)
