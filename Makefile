@@ -61,8 +61,7 @@ serve: $(BOOK) ## the book on localhost
 
 .PHONY: lab
 lab: $(INSTALLED) ## JupyterLab on your copies of the exercises, in work/
-	python -m tutor.course.lab
-	jupyter lab work
+	python -m tutor.course.lab --open
 
 .PHONY: update
 update: $(INSTALLED) ## moves your solutions in work/ into newer versions of the exercises

@@ -80,14 +80,20 @@ def served(folder: Path, zipped: bool = False) -> Iterator[str]:
 
 
 @contextmanager
-def jupyterlab(folder: Path, settings: Path) -> Iterator[str]:
-    """JupyterLab on ``folder`` with ``settings`` of its own; yields its address."""
+def jupyterlab(
+    folder: Path, settings: Path, command: tuple[str, ...] = ("jupyterlab",)
+) -> Iterator[str]:
+    """JupyterLab on ``folder`` with ``settings`` of its own; yields its address.
+
+    command: the module that starts it, and its arguments; it chooses the folder itself.
+    """
     settings.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
-    command += ["--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"]
+    command = [sys.executable, "-m", *command, "--no-browser", "--allow-root", f"--port={port}"]
+    command += ["--IdentityProvider.token="]
+    command += [f"--ServerApp.root_dir={folder}"] if command[2] == "jupyterlab" else []
     env = {**os.environ, "JUPYTER_CONFIG_DIR": str(settings)}
     with (settings / "server.log").open("w") as log:
         server = subprocess.Popen(

@@ -307,7 +307,10 @@ def test_stylesheet_has_a_shade_for_every_colour_of_the_figures():
 
     css = (ROOT / "book" / "_static" / "course.css").read_text()
     script = (ROOT / "book" / "_static" / "course.js").read_text()
-    colours = {c.lstrip("#") for c in (*figures.CYCLE, figures.INK, figures.GRID)}
+    owned = (figures.QUERY, figures.KEY, figures.VALUE, figures.WEIGHT)
+    assert not set(owned) & set(figures.MODELS)
+    named = (*owned, *figures.MODELS, figures.INK, figures.GRID)
+    colours = {c.lstrip("#") for c in named}
     light, dark = css.split('html[data-theme="dark"]', 1)
     for part in (light, dark):
         assert set(re.findall(r"--c-([0-9a-f]{6}):", part)) == colours
@@ -331,7 +334,8 @@ def test_text_colours_have_contrast(theme, backgrounds):
     shades = dict(
         re.findall(r"--c-([0-9a-f]{6}): (#[0-9a-f]{6})", light if theme == "light" else dark)
     )
-    for colour in (figures.QUERY, figures.KEY, figures.VALUE, figures.WEIGHT, figures.INK):
+    owned = (figures.QUERY, figures.KEY, figures.VALUE, figures.WEIGHT)
+    for colour in (*owned, *figures.MODELS, figures.INK):
         for background in backgrounds:
             high, low = sorted((luminance(shades[colour[1:]]), luminance(background)), reverse=True)
             assert (high + 0.05) / (low + 0.05) >= 4.5, (theme, colour, background)

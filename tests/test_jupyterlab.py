@@ -1,12 +1,16 @@
-"""The check's report where students meet it: in JupyterLab, in the light and in the dark theme."""
+"""JupyterLab as students meet it: the start page, an exercise and its check, the bench, a quiz."""
 
 import json
+import os
+import shutil
 from contextlib import contextmanager
 
 import nbformat
 import pytest
+from playwright.sync_api import Locator, Page
 
 from tests.browser import chromium, jupyterlab
+from tutor import ROOT
 from tutor.checks import EXERCISES, judge
 
 pytestmark = pytest.mark.long
@@ -78,3 +82,101 @@ def test_report_is_legible_in_jupyterlab(notebook, theme):
     for content, contrast, overflows in leaves:
         assert contrast >= (3 if content in "✓✗" else 4.5), (content, contrast)
         assert not overflows, content
+
+
+# From the start page to full marks
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """What `make lab` opens, in a copy of the course; yields the page of a browser on it."""
+    course = tmp_path_factory.mktemp("course")
+    for name in ("tutor", "exercises"):
+        shutil.copytree(ROOT / name, course / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", course)
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(course)
+    command = ("tutor.course.lab", "--open")
+    try:
+        with jupyterlab(course, course / "settings", command) as address, chromium() as context:
+            page = context.new_page()
+            page.set_viewport_size({"width": 1280, "height": 900})
+            page.goto(address)
+            yield page
+    finally:
+        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+
+
+SOLUTION = """def rnn_step(x, h, w_ih, w_hh, b_ih, b_hh):
+    return torch.tanh(x @ w_ih.mT + b_ih + h @ w_hh.mT + b_hh)
+"""
+SAID = """([cell, before]) => {
+    const outputs = [...cell.querySelectorAll(".jp-OutputArea-output")];
+    const said = outputs.map((e) => e.innerText).join(" ");
+    return said !== before && said.includes("points");
+}"""
+
+
+def opened(page: Page, title: str) -> None:
+    """The notebook on which a link of that title leads, with its kernel at rest."""
+    page.get_by_role("link", name=title).click()
+    page.wait_for_selector(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]")
+
+
+def cell(page: Page, text: str) -> Locator:
+    return page.locator(".jp-NotebookPanel .jp-CodeCell").filter(has_text=text).first
+
+
+def run(page: Page, code: Locator, source: str | None = None) -> None:
+    """A cell, with another text if one is given."""
+    code.locator(".cm-content").click()
+    if source is not None:
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(source)
+    page.keyboard.press("Control+Enter")
+
+
+def checked(page: Page, name: str) -> str:
+    """What the check of an exercise says when it is run again."""
+    code = cell(page, f"check({name})")
+    shown = code.locator(".jp-OutputArea-output")
+    before = " ".join(shown.all_inner_texts())
+    run(page, code)
+    page.wait_for_function(SAID, arg=[code.element_handle(), before])
+    return " ".join(" ".join(shown.all_inner_texts()).split())
+
+
+def test_a_student_gets_from_the_start_page_to_full_marks_and_meets_a_trap(lab):
+    start = lab.locator(".jp-MarkdownViewer")
+    start.get_by_role("heading", name="Your exercises").wait_for()
+    assert "rnn_step" in start.inner_text() and "untouched" in start.inner_text()
+    opened(lab, "1. Recurrence")
+    run(lab, cell(lab, "from tutor.checks import check"))
+    solution = cell(lab, "def rnn_step")
+    run(lab, solution, SOLUTION.replace("tanh", "sigmoid"))
+    assert "You have met “sigmoid instead of tanh”" in checked(lab, "rnn_step")
+    run(lab, solution, SOLUTION)
+    said = checked(lab, "rnn_step")
+    possible = sum(EXERCISES["rnn_step"].points.values())
+    assert f"{possible} of {possible} points" in said and "✗" not in said
+
+
+FIGURE_AND_QUIZ = """import plotly.graph_objects as go
+from tutor.materials import figures
+
+figures.use_style()
+figures.show(go.Figure(go.Scatter(y=[1, 3, 2])), "three points of a curve")
+answers = [{"answer": "yes", "correct": True, "feedback": "It does."},
+           {"answer": "no", "correct": False, "feedback": "Look again."}]
+figures.quiz([{"question": "Does it work?", "type": "many_choice", "answers": answers}])
+"""
+
+
+def test_figures_and_quizzes_of_a_chapter_work_there(lab):
+    lab.get_by_role("tab", name="START.md").click()
+    opened(lab, "2. Alignment")
+    panel = lab.locator(".jp-NotebookPanel:visible")
+    run(lab, panel.locator(".jp-CodeCell").first, FIGURE_AND_QUIZ)
+    panel.locator(".js-plotly-plot .main-svg").first.wait_for()
+    panel.get_by_text("no", exact=True).last.click()
+    panel.get_by_text("Not this one. Look again.").wait_for()

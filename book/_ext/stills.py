@@ -51,7 +51,7 @@ def _panel(axes: plt.Axes, pair: tuple[str, str], traces: list[dict], layout: di
     bars = [t for t in shown if t["type"] == "bar"]
     for number, trace in enumerate(shown):
         if trace["type"] == "scatter":
-            _curve(axes, trace, figures.CYCLE[number % len(figures.CYCLE)])
+            _curve(axes, trace, figures.MODELS[number % len(figures.MODELS)])
         elif trace["type"] == "bar":
             width = 0.8 / len(bars)
             at = values(trace["x"]) + (bars.index(trace) - (len(bars) - 1) / 2) * width

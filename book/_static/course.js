@@ -73,7 +73,7 @@ function ready(then) {
   const html = document.documentElement;
 
   // {"#2f80d8": "#1d6fc4", ...}: the mid-tones of tutor/materials/figures.py to this page's shades.
-  const NAMES = ["2f80d8", "d2622a", "0f8a63", "b04fa5", "7c8796", "767b84", "8b939e"];
+  const NAMES = ["2f80d8", "d2622a", "0f8a63", "b04fa5", "7c8796", "a89000", "6d3fe0", "7d4a32", "e8305a", "767b84", "8b939e"];
   function shades() {
     const style = getComputedStyle(html);
     const entries = NAMES.map((name) => ["#" + name, style.getPropertyValue("--c-" + name).trim()]);

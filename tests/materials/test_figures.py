@@ -32,7 +32,7 @@ def marks(axes):
     return [
         (round(float(line.get_xdata()[0]), 6), line.get_fillstyle() == "none")
         for line in axes.lines
-        if line.get_marker() == "o"
+        if line.get_marker() in figures.MARKS
     ]
 
 

@@ -1,8 +1,9 @@
-"""Put copies of the exercises into ``work/``: python -m tutor.course.lab [--update]
+"""Put copies of the exercises into ``work/``: python -m tutor.course.lab [--update | --open]
 
 No notebook in ``work/`` is ever overwritten. Where an exercise has a newer version than the copy,
 the first form says so, and ``--update`` moves the student's solutions into the newer version and
-keeps the old notebook beside it.
+keeps the old notebook beside it. ``--open`` then opens JupyterLab there, on the page of start.py;
+what else stands in the line goes to JupyterLab.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from nbformat import NotebookNode
 from nbgrader.utils import compute_checksum, is_solution
 
 from tutor import ROOT
+from tutor.course import start
 from tutor.course.release import read, version
 
 
@@ -114,14 +116,22 @@ def _unused(path: Path) -> Path:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tutor.course.lab", description=__doc__)
     parser.add_argument("--update", action="store_true", help="move your solutions to new versions")
-    update_too = parser.parse_args(argv).update
+    parser.add_argument("--open", action="store_true", help="open JupyterLab on them")
+    asked, rest = parser.parse_known_args(argv)
+    if rest and not asked.open:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        lines = update() if update_too else copy()
+        lines = update() if asked.update else copy()
+        start.write()
     except OSError as error:
         print(f"{error.filename} cannot be written: {error.strerror}.", file=sys.stderr)
         print("Copy the course to a folder in which you may write, and try there.", file=sys.stderr)
         return 1
     print("\n".join(lines) or "work/ is up to date.")
+    if asked.open:
+        from jupyterlab.labapp import main as jupyterlab
+
+        jupyterlab([str(ROOT / "work"), f"--LabApp.default_url={start.ADDRESS}", *rest])
     return 0
 
 

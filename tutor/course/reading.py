@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from tutor import ROOT
 from tutor.checks import CHAPTERS
 
@@ -94,6 +96,8 @@ def _lines(
             counts.lines += _included(folder / argument, options.get("pyobject"))
         elif name in ("image", "figure"):
             counts.still += 1
+        elif name == "quiz":
+            counts.questions += len(yaml.safe_load((folder / argument).read_text("utf-8")))
         elif name in _CODE or (not name and mark[0] != ":"):
             counts.lines += sum(bool(each.strip()) for each in body)
         elif name == "math":

@@ -4,6 +4,7 @@ has come."""
 import argparse
 import contextlib
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,11 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tutor import ROOT
-from tutor.grading import CannotGrade, forks, scratch
+from tutor.grading import CannotGrade
 from tutor.sandbox import importing
 from tutor.sandbox.outputs import clean
 
-# Imported where they are used: a student who checks a notebook needs no Dask and no gradebook.
+# Imported where they are used: a student who checks a notebook needs no Dask and no gradebook, and
+# may have a machine (Windows) that has no locks and forks as POSIX has them.
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
@@ -51,9 +53,18 @@ CLUSTERS = """on a cluster:
 
 
 def main(argv: list[str] | None = None, **replaced: Any) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # of what a program has put in their place
+            stream.reconfigure(errors="replace")  # a console may lack some of our signs
     arguments = _parser().parse_args(argv)
     try:
-        commands = {"collect": collect, "grade": grade, "check": check, "status": status}
+        commands = {
+            "collect": collect,
+            "grade": grade,
+            "check": check,
+            "status": status,
+            "lab": open_lab,
+        }
         return commands[arguments.command](arguments, **replaced)
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
@@ -119,6 +130,13 @@ def _parser() -> argparse.ArgumentParser:
         "what you last saw. “check again” marks a solution that ran after its check."
     )  # fmt: skip
     status.add_argument("folder", type=Path, nargs="?", default=ROOT / "work")
+
+    lab = commands.add_parser(
+        "lab", help="JupyterLab on your copies of the exercises", description="What `make lab` and "
+        "`make update` do, where there is no make: copy the exercises into work/, never over a "
+        "notebook of yours, and open JupyterLab there."
+    )  # fmt: skip
+    lab.add_argument("--update", action="store_true", help="move your solutions to new versions")
     return parser
 
 
@@ -142,6 +160,8 @@ def collect(arguments: argparse.Namespace) -> int:
 
 def grade(arguments: argparse.Namespace, make: Any = None, scheduler: Any = None) -> int:
     """``scheduler`` may be a Dask cluster itself, which brings its own credentials."""
+    from tutor.grading import forks, scratch
+
     scratch.begin()
     forks.context()  # it imports while this process does
     with importing():
@@ -304,6 +324,7 @@ def check(arguments: argparse.Namespace) -> int:
 
     from tutor.checks.report import MIME
     from tutor.course.release import BENCH, read
+    from tutor.course.standing import UNTOUCHED, of_notebook
     from tutor.grading import submission
 
     path = arguments.notebook
@@ -323,8 +344,8 @@ def check(arguments: argparse.Namespace) -> int:
     nb.cells = nb.cells[: max(i for i, cell in enumerate(nb.cells) if is_grade(cell)) + 1]
     place = {"metadata": {"path": str(path.resolve().parent)}}
     with tempfile.TemporaryDirectory() as folder:
-        # TCP would be open to the machine's other users.
-        kernel = {"transport": "ipc", "ip": f"{folder}/kernel"}
+        # TCP would be open to the machine's other users; Windows has nothing else.
+        kernel = {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name == "posix" else {}
         config = Config({"KernelManager": kernel})
         NotebookClient(
             nb, allow_errors=True, resources=place, config=config, skip_cells_with_tag=BENCH
@@ -339,10 +360,10 @@ def check(arguments: argparse.Namespace) -> int:
             elif output.output_type == "error" and not is_grade(cell):
                 said = f"{submission.label(cell)}: {output.ename}: {output.evalue}\n"
                 console.print(Text(said, style="red"))
-    exercises = _exercises(given, nb)
+    exercises = of_notebook(given, nb)
     for name, (points, possible, state) in exercises.items():
         passed &= points == possible
-        if points is None and state != _UNTOUCHED:  # whose check has said that
+        if points is None and state != UNTOUCHED:  # whose check has said that
             console.print(Text(f"{name}: its check said nothing", style="red"))
     total = sum(points or 0 for points, _, _ in exercises.values())
     possible = sum(possible for _, possible, _ in exercises.values())
@@ -375,12 +396,10 @@ def _coloured(report: str) -> Text:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    from tutor.course.release import read
+    from tutor.course import standing
 
     folder = arguments.folder
-    paths = sorted(folder.glob("*/*.ipynb")) if folder.is_dir() else []
-    paths = [p for p in paths if (ROOT / "exercises" / p.parent.name / p.name).exists()]
-    if not paths:
+    if not (notebooks := standing.of_folder(folder)):
         print(f"There are no exercises in {folder}: `make lab` puts them into work/.")
         return 1
     table = Table(box=None, pad_edge=False)
@@ -392,14 +411,12 @@ def status(arguments: argparse.Namespace) -> int:
     ):
         table.add_column(column, justify=side, no_wrap=True)
     total = everything = 0.0
-    for path in paths:
-        nb = read(path)
-        if nb is None:
-            table.add_row(path.parent.name, path.name, "", Text("cannot be read", "red"))
-            continue
+    for path, exercises in notebooks.items():
         chapter = path.parent.name
-        given = read(ROOT / "exercises" / chapter / path.name)
-        for name, (points, possible, state) in _exercises(given, nb).items():
+        if exercises is None:
+            table.add_row(chapter, path.name, "", Text("cannot be read", "red"))
+            continue
+        for name, (points, possible, state) in exercises.items():
             total, everything = total + (points or 0), everything + possible
             shown = f"{'–' if points is None else f'{points:g}'} of {possible:g}"
             style = "green" if points == possible else ""
@@ -413,42 +430,10 @@ def status(arguments: argparse.Namespace) -> int:
     return 0
 
 
-_UNTOUCHED = "untouched"
+def open_lab(arguments: argparse.Namespace) -> int:
+    from tutor.course import lab
 
-
-def _exercises(
-    given: "NotebookNode", nb: "NotebookNode"
-) -> dict[str, tuple[float | None, float, str]]:
-    """Points, points possible and, in words, where the student stands, by exercise.
-
-    given: the exercise as it was released. Of its cells, the student's may be split or be text.
-    """
-    from nbformat import NotebookNode
-    from nbgrader.utils import determine_grade, is_grade
-
-    cells: dict[str, list[NotebookNode]] = {}
-    for cell in nb.cells:
-        if cell.cell_type == "code":
-            cells.setdefault(_mark(cell), []).append(cell)
-    solutions, found = {_mark(c): c.source for c in given.cells}, {}
-    for cell in filter(is_grade, given.cells):
-        name = _mark(cell)
-        check = next((c for c in cells.get(name, ()) if c.outputs), cell)
-        points, possible = determine_grade(NotebookNode({**cell, "outputs": check.outputs}))
-        written, state = cells.get(f"{name}-solution", []), ""
-        if not check.outputs:
-            points, state = None, "not checked yet"
-        elif any((c.execution_count or 0) > (check.execution_count or 0) for c in written):
-            state = "check again"
-        if not points and [c.source for c in written] == [solutions[f"{name}-solution"]]:
-            points, state = None, _UNTOUCHED
-        found[name] = (points, possible, state)
-    return found
-
-
-def _mark(cell: "NotebookNode") -> str:
-    about = cell.metadata.get("nbgrader")
-    return about.get("grade_id", "") if isinstance(about, dict) else ""
+    return lab.main(["--update"] if arguments.update else ["--open"])
 
 
 if __name__ == "__main__":

@@ -28,10 +28,12 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from tutor import ROOT
 
-QUERY, KEY, VALUE = "#2f80d8", "#d2622a", "#0f8a63"
+QUERY, KEY, VALUE = "#2f80d8", "#d2622a", "#0f8a63"  # of nothing else
 WEIGHT, OTHER = "#b04fa5", "#7c8796"  # what attention computes, and what it is compared with
-CYCLE = (QUERY, KEY, VALUE, WEIGHT, OTHER)  # apart for the colour-blind too, by hue and lightness
-_SERIES = (OTHER, VALUE, WEIGHT, QUERY, KEY)  # one for each translator of chapters 1 to 5
+# Models, heads, cells: whatever is told apart from its like has a colour and a mark, so that the
+# colour-blind and a printer tell it apart as well.
+MODELS = (OTHER, "#a89000", "#6d3fe0", "#7d4a32", "#e8305a")
+MARKS = ("o", "s", "^", "D", "v")
 INK, GRID = "#767b84", "#8b939e"  # text and axes; lines behind the data
 
 # From nothing to WEIGHT by opacity, so that zero is the page's own background, whichever it is.
@@ -68,7 +70,7 @@ _MATPLOTLIB = {
     "axes.facecolor": "none",
     "axes.grid": True,
     "axes.labelcolor": INK,
-    "axes.prop_cycle": cycler(color=CYCLE),
+    "axes.prop_cycle": cycler(color=MODELS),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlecolor": INK,
@@ -109,7 +111,7 @@ def _template() -> go.layout.Template:
         layout={
             "autosize": True,
             "colorscale": {"sequential": weights},
-            "colorway": list(CYCLE),
+            "colorway": list(MODELS),
             "font": {"color": INK, "family": "system-ui, sans-serif", "size": 14},
             "height": 420,
             "hoverlabel": {"font": {"size": 14}},
@@ -222,12 +224,14 @@ def translators(
     panels = {"de": "to German", "fr": "to French"}
     figure, axes = plt.subplots(1, 2, figsize=(5.8, 3.3 + 0.25 * len(shown)), sharey=True)
     for at, (to, title) in zip(axes, panels.items(), strict=True):
-        for (name, seeds), colour in zip(shown.items(), _SERIES, strict=False):
+        for (name, seeds), colour, mark in zip(shown.items(), MODELS, MARKS, strict=False):
             lengths = sorted(map(int, seeds[0]["by_length"][to]))
             shares = np.array([[s["by_length"][to][str(n)] for n in lengths] for s in seeds])
             newest = int(name.partition(":")[0]) == chapter
             style = {"color": colour, "alpha": 1.0 if newest else 0.75}
-            at.plot(lengths, shares.mean(0), "o-", lw=3 if newest else 1.5, label=name, **style)
+            at.plot(
+                lengths, shares.mean(0), f"{mark}-", lw=3 if newest else 1.5, label=name, **style
+            )
             at.fill_between(lengths, shares.min(0), shares.max(0), color=colour, alpha=0.15, lw=0)
         if yours is not None:
             curve = sorted(yours.get(to, {}).items())
@@ -265,7 +269,8 @@ def matches_and_steps(results: Mapping[str, Any], chapter: int) -> list[tuple[st
         1, 2, figsize=(5.8, 1.1 + 0.36 * len(shown)), sharey=True, width_ratios=(3, 2)
     )
     for row, (kind, name) in enumerate(shown):
-        colour = _SERIES[int(name.partition(":")[0]) - 1]
+        number = int(name.partition(":")[0]) - 1
+        colour, mark = MODELS[number], MARKS[number]
         for (marker, of), at in zip(drawn, (row - 0.16, row + 0.16), strict=True):
             if of is drawn[1][1] and name not in results["large"]:
                 continue
@@ -274,8 +279,8 @@ def matches_and_steps(results: Mapping[str, Any], chapter: int) -> list[tuple[st
             left.plot(
                 [min(shares), max(shares)], [at, at], color=colour, lw=2, solid_capstyle="butt"
             )
-            left.plot(np.mean(shares), at, "o", color=colour, **marker)
-            right.plot(steps, at, "o", color=colour, **marker)
+            left.plot(np.mean(shares), at, mark, color=colour, **marker)
+            right.plot(steps, at, mark, color=colour, **marker)
     left.set(xlim=(-0.03, 1.03), xlabel="exact matches")
     left.set_yticks(range(len(shown)), [name for _, name in shown])
     left.set_ylim(len(shown) - 0.5, -0.5)
