@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     if asked.open:
         from jupyterlab.labapp import main as jupyterlab
 
-        jupyterlab([str(ROOT / "work"), f"--LabApp.default_url={start.ADDRESS}", *rest])
+        jupyterlab([*start.options(), *rest])
     return 0
 
 

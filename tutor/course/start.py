@@ -1,18 +1,21 @@
 """The page that JupyterLab opens with: every exercise, with a link and the points so far."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
+
+from jupyterlab_server.workspaces_handler import WorkspacesManager
 
 from tutor import ROOT
 from tutor.course.release import read
 from tutor.course.standing import Standing, of_folder
 
-__all__ = ["ADDRESS", "NAME", "write"]
+__all__ = ["NAME", "options", "write"]
 
 NAME = "START.md"
-ADDRESS = f"/lab/tree/{NAME}?factory=Markdown%20Preview"
-"""Of the page in JupyterLab, shown as a page and not as its source."""
 SQUARES = 10
+WORKSPACE = "exercises"
+WIDGET = f"markdownviewer-widget:{NAME}"
 
 
 def write(root: Path = ROOT) -> Path:
@@ -38,6 +41,22 @@ def write(root: Path = ROOT) -> Path:
     path = work / NAME
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
+
+
+def options(root: Path = ROOT) -> list[str]:
+    """With which JupyterLab opens ``work/`` and in it the page, as a page and not as its source."""
+    folder = root / "work" / ".jupyterlab"
+    shown = {"type": "tab-area", "currentIndex": 0, "widgets": [WIDGET]}
+    layout = {"main": {"dock": shown, "current": WIDGET}}
+    viewer = {"data": {"path": NAME, "factory": "Markdown Preview"}}
+    data = {"layout-restorer:data": layout, WIDGET: viewer}
+    workspace = {"data": data, "metadata": {"id": WORKSPACE}}
+    WorkspacesManager(str(folder)).save(WORKSPACE, json.dumps(workspace))
+    return [
+        str(root / "work"),
+        f"--LabApp.workspaces_dir={folder}",
+        f"--LabApp.default_url=/lab/workspaces/{WORKSPACE}",
+    ]
 
 
 def points(standings: Iterable[Standing]) -> str:
