@@ -124,7 +124,7 @@ def cell(page: Page, text: str) -> Locator:
 
 def run(page: Page, code: Locator, source: str | None = None) -> None:
     """A cell, with another text if one is given, to its end."""
-    prompt = code.locator(".jp-InputPrompt")
+    prompt = code.locator(".jp-InputPrompt").element_handle()  # the cell's text will be another
     before = prompt.inner_text()
     code.locator(".cm-content").click()
     if source is not None:
@@ -133,7 +133,7 @@ def run(page: Page, code: Locator, source: str | None = None) -> None:
     page.keyboard.press("Control+Enter")
     page.wait_for_function(
         r"([e, before]) => e.innerText !== before && /\[\d+\]/.test(e.innerText)",
-        arg=[prompt.element_handle(), before],
+        arg=[prompt, before],
     )
 
 

@@ -10,6 +10,8 @@ from sphinx.util import logging
 
 STYLESHEET = Path(__file__).parents[1] / "_static" / "course.css"
 
+SIDES = ("width", "height")
+
 logger = logging.getLogger(__name__)
 
 
@@ -37,6 +39,14 @@ def in_page(svg: str, prefix: str, label: str = "") -> str:
     return f"{head} {name}>{rest}"
 
 
+def boxed(svg: str) -> str:
+    """In a box of its size, so that a browser need not look at it before it comes near."""
+    width, height = (re.search(rf'\b{side}="([\d.]+)(?:pt)?"', svg)[1] for side in SIDES)
+    unit = "pt" if f'width="{width}pt"' in svg else "px"
+    style = f"aspect-ratio: {width} / {height}; width: {width}{unit}"
+    return f'<div class="drawing-box" style="{style}">{svg}</div>'
+
+
 def inline(app: Sphinx, doctree: nodes.document, page: str) -> None:
     if app.builder.format != "html":
         return
@@ -49,7 +59,7 @@ def inline(app: Sphinx, doctree: nodes.document, page: str) -> None:
             alt = next((c.astext() for c in image.parent.findall(nodes.caption)), "")
         if not alt:
             logger.warning("drawing %d of the page needs an alt text", number + 1, location=page)
-        drawing = in_page(path.read_text("utf-8"), f"d{number}-", alt)
+        drawing = boxed(in_page(path.read_text("utf-8"), f"d{number}-", alt))
         image.replace_self(nodes.raw("", drawing, format="html"))
 
 
