@@ -37,6 +37,12 @@ UNUSED = {
 """Of the theme and the extensions, what no page loads at once, and why."""
 UNUSED_LINES = re.compile("THEBE_JS_URL|togglebuttonSelector|toggleHint|toggleOpenOnPrint")
 
+SCROLLERS = re.compile(
+    r'"complete"===document\.readyState\?(\w+)\(\):window\.addEventListener\("load",\1\)'
+)
+"""The theme's last call. It asks of every block of code whether it scrolls, and so has the browser
+lay out all that is folded, twice a second while formulas are set. No block scrolls here."""
+
 BLOCK = re.compile(r"(<div class=\"highlight\"><pre>)(.*?)(</pre></div>)", re.DOTALL)
 TABLE = re.compile(r'<table class="[^"]*\b(?:table|dataframe)\b.*?</table>', re.DOTALL)
 
@@ -209,6 +215,10 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         (out / "_static" / name).write_bytes(gzip.decompress(path.read_bytes()))
     for name in UNUSED.keys() - {"mathjax/tex-chtml.js"}:
         (out / "_static" / name).unlink(missing_ok=True)
+    script = out / "_static" / "scripts" / "pydata-sphinx-theme.js"
+    text, calls = SCROLLERS.subn("0", script.read_text("utf-8"))
+    if calls:  # not in a copy that an earlier build has left
+        script.write_text(text, "utf-8")
     styles.bundle(out)
 
 

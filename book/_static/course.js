@@ -341,23 +341,28 @@ ready(() => {
         toggle.setAttribute("aria-expanded", String(dialog?.open || shown));
       }
     };
-    tell();
+    window.addEventListener("load", () => requestAnimationFrame(tell));
     window.addEventListener("resize", tell);
     for (const element of [bar, dialog])
       if (element) new MutationObserver(tell).observe(element, { attributes: true });
   }
   new MutationObserver(name).observe(html, { attributes: true, attributeFilter: ["data-mode"] });
 
-  // What scrolls sideways can be scrolled by the keyboard, too.
-  const wide = () => {
-    for (const box of document.querySelectorAll(".bd-article :is(div.math, .pst-scrollable-table-container)")) {
-      if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+  // What scrolls sideways can be scrolled by the keyboard, too. Asked when it has been laid out anyway.
+  const wide = new ResizeObserver((entries) => {
+    const found = entries.map(({ target }) => [target, target.scrollWidth > target.clientWidth + 1]);
+    for (const [box, scrolls] of found) {
+      if (scrolls) box.tabIndex = 0;
       else box.removeAttribute("tabindex");
     }
+  });
+  const observe = () => {
+    wide.disconnect();
+    for (const box of document.querySelectorAll(".bd-article :is(div.math, .pst-scrollable-table-container)"))
+      wide.observe(box);
   };
-  window.addEventListener("resize", wide);
-  new MutationObserver(wide).observe(html, { attributes: true, attributeFilter: ["data-formulas"] });
-  window.addEventListener("load", wide); // the page is laid out then, and not once more for this
+  observe();
+  new MutationObserver(observe).observe(html, { attributes: true, attributeFilter: ["data-formulas"] });
 });
 
 // Paper is white: what is printed from the dark theme is printed in the light one.
