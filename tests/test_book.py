@@ -190,6 +190,52 @@ def test_every_figure_says_what_it_shows(book):
                 assert "_images/" not in attributes.get("alt", "_images/"), f"{page}: {attributes}"
 
 
+def test_figures_are_numbered_by_their_chapter_and_have_a_caption(book):
+    for page in pages(book):
+        text = page.read_text("utf-8")
+        numbers = re.findall(r'<span class="caption-number">Figure ([\d.]+) </span>', text)
+        chapter = re.match(r"0*(\d+)_", page.name)
+        pictures = len(re.findall(r'<svg[^>]*class="drawing"|class="plotly-figure"', text))
+        assert pictures == len(numbers), page
+        if chapter:
+            assert numbers == [f"{chapter[1]}.{n}" for n in range(1, pictures + 1)], page
+
+
+def test_every_chapter_asks_five_questions_whose_traps_its_checks_know():
+    from tutor.checks import CHAPTERS, EXERCISES
+
+    assert {path.stem for path in (ROOT / "book" / "quizzes").iterdir()} == set(CHAPTERS)
+    for path in sorted((ROOT / "book" / "quizzes").iterdir()):
+        questions = yaml.safe_load(path.read_text("utf-8"))
+        assert len(questions) >= 5, path
+        traps = [a["trap"] for q in questions for a in q["answers"] if "trap" in a]
+        assert len(traps) >= 5, path
+        for exercise, trap in traps:
+            assert EXERCISES[exercise].chapter == path.stem, exercise
+            assert trap in [t.name for t in EXERCISES[exercise].traps], (exercise, trap)
+        for question in questions:
+            answers = question["answers"]
+            assert len(answers) >= 4 and all(a["feedback"] for a in answers), question["question"]
+            assert sum(a.get("correct", False) for a in answers) == 1, question["question"]
+        assert f"{{quiz}} quizzes/{path.name}" in (ROOT / "book" / f"{path.stem}.md").read_text()
+
+
+def test_references_lead_to_the_works_and_back_to_where_they_are_cited(book):
+    text = (book / "book" / "references.html").read_text("utf-8")
+    entries = re.findall(r'<div class="citation".*?</div>', text, re.DOTALL)
+    assert len(entries) > 30
+    for entry in entries:
+        assert re.search(r'href="https://(doi\.org|arxiv\.org|[\w.]+)/', entry), entry
+        assert 'class="cited-in"' in entry, entry
+
+
+def test_no_block_of_code_is_asked_whether_it_scrolls(book):
+    """Nor is what is folded laid out for that: book/_ext/pages.py takes the theme's call out."""
+    script = (book / "_static" / "scripts" / "pydata-sphinx-theme.js").read_text("utf-8")
+    assert script.count(".scrollHeight>e.clientHeight") == 1
+    assert not re.search(r'addEventListener\("load",\w+\)\}?\)', script[-300:])
+
+
 # What a page says of itself
 
 

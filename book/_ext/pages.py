@@ -217,8 +217,8 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         (out / "_static" / name).unlink(missing_ok=True)
     script = out / "_static" / "scripts" / "pydata-sphinx-theme.js"
     text, calls = SCROLLERS.subn("0", script.read_text("utf-8"))
-    if calls:  # not in a copy that an earlier build has left
-        script.write_text(text, "utf-8")
+    if calls:  # none in a copy that an earlier build has left
+        script.write_text(text.partition("\n//# sourceMappingURL")[0], "utf-8")
     styles.bundle(out)
 
 

@@ -121,6 +121,7 @@ function ready(then) {
       await script("plotly-cartesian.min.js");
       current ??= shades();
       const { data, layout, frames } = recolour(this.spec, current);
+      if (innerWidth < 600) layout.font = { ...layout.font, size: 12 }; // for an axis's whole title
       layout.dragmode = false; // nothing to catch a finger or to zoom into
       for (const name of Object.keys(layout))
         if (/^[xy]axis/.test(name)) layout[name].fixedrange = true;
