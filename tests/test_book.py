@@ -431,11 +431,13 @@ print(6 * 7)
 """
 
 
-def small_book(folder: Path, page: str = PAGE) -> subprocess.CompletedProcess:
+def small_book(
+    folder: Path, page: str = PAGE, config: str | None = None
+) -> subprocess.CompletedProcess:
     (folder / "book").mkdir(exist_ok=True)
     for name in ("_ext", "_static", "_templates"):
         shutil.copytree(ROOT / "book" / name, folder / "book" / name, dirs_exist_ok=True)
-    shutil.copy(ROOT / "_config.yml", folder)
+    (folder / "_config.yml").write_text(config or (ROOT / "_config.yml").read_text())
     (folder / "_toc.yml").write_text(
         "format: jb-book\nroot: book/page\nchapters:\n  - file: book/other\n"
     )
@@ -533,12 +535,37 @@ def test_a_page_depends_on_the_modules_it_uses(tmp_path):
     assert freshness.digest(tmp_path, page) != first
 
 
+def test_a_copy_of_the_book_names_its_own_address_everywhere(tmp_path):
+    there, repository = "https://books.example.org/mine/", "https://github.com/somebody/else"
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "exercises/01_recurrence", tmp_path / "exercises/01_recurrence")
+    links = f"[The book]({SITE}book/other.html), [the code]({REPOSITORY}),"
+    links += f" [on Colab](https://colab.research.google.com/github{GITHUB}/blob/gh-pages/x.ipynb)"
+    config = (ROOT / "_config.yml").read_text().replace(SITE, there)
+    assert (
+        small_book(tmp_path, PAGE + links, config.replace(REPOSITORY, repository)).returncode == 0
+    )
+    built = tmp_path / "_build" / "html"
+    said = {
+        path: text
+        for suffix in ("html", "ipynb", "xml", "txt")
+        for path in built.rglob(f"*.{suffix}")
+        if (text := path.read_text("utf-8"))
+    }
+    assert not [path for path, text in said.items() if SITE in text or GITHUB + "/" in text]
+    page = said[built / "book" / "page.html"]
+    assert f'content="{there}book/page.html"' in page and 'href="other.html"' in page
+    assert "colab.research.google.com/github/somebody/else/blob/gh-pages/x.ipynb" in page
+    exercise = said[built / "notebooks/exercises/01_recurrence/recurrence.ipynb"]
+    assert f"{there}book/01_recurrence.html" in exercise
+
+
 def test_addresses_are_the_same_wherever_they_stand():
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
     assert urls["Book"] == SITE
     assert urls["Repository"] == REPOSITORY
     owner, repository = GITHUB.strip("/").split("/")
-    for page in ("README.md", "book/students.md", "solutions/03_attention/attention.md"):
+    for page in ("book/students.md", "solutions/03_attention/attention.md"):
         text = (ROOT / page).read_text()
         named = re.findall(r"https://[\w.-]*(?:github|colab|mybinder)[^\s)>`\"]*", text)
         assert named, page
