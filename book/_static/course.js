@@ -336,10 +336,11 @@ ready(() => {
     const dialog = document.querySelector(`#pst-${side}-sidebar-modal`);
     const toggles = document.querySelectorAll(`.${side}-toggle`);
     const tell = () => {
-      const shown = bar?.checkVisibility?.({ visibilityProperty: true }) ?? false;
+      const shown =
+        bar?.checkVisibility?.({ visibilityProperty: true }) && !bar.classList.contains("pst-sidebar-hidden");
       for (const toggle of toggles) {
         toggle.setAttribute("aria-label", side === "primary" ? "Chapters" : "On this page");
-        toggle.setAttribute("aria-expanded", String(dialog?.open || shown));
+        toggle.setAttribute("aria-expanded", String(Boolean(dialog?.open || shown)));
       }
     };
     window.addEventListener("load", () => requestAnimationFrame(tell));
