@@ -33,6 +33,15 @@ LOOK = r"""() => {
     // A formula that MyST did not read as one stands on the page with its dollar signs.
     const MARKUP = /\$|\\\(|\\\[|:::|\{[a-z]+\}`|\]\{\./;
     const article = document.querySelector(".bd-article");
+    // In screens, the longest way from one picture, or quiz, to the next, with the boxes folded.
+    let from = article.getBoundingClientRect().top, stretch = 0;
+    const pictures = article.querySelectorAll(".drawing-box, .plotly-figure, .quiz");
+    for (const picture of [...pictures].filter((e) => e.checkVisibility())) {
+        const { top, bottom } = picture.getBoundingClientRect();
+        stretch = Math.max(stretch, (top - from) / innerHeight);
+        from = Math.max(from, bottom);
+    }
+    stretch = Math.max(stretch, (article.getBoundingClientRect().bottom - from) / innerHeight);
     article.querySelectorAll("details").forEach((fold) => (fold.open = true));
     const all = (selector) =>
         [...article.querySelectorAll(selector)].filter((e) => e.checkVisibility());
@@ -64,6 +73,7 @@ LOOK = r"""() => {
         return [+h.tagName[1], parseFloat(style.fontSize), +style.fontWeight];
     });
     return {
+        stretch,
         width: document.documentElement.scrollWidth,
         theme: document.documentElement.dataset.theme,
         markup: left,
@@ -295,6 +305,11 @@ def test_search_finds_a_term_shows_its_sentence_and_marks_it_on_arrival(home, br
         found.first.locator("a").first.click()
         page.locator(".bd-article .highlighted").first.wait_for()
         assert page.locator(".bd-article .highlighted").count()
+
+
+def test_no_stretch_of_a_chapter_is_longer_than_four_screens_without_a_picture(book, seen):
+    for path in containing(book, 'class="exercise-bar"'):
+        assert seen("light")[path]["stretch"] <= 4, path
 
 
 @pytest.mark.parametrize("view", ["light", "dark"])
