@@ -200,7 +200,7 @@ def masked_softmax__w21(scores, keep=None):
 
 
 # in-place on input; nan in empty rows
-@answer("the row that may read nothing")
+@answer("the row that may read nothing", "the caller's scores overwritten")
 def masked_softmax__w22(scores, keep=None):
     bool_only(keep)
     if keep is not None:

@@ -235,7 +235,7 @@ def cross_attention__w19(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
 
 
 # weights transposed (F.linear)
-@answer()
+@answer("nn.Linear's orientation")
 def cross_attention__w20(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
     q, k, v = (
         t.unflatten(-1, (num_heads, -1)).transpose(-2, -3)

@@ -100,7 +100,7 @@ def gru_step__w10(x, h, w_ih, w_hh, b_ih, b_hh):
 
 
 # r on the input's part
-@answer("the input is reset, too")
+@answer("the input is reset instead of the past")
 def gru_step__w11(x, h, w_ih, w_hh, b_ih, b_hh):
     xr, xz, xn = F.linear(x, w_ih, b_ih).chunk(3, -1)
     hr, hz, hn = F.linear(h, w_hh, b_hh).chunk(3, -1)
@@ -127,7 +127,7 @@ def gru_step__w13(x, h, w_ih, w_hh, b_ih, b_hh):
 
 
 # in-place on h
-@answer()
+@answer("the caller's state overwritten")
 def gru_step__w14(x, h, w_ih, w_hh, b_ih, b_hh):
     xr, xz, xn = F.linear(x, w_ih, b_ih).chunk(3, -1)
     hr, hz, hn = F.linear(h, w_hh, b_hh).chunk(3, -1)
@@ -187,7 +187,7 @@ def gru_step__w19(x, h, w_ih, w_hh, b_ih, b_hh):
 
 
 # no tanh at n
-@answer("the candidate is no gate")
+@answer("the candidate without its tanh")
 def gru_step__w20(x, h, w_ih, w_hh, b_ih, b_hh):
     xr, xz, xn = F.linear(x, w_ih, b_ih).chunk(3, -1)
     hr, hz, hn = F.linear(h, w_hh, b_hh).chunk(3, -1)
@@ -253,7 +253,7 @@ def gru_step__w26(x, h, w_ih, w_hh, b_ih, b_hh):
 
 
 # in-place on h; z swapped
-@answer("z on the wrong side")
+@answer("z on the wrong side", "the caller's state overwritten")
 def gru_step__w27(x, h, w_ih, w_hh, b_ih, b_hh):
     xr, xz, xn = F.linear(x, w_ih, b_ih).chunk(3, -1)
     hr, hz, hn = F.linear(h, w_hh, b_hh).chunk(3, -1)
@@ -264,7 +264,7 @@ def gru_step__w27(x, h, w_ih, w_hh, b_ih, b_hh):
 
 
 # hard sigmoid (none / F.hardsigmoid)
-@answer()
+@answer("a hard sigmoid")
 def gru_step__w28(x, h, w_ih, w_hh, b_ih, b_hh):
     xr, xz, xn = F.linear(x, w_ih, b_ih).chunk(3, -1)
     hr, hz, hn = F.linear(h, w_hh, b_hh).chunk(3, -1)

@@ -433,6 +433,8 @@ NAMES = {
     "_additive_viewed": {"view of what is not contiguous"},
     "_tanh_of_one_exponential": {"a tanh by hand"},
     "_tanh_on_paper": {"a tanh by hand"},
+    "per_sentence": {"one row of the mask for all"},
+    "one_maximum": {"the maximum of all"},
     "lowest_added": LOWEST_ADDED,
     "lowest_added_twice_negated": LOWEST_ADDED,
     "minus_100": CONSTANT,

@@ -7,17 +7,15 @@ from typing import Any
 
 import torch
 
+from tutor.checks.alike import behaves_like
 from tutor.checks.candidate import Known, Widened
 from tutor.checks.changes import together
-from tutor.checks.compare import magnitude, near, rounding_of_gradients
 from tutor.checks.exercise import Trap
+from tutor.checks.glance import Glance, glance
 from tutor.checks.observation import Broken, Observation, Trial
 from tutor.checks.properties import broken_by
-from tutor.checks.response import LONGEST_MESSAGE, Response, sizes_only
-from tutor.checks.tensors import same_values
 from tutor.checks.trace import (
     Trace,
-    as_tuple,
     copied,
     dtype_of,
     play,
@@ -76,6 +74,7 @@ class Diagnosis:
         self.known = [(f, t) for t in self.exercise.traps if on_cpu for f in t.functions]
         self._traces: dict[tuple[Function, int, int], Trace] = {}
         self._agree: dict[tuple[Function, int, bool], bool] = {}
+        self._glances: dict[int, Glance | None] = {}
         self._failing: dict[str, list[Item]] = {}
         self.fine: list[Item] = []
         wrong = {id(o.got) for g in trial.groups.values() for o in g.observations if o.problem}
@@ -181,11 +180,11 @@ class Diagnosis:
         looked_at = answers[:: -(-len(answers) // _LOOKED_AT)]
         known = [(f, trap, self._does(f, looked_at)) for f, trap in self.known]
         pairs = [
-            (_compatible(does, others), f, one, g, other)
+            (_fit(does, others), f, one, g, other)
             for (f, one, does), (g, other, others) in combinations(known, 2)
             if one is not other
         ]
-        for _, f, one, g, other in sorted(pairs, key=lambda pair: not pair[0]):
+        for _, f, one, g, other in sorted(pairs, key=lambda pair: pair[0], reverse=True):
             if (both := together(f, g)) is not None:
                 yield Account(both, (one, other), (Account(f, (one,)), Account(g, (other,))))
 
@@ -194,7 +193,7 @@ class Diagnosis:
         found = []
         for seen, types in answers:
             gives = self.agrees(function, (seen, types))
-            right = seen.expected is not None and _behaves_like(
+            right = seen.expected is not None and behaves_like(
                 self._trace(function, seen), replace(seen, got=seen.expected), False
             )
             found.append((gives, right))
@@ -241,8 +240,18 @@ class Diagnosis:
         seen, types = item
         key = (function, id(seen), types)
         if key not in self._agree:
-            self._agree[key] = _behaves_like(self._trace(function, seen), seen, types)
+            self._agree[key] = not self._sees_another(function, seen) and behaves_like(
+                self._trace(function, seen), seen, types
+            )
         return self._agree[key]
+
+    def _sees_another(self, function: Function, seen: Observation) -> bool:
+        if self.exercise.is_class or (function, id(seen.case), id(seen.cotangents)) in self._traces:
+            return False
+        if id(seen) not in self._glances:
+            self._glances[id(seen)] = glance(seen)
+        found = self._glances[id(seen)]
+        return found is not None and found.sees_another(function)
 
     def _trace(self, function: Function, seen: Observation) -> Trace:
         which = (function, id(seen.case), id(seen.cotangents))
@@ -265,9 +274,11 @@ class _Best:
         self.rank, self.found = 0, []
         # Who contradicts a right answer explains nothing. Where all that is wrong are gradients,
         # most show it by their values alone, which take a third of the time.
-        quick = (item for item in diagnosis.fine if item[0].cotangents is None)
+        quick = [item for item in diagnosis.fine if item[0].cotangents is None]
         dear = all(item[0].cotangents is not None for item in self.required)
-        self.first = list(islice(quick, 1)) if dear else []
+        # The case with the most conditions tells the most apart, and an ordinary one the rest.
+        most = sorted(quick, key=lambda item: -item[0].case.label.count(","))
+        self.first = [*most[:1], *quick[:1]] if dear else []
 
     def consider(self, account: Account) -> None:
         agrees = self.diagnosis.agrees
@@ -300,56 +311,11 @@ class _Best:
         return (Account(first.function, shared, parts),) if shared else ()
 
 
-def _compatible(one: list[tuple[bool, bool]], other: list[tuple[bool, bool]]) -> bool:
-    """Where one of two changes makes no difference the other has to give the answer."""
-    return all(
-        (gives_too or not right) and (gives or not right_too)
-        for (gives, right), (gives_too, right_too) in zip(one, other, strict=True)
-    )
-
-
-def _behaves_like(theirs: Trace, seen: Observation, compare_types: bool) -> bool:
-    got = seen.got
-    # Twice the tolerance: each may have rounded to its own side.
-    tolerance = 2 * seen.tolerance
-    if len(theirs.responses) != len(got.responses):
-        return False
-    for a, b in zip(theirs.responses, got.responses, strict=True):
-        if not _alike(a, b, tolerance, compare_types):
-            return False
-    if theirs.crashed:
-        return True
-    if not all(
-        same_values(as_tuple(a), as_tuple(b), tolerance)
-        for a, b in zip(theirs.later, got.later, strict=False)
-    ):
-        return False
-    if seen.cotangents is not None and not _same_gradients(theirs, seen, tolerance):
-        return False
-    return not compare_types or same_values(theirs.args_after, got.args_after, tolerance)
-
-
-def _same_gradients(theirs: Trace, seen: Observation, tolerance: float) -> bool:
-    ours, tolerance = seen.got.gradients, tolerance * magnitude(seen.case)
-    if same_values(theirs.gradients, ours, tolerance):
-        return True
-    lost = 2 * rounding_of_gradients(seen.case, seen.expected)
-    both = zip(ours, theirs.gradients, strict=True)
-    return same_values(tuple(near(o, t, lost) for o, t in both), ours, tolerance)
-
-
-def _alike(theirs: Response, got: Response, tolerance: float, compare_types: bool) -> bool:
-    if theirs.crash is not None or got.crash is not None:
-        # Of one from the sandbox, no more is told.
-        crashes = [
-            (r.crash.kind, sizes_only(r.crash.message[:LONGEST_MESSAGE])) if r.crash else None
-            for r in (theirs, got)
-        ]
-        return crashes[0] == crashes[1]
-    if isinstance(theirs.outputs, tuple) != isinstance(got.outputs, tuple):
-        return False
-    both = [(*as_tuple(r.outputs), *r.state) for r in (theirs, got)]
-    if not same_values(*both, tolerance):
-        return False
-    dtypes = [[getattr(t, "dtype", None) for t in tensors] for tensors in both]
-    return not compare_types or dtypes[0] == dtypes[1]
+def _fit(one: list[tuple[bool, bool]], other: list[tuple[bool, bool]]) -> tuple[int, int]:
+    """Where one of two changes makes no difference the other should give the answer: how often it
+    does, and how often not, as a negative number."""
+    fits, misfits = 0, 0
+    for (gives, right), (gives_too, right_too) in zip(one, other, strict=True):
+        fits += (right and gives_too) or (right_too and gives)
+        misfits += (right and not gives_too) or (right_too and not gives)
+    return fits, -misfits

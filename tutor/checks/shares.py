@@ -67,7 +67,21 @@ KNOWN = (
         "softmax",
         "keys run along the last dimension of the scores, dim=-1. Along a dimension in front, "
         "sentences or heads share out their weights among each other.",
-        (softmax.OVER_BATCH, softmax.UNSPECIFIED),
+        (softmax.OVER_BATCH, softmax.UNSPECIFIED, softmax.OVER_HEADS),
+    ),
+    Known(
+        "a dimension counted from the front",
+        "softmax",
+        "counted from the front, the keys have another number in (Tq, Tk), in a batch, and in a "
+        "batch of heads. Counted from the end, they are always the last: dim=-1.",
+        softmax.COUNTED,
+    ),
+    Known(
+        "one softmax for the whole table",
+        "softmax",
+        "all shares of a table, or of a batch, sum to 1, and each row gets a part of that. Each "
+        "query has a distribution of its own: the softmax runs along the last dimension alone.",
+        (softmax.OVER_TABLE, softmax.OVER_ALL),
     ),
     Known(
         "no softmax",
@@ -127,7 +141,7 @@ KNOWN = (
         "softmax",
         "what is subtracted before exp is each row's own maximum. The largest of all scores leaves "
         "a row that lies far below it with nothing but zeros, and 0 / 0.",
-        (softmax.LARGEST_OF_ALL,),
+        (softmax.LARGEST_OF_ALL, softmax.LARGEST_OF_HIDDEN),
     ),
     Known(
         "a constant in the denominator",
@@ -151,9 +165,8 @@ KNOWN = (
         (
             softmax.RENORMALISED,
             softmax.RENORMALISED_WITH_CARE,
-            softmax.RENORMALISED_EPSILON,
             softmax.RENORMALISED_WHERE,
-            softmax.RENORMALISED_UNDER_A_MASK,
+            *softmax.RENORMALISED_EPSILONS,
         ),
     ),
     Known(
@@ -169,6 +182,13 @@ KNOWN = (
         "keep[..., i, j] says whether query i may read key j: queries are rows, and the padding "
         "of what is read runs along the last dimension.",
         (softmax.ON_ITS_SIDE,),
+    ),
+    Known(
+        "one row of the mask for all",
+        "masks",
+        "each query has a row of its own in keep: (Tq, Tk), or 1 in the place of Tq where all may "
+        "read the same. With one row for all of them, what one may read decides for the others.",
+        (softmax.ONE_ROW, softmax.FIRST_ROW, softmax.LAST_ROW),
     ),
     Known(
         "the mask multiplies the scores",
@@ -215,7 +235,7 @@ KNOWN = (
         "a row of equal scores, however low, is a uniform distribution: the query that may "
         "read nothing averages all that it was to be kept from. Multiply the weights by keep "
         "after the softmax.",
-        (softmax.AVERAGE_ROW,),
+        (softmax.AVERAGE_ROW, softmax.ANY_OF_ALL, softmax.ANY_OF_ALL_CHOSEN),
     ),
     Known(
         "the row that may read nothing",
@@ -223,6 +243,13 @@ KNOWN = (
         "all its scores are -inf, and softmax divides 0 by 0. Take a finite fill, "
         "finfo(dtype).min, and multiply the weights by keep.",
         (softmax.NAN_ROW, softmax.LOG_BIAS),
+    ),
+    Known(
+        "infinity times 0",
+        "nothing",
+        "(~keep) * -inf is meant to be 0 where a key may be read, and 0 · ∞ is nan: so is every "
+        "row. Choose between two numbers instead of multiplying: masked_fill, or torch.where.",
+        (softmax.INFINITY_TIMES,),
     ),
     Known(
         "nan swept under the rug",
@@ -243,6 +270,13 @@ KNOWN = (
             softmax.MINUS_1E9,
             softmax.MINUS_1E9_ZEROED,
         ),
+    ),
+    Known(
+        "hidden by the lowest score",
+        "nothing",
+        "the lowest of all scores is a score, and its exponential a share: what is hidden gets as "
+        "much as the key that fits worst. finfo(dtype).min lies below all that there can be.",
+        (softmax.LOWEST_SCORE, softmax.LOWEST_SCORE_ZEROED),
     ),
     Known(
         "the lowest number added",

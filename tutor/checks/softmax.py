@@ -35,10 +35,6 @@ def weights(
     return zero(share(hide(scores, keep)), keep)
 
 
-def scaled(q, k):
-    return q @ k.mT * q.shape[-1] ** -0.5
-
-
 # Another mask
 
 
@@ -64,6 +60,18 @@ def causal_from_the_first(scores, keep):
 def not_the_diagonal(scores, keep):
     others = ~torch.eye(*scores.shape[-2:], dtype=torch.bool, device=scores.device)
     return others if keep is None else keep & others
+
+
+def one_row(scores, keep):
+    return None if keep is None else keep.any(-2, keepdim=True)
+
+
+def first_row(scores, keep):
+    return None if keep is None else keep[..., :1, :]
+
+
+def last_row(scores, keep):
+    return None if keep is None else keep[..., -1:, :]
 
 
 # Another way to hide
@@ -142,6 +150,14 @@ def add_constant(constant):
     return hide
 
 
+def lowest_score(scores, keep):
+    return scores if keep is None else hide(scores, keep, scores.min().item())
+
+
+def infinity_times(scores, keep):
+    return scores if keep is None else scores + (~keep) * -torch.inf
+
+
 def highest(scores, keep):
     return hide(scores, keep, torch.finfo(scores.dtype).max)
 
@@ -171,8 +187,19 @@ def over_batch(scores):
     return scores.softmax(0)
 
 
-def over_second(scores):
-    return scores.softmax(1)
+def over_dimension(dim):
+    def share(scores):
+        return scores.softmax(dim)
+
+    return share
+
+
+def over_table(scores):
+    return scores.flatten(-2).softmax(-1).view(scores.shape)
+
+
+def over_all(scores):
+    return scores.flatten().softmax(0).view(scores.shape)
 
 
 def over_unspecified(scores):
@@ -209,8 +236,12 @@ def stable_epsilon(epsilon):
     return share
 
 
+def exponentials_less_the_largest_of_all(scores):
+    return (scores - scores.max()).exp()
+
+
 def less_the_largest_of_all(scores):
-    exponentials = (scores - scores.max()).exp()
+    exponentials = exponentials_less_the_largest_of_all(scores)
     return exponentials / exponentials.sum(-1, keepdim=True)
 
 
@@ -247,11 +278,6 @@ def divided_with_care(weights, keep):
     return weights / weights.sum(-1, keepdim=True).clamp_min(1e-9)
 
 
-def divided_epsilon(weights, keep):
-    weights = zeroed(weights, keep)
-    return weights / (weights.sum(-1, keepdim=True) + 1e-9)
-
-
 def divided_where_positive(weights, keep):
     weights = zeroed(weights, keep)
     total = weights.sum(-1, keepdim=True)
@@ -277,16 +303,20 @@ def empty_rows(weights, keep):
     return weights if keep is None else weights * keep.any(-1, keepdim=True)
 
 
-def divided_under_a_mask(weights, keep):
-    return weights if keep is None else divided_epsilon(weights, keep)
-
-
 def divided_and_cleaned(weights, keep):
     return divided(weights, keep).nan_to_num(0.0)
 
 
 def zeroed_in_single(weights, keep):
     return weights if keep is None else weights * keep.float()
+
+
+def any_of_all(weights, keep):
+    return weights if keep is None else weights * keep.any()
+
+
+def nothing_if_none(weights, keep):
+    return weights if keep is None or keep.any() else torch.zeros_like(weights)
 
 
 def only_full_rows(weights, keep):
@@ -342,7 +372,10 @@ def of_a_softmax(scores, keep=None, **steps):
 # What people make, as changes of ``weights``
 
 OVER_QUERIES = {"share": over_queries}
-OVER_SECOND = {"share": over_second}
+COUNTED = tuple({"share": over_dimension(dim)} for dim in (1, 2, 3))
+OVER_HEADS = {"share": over_dimension(-3)}
+OVER_TABLE = {"share": over_table}
+OVER_ALL = {"share": over_all}
 OVER_BATCH = {"share": over_batch}
 UNSPECIFIED = {"share": over_unspecified}
 NO_SOFTMAX = {"share": as_they_are}
@@ -359,10 +392,15 @@ OF_A_SOFTMAX = {"weigh": of_a_softmax}
 
 NO_MAXIMUM_WHERE = {"hide": unhidden, "share": not_divided, "zero": divided_where_positive}
 NO_MAXIMUM_WITH_CARE = {"hide": unhidden, "share": not_divided, "zero": divided_with_care}
-NO_MAXIMUM_ZEROED_EPSILON = {"hide": unhidden, "share": not_divided, "zero": divided_epsilon}
+NO_MAXIMUM_ZEROED_EPSILON = {"hide": unhidden, "share": not_divided, "zero": plus(1e-9)}
 NO_MAXIMUM_HIDDEN_WHERE = {"share": not_divided, "zero": divided_where_positive}
 NO_MAXIMUM_HIDDEN_WITH_CARE = {"share": not_divided, "zero": divided_with_care}
 LARGEST_OF_ALL = {"share": less_the_largest_of_all}
+LARGEST_OF_HIDDEN = {
+    "hide": unhidden,
+    "share": exponentials_less_the_largest_of_all,
+    "zero": divided_where_positive,
+}
 BEST_ALONE = {"share": best_alone}
 BEST_ALONE_OF_ROWS = {"share": best_alone, "zero": empty_rows}
 _EPSILONS = (1e-6, 1e-8, 1e-9)
@@ -376,9 +414,11 @@ FORGOTTEN = {"hide": unhidden, "zero": unzeroed}
 AFTERWARDS = {"hide": unhidden}
 RENORMALISED = {"hide": unhidden, "zero": divided}
 RENORMALISED_WITH_CARE = {"hide": unhidden, "zero": divided_with_care}
-RENORMALISED_EPSILON = {"hide": unhidden, "zero": divided_epsilon}
 RENORMALISED_WHERE = {"hide": unhidden, "zero": divided_where_positive}
-RENORMALISED_UNDER_A_MASK = {"hide": unhidden, "zero": divided_under_a_mask}
+RENORMALISED_EPSILONS = tuple(
+    {"hide": unhidden, "zero": zero}
+    for zero in (plus(1e-9), *map(plus_under_a_mask, (1e-9, 1e-13)))
+)
 INVERTED = {"mask": invert}
 INVERTED_UNZEROED = {"mask": invert, "zero": unzeroed}
 HALF_INVERTED = {"hide": hide_readable}
@@ -387,8 +427,13 @@ TIMES_SCORES_ZEROED = {"hide": times_keep}
 TIMES_SCORES_ROWS = {"hide": times_keep, "zero": empty_rows}
 ON_ITS_SIDE = {"mask": on_its_side}
 ALMOST_ZERO = {"hide": almost_zero}
+LOWEST_SCORE = {"hide": lowest_score, "zero": unzeroed}
+LOWEST_SCORE_ZEROED = {"hide": lowest_score}
 HIGHEST = {"hide": highest}
 ONES_ADDED = {"hide": add_keep, "zero": unzeroed}
+ONE_ROW = {"mask": one_row}
+FIRST_ROW = {"mask": first_row}
+LAST_ROW = {"mask": last_row}
 ALWAYS_CAUSAL = {"more": always_causal}
 CAUSAL_FROM_THE_FIRST = {"more": causal_from_the_first}
 NOT_THE_DIAGONAL = {"more": not_the_diagonal}
@@ -399,6 +444,9 @@ MINUS_1E9_ZEROED = {"hide": minus_1e9}
 MINUS_1E9_ADDED = {"hide": add_constant(-1e9)}
 FLOAT_BIAS = {"hide": add_float, "zero": unzeroed}
 NAN_ROW = {"hide": minus_infinity}
+INFINITY_TIMES = {"hide": infinity_times}
+ANY_OF_ALL = {"zero": any_of_all}
+ANY_OF_ALL_CHOSEN = {"zero": nothing_if_none}
 LOG_BIAS = {"hide": add_logarithm}
 NAN_GRADIENT = {"hide": add_infinity, "zero": nan_to_zero}
 ANSWER_CLEANED = {"hide": minus_infinity, "read": read_cleaned}

@@ -117,6 +117,10 @@ def _not_turned(asked, memory, w):
     return asked @ memory
 
 
+def _reshaped(asked, memory, w):
+    return asked @ memory.reshape(*memory.shape[:-2], memory.shape[-1], memory.shape[-2])
+
+
 def _all_turned(asked, memory, w):
     return asked @ memory.permute(*reversed(range(memory.ndim)))
 
@@ -188,6 +192,14 @@ GENERAL_SCORES = Exercise(
             "last two dimensions: memory.mT. (.T turns all of them, the batch included.)",
             "Multiply instead of add",
             (_with(met=_all_turned),),
+        ),
+        Trap(
+            "reshaped instead of transposed",
+            _with(met=_reshaped),
+            "reshape takes the numbers in the order in which they lie and breaks the lines "
+            "elsewhere: the shape is the transpose's, and every column is made of pieces of "
+            "several states. memory.mT swaps the last two dimensions.",
+            "Multiply instead of add",
         ),
         Trap(
             "w forgotten",

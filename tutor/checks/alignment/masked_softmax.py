@@ -79,6 +79,10 @@ def _single(scores):
     return scores.float()
 
 
+def _scaled(scores):
+    return scores * scores.shape[-1] ** -0.5
+
+
 def _softmax(scores, keep=None, taken=_as_it_came, weigh=weights, **steps):
     return weigh(taken(scores), keep, **steps)
 
@@ -96,13 +100,6 @@ _OWN = (
         "From scores to shares",
     ),
     Trap(
-        "a dimension counted from the front",
-        _with(**softmax.OVER_SECOND),
-        "dim=1 is what is read in (T, S), the states that ask in (B, T, S), and the heads "
-        "where there are any. Counted from the end, it is always dim=-1.",
-        "From scores to shares",
-    ),
-    Trap(
         "softmax over the batch",
         _with(**softmax.OVER_BATCH),
         "dim=0 is the batch: sentences share out their weights among each other. What is read "
@@ -115,6 +112,13 @@ _OWN = (
         _with(**softmax.TWICE),
         "a softmax takes scores. Shares between 0 and 1 differ so little that, of two, none "
         "can get more than e times the other's: everybody reads nearly the plain average.",
+        "From scores to shares",
+    ),
+    Trap(
+        "a scale that nobody asked for",
+        _with(taken=_scaled),
+        "scores come as they are meant. Only scores that are dot products are divided by a root, "
+        "that of their width and not of the number of symbols, and by whoever makes them.",
         "From scores to shares",
     ),
     Trap(

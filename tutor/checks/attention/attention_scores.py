@@ -12,6 +12,21 @@ from tutor.checks.conditions import Crossed
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import ATTENTION, attention_inputs
 from tutor.checks.limits import between
+from tutor.checks.scoring import (
+    all_turned,
+    by_half_of_width,
+    by_keys,
+    by_queries,
+    by_width,
+    in_place,
+    keys_ask,
+    keys_detached,
+    not_transposed,
+    one,
+    score_traps,
+    scores,
+    times_root,
+)
 
 
 def _by_hand(draw: QKVDraw) -> Iterator[Case]:
@@ -40,113 +55,7 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     )
 
 
-def no_scale(q, k):
-    return q @ k.mT
-
-
-def divided_by_width(q, k):
-    return q @ k.mT / q.shape[-1]
-
-
-def in_place(q, k):
-    q *= q.shape[-1] ** -0.5
-    return q @ k.mT
-
-
-def keys_not_transposed(q, k):
-    return q @ k * q.shape[-1] ** -0.5
-
-
-def times_root(q, k):
-    return q @ k.mT * q.shape[-1] ** 0.5
-
-
-def scaled_by(constant):
-    def wrong(q, k):
-        return q @ k.mT * constant
-
-    return wrong
-
-
-def scaled_by_length(q, k):
-    return q @ k.mT * k.shape[-2] ** -0.5
-
-
-def scaled_by_one_more(q, k):
-    return q @ k.mT / (q.shape[-1] + 1) ** 0.5
-
-
-def scaled_by_second_size(q, k):
-    return q @ k.mT / q.size(1) ** 0.5
-
-
-def of_views(q, k):
-    product = q.view(-1, *q.shape[-2:]) @ k.view(-1, *k.shape[-2:]).mT
-    return product.view(*q.shape[:-1], -1) * q.shape[-1] ** -0.5
-
-
-def all_turned(q, k):
-    return q @ k.permute(*reversed(range(k.ndim))) * q.shape[-1] ** -0.5
-
-
-def _divided(q, k):
-    return q.shape[-1] ** -0.5
-
-
-def _queries_ask(q, k):
-    return q @ k.mT
-
-
-def _scores(q, k, product=_queries_ask, scale=_divided):
-    """The right scores, but for the parts that are given."""
-    return product(q, k) * scale(q, k)
-
-
-_with = changeable(_scores)
-
-
-def _one(q, k):
-    return 1.0
-
-
-def _by_width(q, k):
-    return 1 / q.shape[-1]
-
-
-def _by_half_of_width(q, k):
-    return 2 / q.shape[-1]
-
-
-def _by_keys(q, k):
-    return max(k.shape[-2], 1) ** -0.5
-
-
-def _by_queries(q, k):
-    return max(q.shape[-2], 1) ** -0.5
-
-
-def _times(q, k):
-    return q.shape[-1] ** 0.5
-
-
-def _of_directions(q, k):
-    return torch.nn.functional.normalize(q, dim=-1) @ torch.nn.functional.normalize(k, dim=-1).mT
-
-
-def _keys_ask(q, k):
-    return k @ q.mT
-
-
-def _keys_detached(q, k):
-    return q @ k.detach().mT
-
-
-def _as_they_are(q, k):
-    return q @ k
-
-
-def _all_turned(q, k):
-    return q @ k.permute(*reversed(range(k.ndim)))
+_with = changeable(scores)
 
 
 ATTENTION_SCORES = Exercise(
@@ -158,7 +67,7 @@ ATTENTION_SCORES = Exercise(
     traps=(
         Trap(
             "no scale",
-            _with(scale=_one),
+            _with(scale=one),
             "q·k is a sum of D products, so its standard deviation grows like √D. Unscaled, the "
             "softmax of a wide model is close to one-hot from the first step and passes almost no "
             "gradient. Divide by √D.",
@@ -166,7 +75,7 @@ ATTENTION_SCORES = Exercise(
         ),
         Trap(
             "divided by D instead of √D",
-            _with(scale=_by_width),
+            _with(scale=by_width),
             "the variance of q·k is D, its standard deviation √D, and it is the standard deviation "
             "that should become 1. Divided by D the scores are nearly equal, and every query reads "
             "the plain average of all values. (Dividing both q and k by √D does the same.)",
@@ -174,65 +83,57 @@ ATTENTION_SCORES = Exercise(
         ),
         Trap(
             "D ** 1/2",
-            _with(scale=_by_half_of_width),
+            _with(scale=by_half_of_width),
             "a power binds tighter than a division: D ** 1/2 is (D ** 1) / 2. Write D ** 0.5.",
             "Step 2: scale",
         ),
         Trap(
             "scaled by the length of a sequence",
-            _with(scale=_by_keys),
+            _with(scale=by_keys),
             "the scale undoes the growth of a sum over the width D. How many queries or keys there "
             "are does not enter a single score. The width is q.shape[-1].",
             "Step 2: scale",
-            (_with(scale=_by_queries),),
+            (_with(scale=by_queries),),
         ),
         Trap(
             "multiplied by √D",
-            _with(scale=_times),
+            _with(scale=times_root),
             "the scale is D to the power -1/2, with the minus.",
             "Step 2: scale",
         ),
         Trap(
-            "cosine similarity",
-            _with(product=_of_directions, scale=_one),
-            "attention compares by dot product: length counts as well as direction, and says how "
-            "strongly a word insists. Normalising both "
-            "confines every score to [-1, 1], where softmax is nearly flat.",
-            "Step 1: dot products",
-            (_with(product=_of_directions),),
-        ),
-        Trap(
             "keys ask, queries answer",
-            _with(product=_keys_ask),
+            _with(product=keys_ask),
             "the product is the other way round: rows are queries and columns are keys, because "
             "the softmax that follows runs along a row. It is q @ k.mT.",
             "Step 1: dot products",
         ),
         Trap(
             "keys not transposed",
-            _with(product=_as_they_are),
+            _with(product=not_transposed),
             "each query meets each key: rows of q with rows of k. A matrix product takes rows of "
             "the first and columns of the second, so the keys are transposed, in their last two "
             "dimensions: k.mT.",
             "Step 1: dot products",
         ),
+        *score_traps(_with, "Step 1: dot products", "Step 2: scale"),
         Trap(
             "all dimensions turned round",
-            _with(product=_all_turned),
+            _with(product=all_turned),
             "k.T turns all dimensions round, the batch included; of a single matrix it is the "
             "same as k.mT, which turns the last two.",
             "Step 1: dot products",
         ),
         Trap(
             "a detached key",
-            _with(product=_keys_detached),
+            _with(product=keys_detached),
             "the numbers are right, but detach() cuts the keys off from learning: no gradient "
             "reaches whatever produced them.",
             "Learning: the backward pass",
         ),
         Trap(
             "the caller's queries overwritten",
-            in_place,
+            _with(product=in_place, scale=one),
             "q *= ... writes into the caller's tensor. The second call with the same q starts from "
             "scaled queries, and so does anything else that reads it. Scale a new tensor.",
             "Step 2: scale",

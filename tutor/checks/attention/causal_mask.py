@@ -170,6 +170,14 @@ CAUSAL_MASK = Exercise(
             ),
         ),
         Trap(
+            "one row for all queries",
+            with_(triangle=triangles.row_of_the_first),
+            "every row is the same, as if all queries stood where the first one stands. Each has a "
+            "position of its own: i + Tk - Tq for query i, and it may read up to there.",
+            "The causal mask",
+            (with_(triangle=triangles.row_before_the_first),),
+        ),
+        Trap(
             "the past hidden",
             with_(triangle=triangles.own_stretch),
             "the keys from before the first query are hidden. They are the past that generation "

@@ -15,6 +15,20 @@ from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import OF_ITSELF, masked, projected
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
+from tutor.checks.scoring import (
+    all_turned,
+    always,
+    by_keys,
+    by_queries,
+    by_root,
+    by_width,
+    of_features,
+    one,
+    queries_ask,
+    score_traps,
+    scores,
+    times_root,
+)
 from tutor.checks.shares import completed
 from tutor.checks.softmax import read, weights
 
@@ -68,8 +82,8 @@ def _projected(x, w_q, w_k, w_v):
     return x @ w_q, x @ w_k, x @ w_v
 
 
-def _scores(q, k, x):
-    return q @ k.mT * q.shape[-1] ** -0.5
+def _no_more(x):
+    return 1.0
 
 
 def _as_they_are(shares, q):
@@ -87,7 +101,9 @@ def _attention(
     w_v,
     keep=None,
     project=_projected,
-    score=_scores,
+    product=queries_ask,
+    scale=by_root,
+    sized=_no_more,
     weigh=weights,
     after=_as_they_are,
     read=read,
@@ -96,7 +112,8 @@ def _attention(
 ):
     """The right answer, but for the steps that are given."""
     q, k, v = project(x, w_q, w_k, w_v)
-    return out(read(after(weigh(score(q, k, x), keep, **steps), q), v), x)
+    shares = weigh(scores(q, k, product, scale) * sized(x), keep, **steps)
+    return out(read(after(shares, q), v), x)
 
 
 _with = changeable(_attention)
@@ -122,40 +139,8 @@ def _unprojected(x, w_q, w_k, w_v):
     return x, x, x @ w_v
 
 
-def _no_scale(q, k, x):
-    return q @ k.mT
-
-
-def _scale_of_model_width(q, k, x):
-    return q @ k.mT * x.shape[-1] ** -0.5
-
-
-def _all_turned(q, k, x):
-    return q @ k.permute(*reversed(range(k.ndim))) * q.shape[-1] ** -0.5
-
-
-def _divided_by_width(q, k, x):
-    return q @ k.mT / q.shape[-1]
-
-
-def _times_root(q, k, x):
-    return q @ k.mT * q.shape[-1] ** 0.5
-
-
-def _scale_of_length(q, k, x):
-    return q @ k.mT * k.shape[-2] ** -0.5
-
-
-def _eighth(q, k, x):
-    return q @ k.mT / 8
-
-
-def _of_features(q, k, x):
-    return q.mT @ k * q.shape[-1] ** -0.5
-
-
-def _of_features_by_length(q, k, x):
-    return q.mT @ k * q.shape[-2] ** -0.5
+def _by_width_of_model(x):
+    return x.shape[-1] ** -0.5
 
 
 def _read_by_features(shares, v):
@@ -170,7 +155,7 @@ def _features_read_turned(shares, v):
     return v @ shares.mT
 
 
-def _by_root(shares, q):
+def _by_root_at_last(shares, q):
     return shares / q.shape[-1] ** 0.5
 
 
@@ -216,63 +201,64 @@ _OWN = (
     ),
     Trap(
         "scaled by the width of the model",
-        _with(score=_scale_of_model_width),
+        _with(scale=one, sized=_by_width_of_model),
         "the sum in q·k runs over D, the width after the projection. C is the width before it.",
         "Step 2: scale",
     ),
     Trap(
         "no scale",
-        _with(score=_no_scale),
+        _with(scale=one),
         "q·k is a sum of D products, so its standard deviation grows like √D. Divide by √D, "
         "the square root of the width after the projection.",
         "Step 2: scale",
     ),
     Trap(
         "divided by D instead of √D",
-        _with(score=_divided_by_width),
+        _with(scale=by_width),
         "the variance of q·k is D, its standard deviation √D, and it is the standard deviation "
         "that should become 1.",
         "Step 2: scale",
     ),
     Trap(
         "all dimensions turned round",
-        _with(score=_all_turned),
+        _with(product=all_turned),
         "k.T turns all dimensions round, the batch included; of a single matrix it is the "
         "same as k.mT, which turns the last two.",
         "Step 1: dot products",
     ),
+    *score_traps(_with, "Step 1: dot products", "Step 2: scale"),
     Trap(
         "scaled after the softmax",
-        _with(score=_no_scale, after=_by_root),
+        _with(scale=one, after=_by_root_at_last),
         "the division by √D stands inside the softmax, where it decides how sharp the choice "
         "is. After it, the weights of a token no longer sum to 1.",
         "Step 2: scale",
-        (_with(after=_by_root),),
+        (_with(after=_by_root_at_last),),
     ),
     Trap(
         "scaled by another size",
-        _with(score=_scale_of_length),
+        _with(scale=by_keys),
         "q·k is a sum over D, the width of queries and keys, and its standard deviation grows "
         "with √D: neither with the number of tokens nor with a number that is always the same.",
         "Step 2: scale",
-        (_with(score=_eighth),),
+        (_with(scale=always(1 / 8)),),
     ),
     Trap(
         "multiplied by √D",
-        _with(score=_times_root),
+        _with(scale=times_root),
         "√D is what the scores are too large by: they are divided by it. Multiplied, their "
         "standard deviation becomes D, and the softmax a choice of one.",
         "Step 2: scale",
     ),
     Trap(
         "features that read each other",
-        _with(score=_of_features, read=_read_by_features),
+        _with(product=of_features, read=_read_by_features),
         "qᵀ k compares features, (D, D), and says nothing of which token reads which. Each "
         "query meets each key: rows of q with rows of k, q @ k.mT.",
         "Step 1: dot products",
         tuple(
-            _with(score=score, read=read)
-            for score in (_of_features, _of_features_by_length)
+            _with(product=of_features, scale=scale, read=read)
+            for scale in (by_root, by_queries)
             for read in (_read_by_features, _features_read, _features_read_turned)
         )[1:],
     ),

@@ -83,6 +83,14 @@ def itself(ones, diagonal):
     return ones.tril(diagonal).triu(diagonal)
 
 
+def row_of_the_first(ones, diagonal):
+    return ones & (columns(ones) <= diagonal)
+
+
+def row_before_the_first(ones, diagonal):
+    return ones & (columns(ones) < diagonal)
+
+
 def of_squares(ones, diagonal):
     return ones.tril(diagonal) if ones.shape[0] == ones.shape[1] else ones
 
@@ -161,5 +169,5 @@ def to_be_added(lowest):
 
 
 LONGEST = (1024, 512, 256, 128, 64, 2048)
-WIDTHS = tuple(n + more for n in (64, 128, 256, 512, 1024) for more in (0, 1))
+WIDTHS = (2, 3, *(n + more for n in (64, 128, 256, 512, 1024) for more in (0, 1)))
 """Of windows, the query itself counted or not."""

@@ -110,11 +110,24 @@ def _values_alone(x, memory, w_q, w_k, w_v):
     return x @ w_q, memory @ w_v, memory @ w_v
 
 
-def _length_of_x(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    def split(t, h):
-        return t.reshape(*x.shape[:-1], h, -1).transpose(-3, -2)
+def _memory_asks_itself(x, memory, w_q, w_k, w_v):
+    return memory @ w_q, memory @ w_k, memory @ w_v
 
-    return _layer(x, memory, w_q, w_k, w_v, w_out, num_heads, keep, split=split)
+
+def _roles_swapped(x, memory, w_q, w_k, w_v):
+    return x @ w_k, memory @ w_q, memory @ w_v
+
+
+def _of_both(order):
+    def project(x, memory, w_q, w_k, w_v):
+        both = torch.cat(order(x, memory), -2)
+        return x @ w_q, both @ w_k, both @ w_v
+
+    return project
+
+
+def _length_of_x(split, projected, h, x):
+    return tuple(t.reshape(*x.shape[:-1], h, -1).transpose(-3, -2) for t in projected)
 
 
 _OWN = (
@@ -131,6 +144,22 @@ _OWN = (
         "the roles are swapped: there is one answer for each token that asks, and x asks. "
         "Queries from x, keys and values from memory.",
         "Cross-attention",
+        (_with(project=_memory_asks_itself),),
+    ),
+    Trap(
+        "w_q and w_k exchanged",
+        _with(project=_roles_swapped),
+        "q = x w_q and k = memory w_k. Exchanged, it raises only where the two sources have "
+        "different widths.",
+        "Cross-attention",
+    ),
+    Trap(
+        "x is read, too",
+        _with(project=_of_both(lambda x, memory: (memory, x))),
+        "keys and values were made of memory and x together. A decoder reads what it has written "
+        "itself in a layer of its own; this one reads memory alone.",
+        "Cross-attention",
+        (_with(project=_of_both(lambda x, memory: (x, memory))),),
     ),
     Trap(
         "values from x",
@@ -168,10 +197,11 @@ _OWN = (
     ),
     Trap(
         "the length of x for memory",
-        _length_of_x,
+        _with(cut=_length_of_x),
         "keys and values were cut into heads with the number of tokens of x. Memory has its "
         "own length; a split that counts axes from the end never asks for it.",
         "Cross-attention",
+        (_with(cut=_length_of_x, attend=scaled_dot_product_attention),),
     ),
     Trap(
         "a causal mask over the source",

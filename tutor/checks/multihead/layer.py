@@ -1,6 +1,7 @@
 """A layer of several heads, in steps: the right ones, and the wrong ones that people make."""
 
 from tutor.checks.changes import unflattened
+from tutor.checks.scoring import by_root, queries_ask, scores
 from tutor.checks.softmax import read, weights
 
 
@@ -20,8 +21,8 @@ def for_heads(keep):
     return None if keep is None else keep.unsqueeze(-3)
 
 
-def score(q, k, x, memory):
-    return q @ k.mT * q.shape[-1] ** -0.5
+def no_more(q, x, memory):
+    return 1.0
 
 
 def shares_as_they_are(shares, q):
@@ -54,7 +55,9 @@ def layer(
     cut=each,
     split=split,
     for_heads=for_heads,
-    score=score,
+    product=queries_ask,
+    scale=by_root,
+    sized=no_more,
     weigh=weights,
     after=shares_as_they_are,
     read=read,
@@ -70,10 +73,22 @@ def layer(
     q, k, v = cut(split, project(x, memory, *w_in), h, x)
     keep = for_heads(keep)
     if attend is None:
-        found = read(after(weigh(score(q, k, x, memory), keep, **steps), q), v)
+        scored = scores(q, k, product, scale) * sized(q, x, memory)
+        found = read(after(weigh(scored, keep, **steps), q), v)
     else:
         found = attend(q, k, v, keep)
     return besides(out(join(merge, found, x), w_out), x)
+
+
+# Other projections
+
+
+def turned(x, memory, w_q, w_k, w_v):
+    return x @ w_q.mT, memory @ w_k.mT, memory @ w_v.mT
+
+
+def out_turned(merged, w_out):
+    return merged @ w_out.mT
 
 
 # Another cut
@@ -128,6 +143,32 @@ def width_of_model_unflattened(split, projected, h, x):
     return _by_torch(x.shape[-1] // h, h, *projected)
 
 
+def one_of_three(index, other):
+    """Queries, keys or values alone are split in another way."""
+
+    def cut(split, projected, h, x):
+        return tuple((other if n == index else split)(t, h) for n, t in enumerate(projected))
+
+    return cut
+
+
+def first_head_of(*indices):
+    """Of these, every head has what the first one has."""
+
+    def cut(split, projected, h, x):
+        heads = (split(t, h) for t in projected)
+        return tuple(
+            t[..., :1, :, :].expand_as(t) if n in indices else t for n, t in enumerate(heads)
+        )
+
+    return cut
+
+
+def scaled_for_values(split, projected, h, x):
+    q, k, v = each(split, projected, h, x)
+    return q * (q.shape[-1] / v.shape[-1]) ** 0.5, k, v
+
+
 def split_into_one(x, h):
     return x.unsqueeze(-3)
 
@@ -151,6 +192,30 @@ def joined_to_x(merge, heads, x):
 
 def merge_divided(heads):
     return merge(heads) / heads.shape[-3]
+
+
+def merge_averaged(heads):
+    return merge(heads.mean(-3, keepdim=True).expand_as(heads))
+
+
+def merge_average_alone(heads):
+    return heads.mean(-3)
+
+
+def merge_sum_alone(heads):
+    return heads.sum(-3)
+
+
+def merge_reversed(heads):
+    return merge(heads.flip(-3))
+
+
+def merge_none(heads):
+    return heads
+
+
+def out_of_each_by_the_first_rows(heads, w_out):
+    return (heads @ w_out[: heads.shape[-1]]).sum(-3)
 
 
 def merge_interleaved(heads):
@@ -195,52 +260,28 @@ def mask_on_its_side(keep):
 # Other scores, and what is done with the weights
 
 
-def no_scale(q, k, x, memory):
-    return q @ k.mT
+def model_scale(q, x, memory):
+    return x.shape[-1] ** -0.5
 
 
-def divided_by_width(q, k, x, memory):
-    return q @ k.mT / q.shape[-1]
+def memory_scale(q, x, memory):
+    return memory.shape[-1] ** -0.5
 
 
-def model_scale(q, k, x, memory):
-    return q @ k.mT * x.shape[-1] ** -0.5
+def projection_scale(q, x, memory):
+    return (q.shape[-3] * q.shape[-1]) ** -0.5
 
 
-def memory_scale(q, k, x, memory):
-    return q @ k.mT * memory.shape[-1] ** -0.5
+def scale_of_heads(q, x, memory):
+    return q.shape[-3] ** -0.5
 
 
-def projection_scale(q, k, x, memory):
-    return q @ k.mT * (q.shape[-3] * q.shape[-1]) ** -0.5
-
-
-def times_root(q, k, x, memory):
-    return q @ k.mT * q.shape[-1] ** 0.5
-
-
-def scale_of_heads(q, k, x, memory):
-    return q @ k.mT * q.shape[-3] ** -0.5
-
-
-def scale_of_length(q, k, x, memory):
-    return q @ k.mT * k.shape[-2] ** -0.5
-
-
-def eighth(q, k, x, memory):
-    return q @ k.mT / 8
-
-
-def by_root(shares, q):
+def by_root_at_last(shares, q):
     return shares / q.shape[-1] ** 0.5
 
 
 def besides_x(answer, x):
     return answer + x
-
-
-def of_features(q, k, x, memory):
-    return q.mT @ k * q.shape[-1] ** -0.5
 
 
 def read_by_features(shares, v):

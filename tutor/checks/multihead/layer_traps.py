@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import tutor.checks.multihead.layer as layer
+import tutor.checks.scoring as scoring
 import tutor.checks.softmax as softmax
 from tutor.attention import scaled_dot_product_attention
 from tutor.checks.exercise import Trap
@@ -27,7 +28,19 @@ def layer_traps(
     behind, *behind_too = both(
         split=layer.split_behind, for_heads=layer.no_mask, merge=layer.merge_behind
     )
+    on_its_side, *on_its_side_too = both(for_heads=layer.mask_on_its_side)
     of_layers = (
+        Trap(
+            "nn.Linear's orientation",
+            with_(project=layer.turned),
+            "nn.Linear stores its weight as (out, in) and multiplies by the transpose. Here the "
+            "weights are (in, out): x @ w_q, and merged @ w_out.",
+            "Project",
+            (
+                with_(project=layer.turned, out=layer.out_turned),
+                with_(out=layer.out_turned),
+            ),
+        ),
         Trap(
             "no output projection",
             with_(out=layer.no_output),
@@ -38,25 +51,29 @@ def layer_traps(
         ),
         Trap(
             "scaled by the width of the model",
-            with_(score=layer.model_scale),
+            with_(scale=scoring.one, sized=layer.model_scale),
             "the sum in q·k runs over the D features of one head, after projection and split, so "
             "its standard deviation is √D. The width of the model, or of all heads together, has "
             "nothing to do with it.",
             "Attend",
-            (with_(score=layer.projection_scale), with_(score=layer.memory_scale)),
+            (
+                with_(scale=scoring.one, sized=layer.projection_scale),
+                with_(scale=scoring.one, sized=layer.memory_scale),
+            ),
         ),
         Trap(
             "no scale",
-            with_(score=layer.no_scale),
+            with_(scale=scoring.one),
             "each head divides its scores by √D, the width of one head. Chapter 3's function does "
             "it by itself.",
             "Attend",
         ),
         Trap(
             "divided by D instead of √D",
-            with_(score=layer.divided_by_width),
+            with_(scale=scoring.by_width),
             "the variance of q·k is D, its standard deviation √D, and it is the standard deviation "
-            "that should become 1.",
+            "that should become 1. (Chapter 3's function scales by itself: queries that were "
+            "divided by √D before it are divided twice.)",
             "Attend",
         ),
         Trap(
@@ -65,6 +82,7 @@ def layer_traps(
             "q.view(B, H, T, D) has the right shape and deals out whole tokens to the heads: each "
             "head reads a few tokens as if they were the sentence. First (T, H, D), then swap.",
             "Split",
+            tuple(with_(cut=layer.one_of_three(n, layer.split_by_view)) for n in range(3)),
         ),
         Trap(
             "every H-th feature",
@@ -72,7 +90,10 @@ def layer_traps(
             "the columns of w_q, w_k and w_v belong to the heads in blocks: head h owns the "
             "columns from h·D to (h + 1)·D. Taking every H-th one gives other heads.",
             "Split",
-            (with_(split=layer.split_interleaved),),
+            (
+                with_(split=layer.split_interleaved),
+                *(with_(cut=layer.one_of_three(n, layer.split_interleaved)) for n in range(3)),
+            ),
         ),
         Trap(
             "H and D swapped",
@@ -114,6 +135,21 @@ def layer_traps(
             "Merge",
         ),
         Trap(
+            "heads averaged",
+            with_(merge=layer.merge_averaged),
+            "the heads were made one by a mean or a sum, which forgets who has read what. They "
+            "stand side by side, H·Dv wide, and each has rows of its own in w_out.",
+            "Merge",
+            (with_(merge=layer.merge_average_alone), with_(merge=layer.merge_sum_alone)),
+        ),
+        Trap(
+            "the first rows of w_out for every head",
+            with_(merge=layer.merge_none, out=layer.out_of_each_by_the_first_rows),
+            "a sum over the heads of what each becomes by w_out is right, if each is multiplied "
+            "with rows of its own: head h with those from h·Dv to (h + 1)·Dv.",
+            "Project",
+        ),
+        Trap(
             "heads merged interleaved",
             with_(merge=layer.merge_interleaved),
             "the heads' features come out in turns, so that each meets another row of w_out. "
@@ -135,6 +171,22 @@ def layer_traps(
             "num_heads changes nothing: one softmax over all features is one mixture. Split "
             "queries, keys and values before the attention.",
             "One softmax, one mixture",
+        ),
+        Trap(
+            "the first head for all",
+            with_(cut=layer.first_head_of(0)),
+            "each head has queries, keys and values of its own. With one set of keys and values "
+            "for all of them this is multi-query attention, which chapter 11 comes to; here every "
+            "head has its columns of w_q, w_k and w_v.",
+            "Split",
+            (with_(cut=layer.first_head_of(1, 2)), with_(cut=layer.first_head_of(0, 1, 2))),
+        ),
+        Trap(
+            "heads in reverse",
+            with_(merge=layer.merge_reversed),
+            "head 0 comes first: rows h·Dv to (h + 1)·Dv of w_out belong to head h. In another "
+            "order each head meets the rows of another.",
+            "Merge",
         ),
         Trap(
             "one set of weights for all heads",
@@ -159,10 +211,11 @@ def layer_traps(
         ),
         Trap(
             "the mask on its side",
-            with_(for_heads=layer.mask_on_its_side),
+            on_its_side,
             "keep[..., i, j] says whether query i may read key j: queries are rows, and the "
             "padding of what is read runs along the last dimension.",
             "One mask for all heads",
+            tuple(on_its_side_too),
         ),
         Trap(
             "the mask forgotten",
@@ -180,30 +233,35 @@ def layer_traps(
         ),
         Trap(
             "scaled after the softmax",
-            with_(score=layer.no_scale, after=layer.by_root),
+            with_(scale=scoring.one, after=layer.by_root_at_last),
             "the division by √D stands inside the softmax, where it decides how sharp the choice "
             "is. After it, the weights of a token no longer sum to 1.",
             "Attend",
-            (with_(after=layer.by_root),),
+            (with_(after=layer.by_root_at_last),),
         ),
         Trap(
             "scaled by another size",
-            with_(score=layer.scale_of_heads),
+            with_(scale=scoring.one, sized=layer.scale_of_heads),
             "q·k is a sum over the D features of one head, and its standard deviation is √D: the "
             "number of heads, the number of tokens, or 8, have no part in that sum.",
             "Attend",
-            (with_(score=layer.scale_of_length), with_(score=layer.eighth)),
+            (
+                with_(scale=scoring.by_keys),
+                with_(scale=scoring.always(1 / 8)),
+                with_(cut=layer.scaled_for_values),
+            ),
         ),
+        *scoring.score_traps(with_, "Attend", "Attend"),
         Trap(
             "multiplied by √D",
-            with_(score=layer.times_root),
+            with_(scale=scoring.times_root),
             "√D is what the scores are too large by: they are divided by it. Multiplied, the "
             "softmax is a choice of one.",
             "Attend",
         ),
         Trap(
             "features that read each other",
-            with_(score=layer.of_features, read=layer.read_by_features),
+            with_(product=scoring.of_features, read=layer.read_by_features),
             "qᵀ k compares features, (D, D), and says nothing of which token reads which. Each "
             "query meets each key: rows of q with rows of k, q @ k.mT.",
             "Attend",
@@ -228,6 +286,7 @@ def layer_traps(
                 with_(cut=layer.width_of_model),
                 with_(cut=layer.width_of_model_unflattened),
                 with_(join=layer.joined_to_x),
+                with_(cut=layer.width_of_model, join=layer.joined_to_x),
             ),
         ),
         Trap(

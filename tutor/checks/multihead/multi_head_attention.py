@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import multihead as reference
-from tutor.attention import causal_mask
+from tutor.attention import causal_mask, scaled_dot_product_attention
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
@@ -83,10 +83,6 @@ def _roles_swapped(x, memory, w_q, w_k, w_v):
     return x @ w_k, x @ w_q, x @ w_v
 
 
-def _weights_transposed(x, memory, w_q, w_k, w_v):
-    return x @ w_q.mT, x @ w_k.mT, x @ w_v.mT
-
-
 def _values_not_projected(x, memory, w_q, w_k, w_v):
     return x @ w_q, x @ w_k, x
 
@@ -94,6 +90,11 @@ def _values_not_projected(x, memory, w_q, w_k, w_v):
 def _keys_for_values(x, memory, w_q, w_k, w_v):
     keys = x @ w_k
     return x @ w_q, keys, keys
+
+
+def _values_for_keys(x, memory, w_q, w_k, w_v):
+    values = x @ w_v
+    return x @ w_q, values, values
 
 
 MULTI_HEAD_ATTENTION = Exercise(
@@ -114,19 +115,23 @@ MULTI_HEAD_ATTENTION = Exercise(
                 "Attend",
             ),
             Trap(
-                "nn.Linear's orientation",
-                _with(project=_weights_transposed),
-                "nn.Linear stores its weight as (out, in) and multiplies by the transpose. Here "
-                "the weights are (in, out): x @ w_q.",
-                "Attend",
-            ),
-            Trap(
                 "values not projected",
                 _with(project=_values_not_projected),
                 "the tokens themselves are averaged instead of their values x w_v, which say what "
                 "a token hands over.",
                 "Attend",
-                (_with(project=_keys_for_values),),
+            ),
+            Trap(
+                "one projection for keys and values",
+                _with(project=_keys_for_values),
+                "what a token is found by and what it hands over are two things: w_k makes the "
+                "keys of x and w_v its values.",
+                "Attend",
+                (
+                    _with(project=_keys_for_values, attend=scaled_dot_product_attention),
+                    _with(project=_values_for_keys),
+                    _with(project=_values_for_keys, attend=scaled_dot_product_attention),
+                ),
             ),
         ),
         itself=True,

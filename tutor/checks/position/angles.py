@@ -41,6 +41,10 @@ def whole(positions):
     return positions.long()
 
 
+def in_degrees(positions):
+    return torch.deg2rad(positions.double())
+
+
 # Another theta
 
 
@@ -50,6 +54,18 @@ def of_the_paper(theta):
 
 def upside_down(theta):
     return 1 / theta
+
+
+def decimal_logarithm(theta):
+    return math.exp(math.log10(theta))
+
+
+def dual_logarithm(theta):
+    return math.exp(math.log2(theta))
+
+
+def dual_power(theta):
+    return 2 ** math.log(theta)
 
 
 # Other frequencies
@@ -75,6 +91,22 @@ def growing(positions, width, theta):
 def from_the_second(positions, width, theta):
     i = torch.arange(1, width // 2 + 1, device=positions.device, dtype=torch.float64)
     return positions.double()[..., None] * theta ** (-2 * i / width)
+
+
+def all_the_same(positions, width, theta):
+    return angles_of(positions, width, theta, exponent=0)
+
+
+def a_frequency_each(exponent):
+    def of_features(positions, width, theta):
+        j = torch.arange(width, device=positions.device, dtype=torch.float64)
+        return positions.double()[..., None] * theta ** (-exponent * j / width)
+
+    return of_features
+
+
+def slowest_first(positions, width, theta):
+    return angles_of(positions, width, theta).flip(-1)
 
 
 def _power(width, theta, device, dtype):
@@ -161,6 +193,44 @@ def angle_traps(with_: Callable, formula: str) -> tuple[Trap, ...]:
             "The exponent is negative.",
             formula,
             (with_(angles=growing),),
+        ),
+        Trap(
+            "two bases in one power",
+            with_(base=decimal_logarithm),
+            "exp undoes the natural logarithm: theta ** x is exp(x · ln theta). log10 belongs to "
+            "10 ** x and log2 to exp2; mixed they give another theta.",
+            formula,
+            (with_(base=dual_logarithm), with_(base=dual_power)),
+        ),
+        Trap(
+            "one frequency for all pairs",
+            with_(angles=all_the_same),
+            "each pair has a frequency of its own, theta^(-2i / D): the angle is that of the "
+            "position alone where i is left out, or where 2 * i // D cuts every exponent to 0.",
+            formula,
+        ),
+        Trap(
+            "a frequency for every feature",
+            with_(angles=a_frequency_each(1)),
+            "both features of a pair share one frequency. With an exponent of j / D for feature j "
+            "the second turns slower than the first: the pair leaves its circle, and a shift is "
+            "no rotation any more.",
+            formula,
+            (with_(angles=a_frequency_each(2)),),
+        ),
+        Trap(
+            "frequencies in reverse",
+            with_(angles=slowest_first),
+            "pair 0 turns fastest, by 1 a position, and the last pair slowest. In reverse a model "
+            "can learn as well, but no checkpoint fits it.",
+            formula,
+        ),
+        Trap(
+            "degrees for radians",
+            with_(places=in_degrees),
+            "sine and cosine take radians, and the formula's angle, position · frequency, is one "
+            "already. Times π / 180, the fastest pair needs 360 positions for a turn instead of 6.",
+            formula,
         ),
         Trap(
             "the first frequency left out",

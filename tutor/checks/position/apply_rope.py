@@ -6,19 +6,16 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import position as reference
-from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import DTYPE, LAYOUT
+from tutor.checks.position import turns
 from tutor.checks.position.angles import (
     ROUNDED_FREQUENCIES,
     angle_traps,
     from_zero,
-    given,
-    given_theta,
     in_single,
-    of_width,
 )
 from tutor.checks.position.shared import (
     CHAPTER,
@@ -33,21 +30,7 @@ from tutor.checks.position.shared import (
     D,
     H,
     T,
-    angles_of,
-    frequencies_of,
     places,
-)
-from tutor.checks.position.turns import (
-    added,
-    backwards,
-    exchanged,
-    joined,
-    mixed,
-    no_minus,
-    no_partner,
-    one_after_the_other,
-    pairs_of,
-    turn,
 )
 
 _BATCH = Factor(
@@ -125,87 +108,6 @@ def _distance_alone(call, generator: Generator, device: torch.device) -> str | N
     return None
 
 
-def _as_asked(layout):
-    return layout
-
-
-def _as_x(t, x):
-    return t.to(x.dtype)
-
-
-def _rope(
-    x,
-    positions,
-    theta=10000.0,
-    layout="half",
-    places=given,
-    base=given_theta,
-    angles=of_width,
-    layout_read=_as_asked,
-    turn=turn,
-    joined_in=_as_asked,
-    rounded=_as_x,
-):
-    """The right features, but for the parts that are given."""
-    layout = layout_read(layout)
-    angle = angles(places(positions), x.shape[-1], base(theta))
-    pairs = turn(*pairs_of(x, layout), rounded(angle.cos(), x), rounded(angle.sin(), x))
-    return joined(pairs, joined_in(layout))
-
-
-_with = changeable(_rope)
-
-
-def _other(layout):
-    return "half" if layout == "interleaved" else "interleaved"
-
-
-def _half(layout):
-    return "half"
-
-
-def _interleaved(layout):
-    return "interleaved"
-
-
-def _double(t, x):
-    return t
-
-
-def _low_precision(frequencies):
-    """``frequencies``: of a width, a theta, a device and a dtype."""
-
-    def wrong(x, positions, theta=10000.0, layout="half"):
-        def angles(positions, width, theta):
-            of_pairs = frequencies(width, theta, x.device, x.dtype)
-            return positions.to(x.dtype)[..., None] * of_pairs
-
-        return _rope(x, positions, theta, layout, angles=angles)
-
-    return wrong
-
-
-def _rounded_at_last(width, theta, device, dtype):
-    return frequencies_of(width, theta, device).to(dtype)
-
-
-def _heads_for_time(x, positions, theta=10000.0, layout="half"):
-    count = x.shape[-3] if x.ndim > 2 else x.shape[-2]
-    places = torch.arange(count, device=x.device)
-    return _rope(x, places[:, None] if x.ndim > 2 else places, theta, layout)
-
-
-def _in_place(x, positions, theta=10000.0, layout="half"):
-    turned = _rope(x, positions, theta, layout)
-    x.data.copy_(turned)
-    return turned
-
-
-def _added_as_sinusoids(x, positions, theta=10000.0, layout="half"):
-    angles = angles_of(positions, x.shape[-1], theta)
-    return x + joined((angles.sin(), angles.cos()), "interleaved").to(x.dtype)
-
-
 APPLY_ROPE = Exercise(
     reference=reference.apply_rope,
     chapter=CHAPTER,
@@ -216,23 +118,23 @@ APPLY_ROPE = Exercise(
     traps=(
         Trap(
             "positions always from zero",
-            _with(places=from_zero),
+            turns.with_(places=from_zero),
             "the tokens were numbered 0, 1, 2, ... whatever the argument says. A model that "
             "generates passes one new query at a time: it would stand at 0 for ever, while its "
             "keys in the cache stand where they stood.",
             "Positions are an argument",
         ),
-        *angle_traps(_with, "Rotation instead of addition"),
+        *angle_traps(turns.with_, "Rotation instead of addition"),
         Trap(
             "sine and cosine exchanged",
-            _with(turn=exchanged),
+            turns.with_(turn=turns.EXCHANGED),
             "(a, b) becomes (a cos - b sin, a sin + b cos): at position 0, where the sine is 0 and "
             "the cosine 1, nothing turns.",
             "Rotation instead of addition",
         ),
         Trap(
             "the other layout",
-            _with(layout_read=_other),
+            turns.with_(layout_read=turns.other),
             "half pairs feature i with i + D/2, interleaved pairs 2i with 2i + 1; yours does it "
             "the other way round. Each works by itself. Weights trained with one are useless in "
             "the other until their rows are reordered.",
@@ -240,32 +142,32 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "one layout for both",
-            _with(layout_read=_half),
+            turns.with_(layout_read=turns.half),
             "the argument layout is not read. Half of the calls are right, and no shape tells the "
             "others apart.",
             "Two layouts",
-            (_with(layout_read=_interleaved),),
+            (turns.with_(layout_read=turns.interleaved),),
         ),
         Trap(
             "taken apart in one layout, put together in the other",
-            _with(joined_in=_half),
+            turns.with_(joined_in=turns.half),
             "interleaved features are taken with x[..., ::2] and x[..., 1::2] and must go back to "
             "where they came from: stack and flatten. Halves are put together with cat. Mixed, "
             "every feature is right and stands in another's place.",
             "Two layouts",
-            (_with(joined_in=_interleaved),),
+            (turns.with_(joined_in=turns.interleaved),),
         ),
         Trap(
             "added instead of turned",
-            _with(turn=added),
+            turns.with_(turn=turns.ADDED),
             "RoPE adds nothing. It turns each pair of features, and a score of two that are turned "
             "knows their distance alone; of sums it would know each position, too.",
             "Rotation instead of addition",
-            (_added_as_sinusoids,),
+            (turns.added_as_sinusoids,),
         ),
         Trap(
             "turned the wrong way",
-            _with(turn=backwards),
+            turns.with_(turn=turns.BACKWARDS),
             "(a, b) becomes (a cos - b sin, a sin + b cos). With the other sign all scores inside "
             "your own model stay right, since only the difference of two angles counts, and it "
             "takes a foreign checkpoint to notice... or a query and a key turned by two functions.",
@@ -273,23 +175,53 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "no minus",
-            _with(turn=no_minus),
+            turns.with_(turn=turns.NO_MINUS),
             "(a cos + b sin, a sin + b cos) is no rotation: lengths change, and scores depend on "
             "the positions themselves. The minus stands before b sin.",
             "Rotation instead of addition",
         ),
         Trap(
+            "a minus too many",
+            turns.with_(turn=turns.TWO_MINUSES),
+            "(a cos - b sin, b cos - a sin) is no rotation: lengths change, and scores depend on "
+            "the positions themselves. There is one minus, before b sin; the other one has a plus.",
+            "Rotation instead of addition",
+        ),
+        Trap(
+            "one of two turned",
+            turns.with_(turn=turns.FIRST_ALONE),
+            "one feature of each pair is as it was. A rotation changes both: (a cos - b sin, "
+            "a sin + b cos).",
+            "Rotation instead of addition",
+            (turns.with_(turn=turns.SECOND_ALONE),),
+        ),
+        Trap(
+            "turned twice",
+            turns.with_(places=turns.doubled),
+            "the angles are those of twice the position. Where the rotation was applied twice, "
+            "before the split into heads and after it, say, once is enough.",
+            "Rotation instead of addition",
+        ),
+        Trap(
+            "sine and cosine in a short dtype",
+            turns.with_(rounded=turns.in_short(torch.bfloat16)),
+            "bfloat16 keeps 8 bits of a sine, half precision 11, and every answer is as coarse. "
+            "Sine and cosine are rounded to the dtype of x and to no shorter one.",
+            "Numbers that grow",
+            (turns.with_(rounded=turns.in_short(torch.float16)),),
+        ),
+        Trap(
             "angles in the precision of x",
-            _low_precision(_rounded_at_last),
+            turns.low_precision(turns.rounded_at_last),
             "bfloat16 counts to 256 and then skips; half precision counts to 2,048; single "
             "precision is off by half a radian at ten million. Compute the angles in double, and "
             "round sine and cosine.",
             "Numbers that grow",
-            tuple(map(_low_precision, ROUNDED_FREQUENCIES)),
+            tuple(map(turns.low_precision, ROUNDED_FREQUENCIES)),
         ),
         Trap(
             "angles in single precision",
-            _with(angles=in_single),
+            turns.with_(angles=in_single),
             "a float32 number has seven digits: at position 100,000 an angle is off by a hundredth "
             "of a radian, and at ten million by half a one. Compute the angles in double, and "
             "round sine and cosine.",
@@ -298,43 +230,69 @@ APPLY_ROPE = Exercise(
         ),
         Trap(
             "double whatever comes in",
-            _with(rounded=_double),
+            turns.with_(rounded=turns.double),
             "angles are computed in double, and sine and cosine go back to x.dtype before they "
             "meet x. Unrounded, they make the whole answer double.",
             "Numbers that grow",
         ),
         Trap(
             "the heads' index instead of the time",
-            _heads_for_time,
+            turns.heads_for_time,
             "time is the last dimension but one, (B, H, T, D). Turned by the dimension before it, "
             "every word of a head stands at the same place.",
             "Rotation instead of addition",
         ),
         Trap(
             "pairs of one layout, angles of the other",
-            mixed,
+            turns.mixed,
             "two halves of two code bases: rotate_half pairs i with i + D/2, and angles repeated "
             "as 0, 0, 1, 1, ... belong to neighbours (or the reverse). The two of a pair are then "
             "turned by different angles, and that is no rotation.",
             "Two layouts",
+            (turns.halves_whatever_the_layout,),
+        ),
+        Trap(
+            "a part of the features turned",
+            turns.with_(reach=turns.half_of_it),
+            "some models turn only the first half of the features and leave the others as they "
+            "are, so that these know nothing of the place. Here all D / 2 pairs turn.",
+            "Rotation instead of addition",
+            (turns.half_of_the_pairs,),
+        ),
+        Trap(
+            "a dimension put in for the heads",
+            turns.with_(rounded=turns.heads_in_front),
+            "positions come as they fit: (T,), or (B, 1, T) where there are heads. A function "
+            "whose positions are always (B, T) needs cos.unsqueeze(1); here that makes a dimension "
+            "too many, or puts time where the heads stand.",
+            "Positions are an argument",
+            (turns.with_(rounded=turns.second_put_in),),
+        ),
+        Trap(
+            "heads behind time",
+            turns.with_(rounded=turns.heads_behind),
+            "(B, T, H, D) is another order: here time is the last dimension but one, (B, H, T, D), "
+            "and the angles, (T, D / 2), fit it from the right without a dimension put in.",
+            "Rotation instead of addition",
+            (turns.with_(rounded=turns.heads_behind_if_any),),
         ),
         Trap(
             "no partner",
-            _with(turn=no_partner),
+            turns.with_(turn=turns.NO_PARTNER),
             "x cos + x sin scales every feature by itself. A rotation mixes two features: the sine "
             "multiplies the partner.",
             "Rotation instead of addition",
         ),
         Trap(
             "the first overwritten before the second is read",
-            _with(turn=one_after_the_other),
+            turns.with_(turned=turns.one_after_the_other),
             "a was replaced by its turned value, and that value then entered b. Both lines of a "
             "rotation read the old a and the old b.",
             "Rotation instead of addition",
         ),
         Trap(
             "the input overwritten",
-            _in_place,
+            turns.in_place,
             "x holds turned features after the call. Called again on the same keys, as a cache "
             "does, it turns them twice.",
             "Positions are an argument",

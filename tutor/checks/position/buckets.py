@@ -15,7 +15,11 @@ def asked(bidirectional):
     return bidirectional
 
 
-def given(furthest):
+def as_many(most):
+    return most
+
+
+def given(furthest, both):
     return furthest
 
 
@@ -67,6 +71,10 @@ def far(distance, exact, far):
     return torch.where(distance < exact, distance, far)
 
 
+def one_besides_the_other(second, of_one_side, end):
+    return second + of_one_side
+
+
 def both(relative, buckets):
     return buckets
 
@@ -78,6 +86,7 @@ def buckets(
     max_distance=128,
     taken=wide,
     directions=asked,
+    count=as_many,
     furthest=given,
     size=halved,
     exact=half_of_its_own,
@@ -91,23 +100,20 @@ def buckets(
     first=first,
     last=last,
     joined=far,
+    together=one_besides_the_other,
     returned=both,
 ):
     """The right buckets, but for the parts that are given."""
-    relative, both, reach = (
-        taken(relative_position),
-        directions(bidirectional),
-        furthest(max_distance),
-    )
-    own = size(num_buckets, both)
-    few = exact(own, num_buckets)
+    relative, both, most = taken(relative_position), directions(bidirectional), count(num_buckets)
+    own, reach = size(most, both), furthest(max_distance, both)
+    few = exact(own, most)
     found = distance(relative, both)
     shares = share(found.clamp(min=1).double(), few, span(few, reach))
-    end = last(own, num_buckets)
+    end = last(own, most)
     far = (first(few) + cut(shares, left(own, few))).clamp(max=end)
     of_one_side = joined(found, few, far).clamp(max=end)
-    second = later(relative) * offset(own, few, num_buckets) if both else 0
-    return returned(relative_position, second + of_one_side)
+    second = later(relative) * offset(own, few, most) if both else 0
+    return returned(relative_position, together(second, of_one_side, end))
 
 
 with_ = changeable(buckets)
@@ -148,6 +154,10 @@ def by_size(relative, both):
     return relative.abs()
 
 
+def later_ones_far(relative, both):
+    return relative.abs() if both else torch.where(relative > 0, 2**40, -relative)
+
+
 def with_its_sign(relative, both):
     return relative
 
@@ -159,8 +169,20 @@ def all_of_them(most, both):
     return most
 
 
+def of_t5_whatever_comes(most):
+    return 32
+
+
+def always_halved(most, both):
+    return most // 2
+
+
 def half_of_all(size, most):
     return most // 2
+
+
+def half_of_half(size, most):
+    return max(size // 4, 1)
 
 
 def every(size, exact, most):
@@ -183,7 +205,7 @@ def every_one(size, exact):
     return size
 
 
-def exact_ones(size, exact):
+def as_the_exact_ones(size, exact):
     return exact
 
 
@@ -218,8 +240,12 @@ def none_far(distance, exact, far):
 # Other logarithms
 
 
-def of_t5(furthest):
+def of_t5(furthest, both):
     return 128
+
+
+def halved_too(furthest, both):
+    return furthest // 2 if both else furthest
 
 
 def no_base(exact, furthest):
@@ -250,8 +276,19 @@ def of_the_distance(d, exact, span):
     return d.log() / span
 
 
+def of_whole_quotients(d, exact, span):
+    return (d // exact).clamp(min=1).log() / span
+
+
 def of_one_more(d, exact, span):
     return (d / exact + 1).log() / span
+
+
+def in_short(dtype):
+    def share(d, exact, span):
+        return (d.to(dtype) / exact).log() / span
+
+    return share
 
 
 def even(d, exact, span):
@@ -271,6 +308,18 @@ def up(share, left):
 
 def cut_first(share, left):
     return (share + 1e-9).long() * left
+
+
+def cut_at_last(second, of_one_side, end):
+    return (second + of_one_side).clamp(max=end)
+
+
+def from_one(relative, buckets):
+    return buckets + 1
+
+
+def distances_themselves(relative, buckets):
+    return relative.long().abs()
 
 
 def of_the_input(relative, buckets):

@@ -1,4 +1,4 @@
-"""What ``relative_buckets`` must satisfy, and the wrong answers that people give."""
+"""What ``relative_buckets`` must satisfy."""
 
 import math
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from torch import Generator, Tensor
 from tutor import position as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import Draw, laid
-from tutor.checks.exercise import Case, Contract, Exercise, Trap
+from tutor.checks.exercise import Case, Contract, Exercise
 from tutor.checks.families import LAYOUT
-from tutor.checks.position import buckets
+from tutor.checks.position import bucket_traps
 from tutor.checks.position.shared import CHAPTER, B
 
 
@@ -133,197 +133,11 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(calls=tuple((_apart(distances, *n), *n) for n in numbers))
 
 
-_SECTION = "Relative buckets"
-
-
-def _trap(name: str, why: str, *changes: dict) -> Trap:
-    function, *others = (buckets.with_(**change) for change in changes)
-    return Trap(name, function, why, _SECTION, tuple(others))
-
-
-_TRAPS = (
-    _trap(
-        "query minus key",
-        "the argument is key minus query: positive for a key that stands after the query. With "
-        "the sign exchanged a causal model throws its whole past into bucket 0.",
-        {"taken": buckets.turned},
-    ),
-    _trap(
-        "the second half for the earlier keys",
-        "the second half of the buckets belongs to the keys that stand after the query, those with "
-        "a relative position above 0.",
-        {"later": buckets.before},
-    ),
-    _trap(
-        "the past for the future",
-        "without bidirectional it is the earlier keys that are told apart, by -relative_position, "
-        "and the later ones that get bucket 0. A causal model never sees a later key.",
-        {"distance": buckets.later_ones},
-    ),
-    _trap(
-        "always in two directions",
-        "bidirectional is not read. A causal model has no use for the later half of the "
-        "buckets: it spends all of them on the past.",
-        {"directions": buckets.always},
-    ),
-    _trap(
-        "always in one direction",
-        "bidirectional is not read, and every key that stands later gets bucket 0, as if it "
-        "were the query itself.",
-        {"directions": buckets.never},
-    ),
-    _trap(
-        "both directions in one half",
-        "keys before and after the query share their buckets: the model knows how far away a word "
-        "is and not on which side. With bidirectional the later ones get n added.",
-        {"later": buckets.nowhere},
-    ),
-    _trap(
-        "a future in a causal model",
-        "without bidirectional a key that stands later gets bucket 0, whatever its distance; "
-        "with it, one of the second half. The absolute value alone gives it the bucket of the "
-        "same distance in the past.",
-        {"distance": buckets.by_size},
-        {"distance": buckets.by_size, "later": buckets.nowhere},
-    ),
-    _trap(
-        "a distance with its sign",
-        "a bucket is looked up by the distance, and that is no negative number: the absolute "
-        "value with bidirectional, and otherwise that of the earlier keys alone.",
-        {"distance": buckets.with_its_sign},
-    ),
-    _trap(
-        "all buckets for each direction",
-        "num_buckets counts both directions together, and each has half of them. Otherwise the "
-        "buckets of the past run into those of the future, or out of the table.",
-        {"size": buckets.all_of_them},
-        {"size": buckets.all_of_them, "offset": buckets.half},
-        {"offset": buckets.every},
-    ),
-    _trap(
-        "another offset for the later keys",
-        "the later keys have the same buckets plus n, the number of buckets of one direction: less "
-        "than that, and they run into those of the earlier ones.",
-        {"offset": buckets.exact},
-        {"offset": buckets.before_the_last},
-    ),
-    _trap(
-        "exact buckets for half of all",
-        "e is half of the buckets of *one* direction: with bidirectional a quarter of num_buckets.",
-        {"exact": buckets.half_of_all},
-    ),
-    _trap(
-        "wide buckets from one too late",
-        "with n/2 exact buckets these are the numbers 0 to n/2 - 1, so distance n/2, the first "
-        "of the wide ones, gets the bucket n/2. Yours are one further: a bucket is never used, "
-        "and the last one is full too soon.",
-        {"first": buckets.one_late},
-    ),
-    _trap(
-        "wide buckets from 0",
-        "the wide buckets come after the e exact ones, so e is added to what the logarithm gives. "
-        "Without it near and far keys share a bucket.",
-        {"first": buckets.nothing},
-    ),
-    _trap(
-        "too many wide buckets",
-        "e of the n buckets are taken by the exact distances: the wide ones share out the n - e "
-        "that are left. Another factor fills the last bucket too soon or never.",
-        {"left": buckets.every_one},
-        {"left": buckets.one_too_few},
-    ),
-    _trap(
-        "no wide buckets",
-        "every distance has a bucket to itself until they are used up. From n/2 on they are to "
-        "grow with the distance, so that n buckets reach as far as max_distance.",
-        {"joined": buckets.none_far},
-    ),
-    _trap(
-        "far distances not gathered",
-        "from max_distance on all share the last bucket. Without that the number of the bucket "
-        "goes on growing, into the other direction's and out of the table.",
-        {"last": buckets.unlimited},
-    ),
-    _trap(
-        "the last bucket one too far",
-        "n buckets have the numbers 0 to n - 1, so the last of a direction is n - 1. Bucket n is "
-        "the first of the other direction, or out of the table.",
-        {"last": buckets.one_more},
-        {"last": buckets.of_both},
-    ),
-    _trap(
-        "max_distance hard-coded",
-        "128 is T5's number, and an argument here.",
-        {"furthest": buckets.of_t5},
-    ),
-    _trap(
-        "a logarithm without its base",
-        "log(d / exact) must reach 1 at max_distance: divide it by log(max_distance / exact). "
-        "Without that base the last bucket comes far too soon.",
-        {"span": buckets.no_base},
-        {"span": buckets.no_base, "share": buckets.log2},
-    ),
-    _trap(
-        "two bases in one quotient",
-        "ln a / ln b is the logarithm of a to the base b, and so is log2 a / log2 b: any base "
-        "does, if it is the same above and below.",
-        {"share": buckets.log2},
-        {"share": buckets.log10},
-        {"span": buckets.base_two},
-        {"span": buckets.base_ten},
-    ),
-    _trap(
-        "the logarithm of the whole distance",
-        "the wide buckets begin where the exact ones end: at d = n/2 the logarithm must be 0, "
-        "so it is that of d / (n/2).",
-        {"share": buckets.of_the_distance, "span": buckets.of_the_whole},
-        {"share": buckets.of_the_distance},
-        {"share": buckets.of_one_more},
-    ),
-    _trap(
-        "the logarithm of max_distance alone",
-        "the wide buckets reach from e to max_distance: at d = max_distance the quotient must be "
-        "1, so below the line stands ln(max_distance / e), with the e that is above it.",
-        {"span": buckets.of_the_whole},
-    ),
-    _trap(
-        "cut before it is multiplied",
-        "the quotient lies between 0 and 1, and cut to a whole number it is 0 all the way to "
-        "max_distance. Multiply by n - e first, then cut.",
-        {"cut": buckets.cut_first},
-    ),
-    _trap(
-        "rounded to the nearest",
-        "a bucket ends where the next begins: cut off, as .long() does, and do not round.",
-        {"cut": buckets.rounded},
-        {"cut": buckets.up},
-    ),
-    _trap(
-        "wide buckets of equal width",
-        "the buckets grow with the distance, as a logarithm: 20 words away or 23 is nearly the "
-        "same, 100 or 103 even more so.",
-        {"share": buckets.even},
-    ),
-    _trap(
-        "the word itself among the later ones",
-        "distance 0 belongs to the first half: bucket 0. Only keys that stand after the query, "
-        "with a distance above 0, get the second half.",
-        {"later": buckets.not_before},
-    ),
-    _trap(
-        "another integer type",
-        "buckets are the rows of a table that are looked up, and the answer is int64 whatever "
-        "integers come in: .long().",
-        {"returned": buckets.of_the_input},
-        {"returned": buckets.in_32_bits},
-    ),
-)
-
 RELATIVE_BUCKETS = Exercise(
     reference=reference.relative_buckets,
     chapter=CHAPTER,
     points={"values": 3, "edges": 2, "types": 1, "contracts": 1},
     cases=CASES,
     contract=_contract,
-    traps=_TRAPS,
+    traps=bucket_traps.TRAPS,
 )

@@ -6,19 +6,12 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import position as reference
-from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import LAYOUT
-from tutor.checks.position.angles import (
-    angle_traps,
-    from_zero,
-    given,
-    given_theta,
-    in_single,
-    of_width,
-)
+from tutor.checks.position import sinusoids
+from tutor.checks.position.angles import angle_traps, from_zero, in_single
 from tutor.checks.position.shared import (
     BATCH,
     CHAPTER,
@@ -29,7 +22,6 @@ from tutor.checks.position.shared import (
     B,
     D,
     T,
-    frequencies_of,
     places,
 )
 
@@ -105,110 +97,6 @@ def _shift_is_a_rotation(call, generator: Generator, device: torch.device) -> st
     return None
 
 
-def _interleaved(angles):
-    return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)
-
-
-def _dtype(positions: Tensor) -> torch.dtype:
-    return positions.dtype if positions.is_floating_point() else SINGLE
-
-
-def _encoding(
-    positions,
-    width,
-    theta=10000.0,
-    places=given,
-    base=given_theta,
-    angles=of_width,
-    joined=_interleaved,
-    dtype=_dtype,
-):
-    """The right encoding, but for the parts that are given."""
-    return joined(angles(places(positions), width, base(theta))).to(dtype(positions))
-
-
-_with = changeable(_encoding)
-
-
-def _batch_index(positions):
-    rows = torch.arange(positions.shape[0], device=positions.device)
-    return rows.view(-1, *[1] * (positions.ndim - 1)).expand(positions.shape)
-
-
-def _detached(positions):
-    return positions.detach()
-
-
-def _backwards(positions):
-    return -positions
-
-
-def _shares_of_the_length(positions):
-    return positions.double() / positions.shape[-1]
-
-
-def _row_of(length):
-    def looked_up(positions):
-        return torch.arange(length, device=positions.device)[positions.long()]
-
-    return looked_up
-
-
-def _outer(positions, width, theta):
-    return torch.outer(positions.double(), frequencies_of(width, theta, positions.device))
-
-
-def _column(positions, width, theta):
-    of_pairs = frequencies_of(width, theta, positions.device)
-    return positions.double().reshape(positions.shape[0], 1) * of_pairs
-
-
-def _second_axis(positions, width, theta):
-    return positions.double()[:, None] * frequencies_of(width, theta, positions.device)
-
-
-def _flattened(positions, width, theta):
-    return positions.double().reshape(-1, 1) * frequencies_of(width, theta, positions.device)
-
-
-def _of_features(positions, width, theta):
-    j = torch.arange(width, device=positions.device, dtype=DOUBLE)
-    return positions.double()[..., None] * theta ** (-j / width)
-
-
-def _by_turns(angles):
-    even = torch.arange(angles.shape[-1], device=angles.device) % 2 == 0
-    return torch.where(even, angles.sin(), angles.cos())
-
-
-def _double(positions):
-    return DOUBLE
-
-
-def _single(positions):
-    return SINGLE
-
-
-def _promoted(positions):
-    return torch.promote_types(SINGLE, positions.dtype)
-
-
-def _of_the_positions(positions):
-    return positions.dtype
-
-
-def _concatenated(angles):
-    return torch.cat((angles.sin(), angles.cos()), -1)
-
-
-def _cosine_first(angles):
-    return torch.stack((angles.cos(), angles.sin()), -1).flatten(-2)
-
-
-def _sines_alone(angles):
-    return angles.sin().repeat_interleave(2, -1)
-
-
 SINUSOIDAL_ENCODING = Exercise(
     reference=reference.sinusoidal_encoding,
     chapter=CHAPTER,
@@ -219,7 +107,7 @@ SINUSOIDAL_ENCODING = Exercise(
     traps=(
         Trap(
             "the batch index instead of the time",
-            _with(places=_batch_index),
+            sinusoids.with_(places=sinusoids.batch_index),
             "the numbers of the first dimension were encoded. Where sentences lie in rows, that is "
             "which sentence it is, the same for all of its words. It runs, it has the right shape, "
             "and the model still cannot tell first from last.",
@@ -227,7 +115,7 @@ SINUSOIDAL_ENCODING = Exercise(
         ),
         Trap(
             "sines and cosines side by side",
-            _with(joined=_concatenated),
+            sinusoids.with_(laid=sinusoids.halves),
             "all sines came first and then all cosines. The paper's encoding interleaves them: "
             "feature 2i is the sine and 2i + 1 the cosine of one angle. A model that is trained "
             "with either works; one that is trained with the one and run with the other does not.",
@@ -235,22 +123,36 @@ SINUSOIDAL_ENCODING = Exercise(
         ),
         Trap(
             "positions always from zero",
-            _with(places=from_zero),
+            sinusoids.with_(places=from_zero),
             "the tokens were numbered 0, 1, 2, ... whatever the argument says. While training "
             "nobody notices. A model that generates with a cache passes the position of its one "
             "newest token, and would get position 0 for every word.",
             "Positions are an argument",
         ),
-        *angle_traps(_with, "Sinusoids"),
+        *angle_traps(sinusoids.with_, "Sinusoids"),
         Trap(
             "the cosine first",
-            _with(joined=_cosine_first),
+            sinusoids.with_(waves=(torch.cos, torch.sin)),
             "feature 2i is the sine, feature 2i + 1 the cosine. Position 0 is (0, 1, 0, 1, ...).",
             "Sinusoids",
         ),
         Trap(
+            "angles alone",
+            sinusoids.with_(waves=(sinusoids.as_they_are, sinusoids.as_they_are)),
+            "the numbers are the angles, position · frequency, which grow without a bound. Asked "
+            "for are their sines and cosines.",
+            "Sinusoids",
+        ),
+        Trap(
+            "a quarter of a turn in degrees",
+            sinusoids.with_(waves=(torch.sin, sinusoids.a_quarter_in_degrees)),
+            "the cosine is the sine a quarter of a turn further on, and that is π / 2: torch.sin "
+            "takes radians. 90 of them are 14 turns and a part.",
+            "Sinusoids",
+        ),
+        Trap(
             "sines alone",
-            _with(joined=_sines_alone),
+            sinusoids.with_(waves=(torch.sin, torch.sin)),
             "a sine has every value twice a turn, and cannot tell where on its circle it stands. "
             "The sine and the cosine of one angle together can, and only together do they turn "
             "when the positions shift.",
@@ -258,73 +160,78 @@ SINUSOIDAL_ENCODING = Exercise(
         ),
         Trap(
             "angles in single precision",
-            _with(angles=in_single),
+            sinusoids.with_(angles=in_single),
             "single precision has 24 bits. A position of ten million uses them all, and its angle "
             "is wrong by up to half a radian. Compute the angle in double and round the sine.",
             "Numbers that grow",
             precision=True,
         ),
         Trap(
-            "a frequency for every feature",
-            _with(angles=_of_features, joined=_by_turns),
-            "sine and cosine of one pair share one frequency. With an exponent of j / width for "
-            "feature j the cosine turns slower than its sine: the pair leaves the circle, and a "
-            "shift is no rotation any more.",
-            "Why a shift is a rotation",
-        ),
-        Trap(
             "positions with the other sign",
-            _with(places=_backwards),
+            sinusoids.with_(places=sinusoids.backwards),
             "the angle is the position times its frequency, without a minus: theta has one in its "
             "exponent, where it makes the frequency small.",
             "Sinusoids",
         ),
         Trap(
             "positions as shares of the length",
-            _with(places=_shares_of_the_length),
+            sinusoids.with_(places=sinusoids.shares_of_the_length),
             "divided by the length of the sentence, the same position gets another code in every "
             "sentence, and the next word is a different step away.",
             "Positions are an argument",
         ),
         Trap(
             "a table that ends",
-            _with(places=_row_of(5000)),
+            sinusoids.with_(places=sinusoids.row_of(5000)),
             "a table has a row for each of the positions 0, 1, 2, ... up to its length. What lies "
             "beyond raises, what is negative reads its end, and what stands between two rows has "
             "none. The formula needs no table.",
             "Positions are an argument",
-            tuple(_with(places=_row_of(length)) for length in (10_000, 2048, 1024, 512)),
+            tuple(
+                sinusoids.with_(places=sinusoids.row_of(length))
+                for length in (10_000, 2048, 1024, 512)
+            ),
         ),
         Trap(
             "positions of one sentence",
-            _with(angles=_outer),
+            sinusoids.with_(angles=sinusoids.outer),
             "positions may have any number of dimensions in front. positions[..., None] puts the "
             "pairs behind all of them.",
             "Positions are an argument",
-            tuple(_with(angles=angles) for angles in (_column, _second_axis, _flattened)),
+            tuple(
+                sinusoids.with_(angles=angles)
+                for angles in (sinusoids.column, sinusoids.second_axis, sinusoids.flattened)
+            ),
         ),
         Trap(
             "no gradient to the positions",
-            _with(places=_detached),
+            sinusoids.with_(places=sinusoids.detached),
             "the numbers are right, but the positions were cut off from learning, by detach() or "
             "torch.no_grad(). Positions that are floats may be learned as other inputs are.",
             "Positions are an argument",
         ),
         Trap(
             "whole numbers for whole positions",
-            _with(dtype=_of_the_positions),
+            sinusoids.with_(dtype=sinusoids.of_the_positions),
             "sines lie between -1 and 1: as integers they are all 0, 1 or -1. Integers as "
             "positions get an answer of torch's default dtype.",
             "Numbers that grow",
         ),
         Trap(
             "the dtype of the positions forgotten",
-            _with(dtype=_double),
+            sinusoids.with_(dtype=sinusoids.double),
             "angles need double precision, and the sines do not: they go back to the dtype of the "
             "positions, or to torch's default if those are integers. Otherwise the model that they "
             "are added to changes its dtype with them.",
             "Numbers that grow",
-            (_with(dtype=_single), _with(dtype=_promoted)),
+            tuple(
+                sinusoids.with_(dtype=dtype)
+                for dtype in (
+                    sinusoids.single,
+                    sinusoids.promoted,
+                    sinusoids.double_for_integers,
+                )
+            ),
         ),
     ),
 )

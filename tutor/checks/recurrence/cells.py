@@ -48,6 +48,14 @@ def two_over(s):
     return 2 / (1 + (-2 * s).exp()) - 1
 
 
+def twice(s):
+    return s.sigmoid().sigmoid()
+
+
+def fifth(s):
+    return (0.2 * s + 0.5).clamp(0, 1)
+
+
 def cut_off(limit):
     def wrong(s):
         return torch.sigmoid(s.clamp(-limit, limit))
@@ -101,6 +109,16 @@ def second_not_transposed(x, h, w_ih, w_hh, b_ih, b_hh):
     return x @ w_ih.mT + b_ih, h @ w_hh + b_hh
 
 
+def blocks_not_transposed(x, h, w_ih, w_hh, b_ih, b_hh):
+    blocks = w_hh.split(w_hh.shape[1])
+    return F.linear(x, w_ih, b_ih), torch.cat([h @ block for block in blocks], -1) + b_hh
+
+
+def reshaped(x, h, w_ih, w_hh, b_ih, b_hh):
+    w_ih, w_hh = (w.reshape(w.shape[1], w.shape[0]) for w in (w_ih, w_hh))
+    return x @ w_ih + b_ih, h @ w_hh + b_hh
+
+
 def weights_exchanged(x, h, w_ih, w_hh, b_ih, b_hh):
     return F.linear(x, w_hh, b_ih), F.linear(h, w_ih, b_hh)
 
@@ -118,6 +136,16 @@ def input_and_biases(x, h, w_ih, w_hh, b_ih, b_hh):
     return F.linear(x, w_ih, b_ih), b_hh
 
 
+def reshape_trap(with_: Callable, section: str) -> Trap:
+    return Trap(
+        "reshaped instead of transposed",
+        with_(products=reshaped),
+        "reshape takes the numbers in the order in which they lie and breaks the lines elsewhere: "
+        "the shape is the transpose's, and the rows are torn apart. w.mT swaps rows and columns.",
+        section,
+    )
+
+
 def product_traps(
     with_: Callable, section: str, unread: tuple[Callable, ...] = ()
 ) -> tuple[Trap, ...]:
@@ -130,8 +158,13 @@ def product_traps(
             "torch keeps a weight as (out, in), so that each row makes one feature of the answer: "
             "x @ w_ih.mT, or F.linear(x, w_ih, b_ih).",
             section,
-            (with_(products=first_not_transposed), with_(products=second_not_transposed)),
+            (
+                with_(products=first_not_transposed),
+                with_(products=second_not_transposed),
+                with_(products=blocks_not_transposed),
+            ),
         ),
+        reshape_trap(with_, section),
         Trap(
             "weights exchanged",
             with_(products=weights_exchanged),
@@ -187,6 +220,21 @@ def sigmoid_traps(with_: Callable, section: str) -> tuple[Trap, ...]:
             "torch.sigmoid is safe both ways.",
             section,
             (with_(gate=one_over),),
+        ),
+        Trap(
+            "a sigmoid too many",
+            with_(gate=twice),
+            "of a share between 0 and 1 another sigmoid makes one between 0.5 and 0.73: a gate "
+            "that neither opens nor closes.",
+            section,
+        ),
+        Trap(
+            "a hard sigmoid",
+            with_(gate=F.hardsigmoid),
+            "clamp(s / 6 + 0.5, 0, 1), or with 0.2 s as in old versions of Keras, is cheap and "
+            "near the sigmoid, and not the same. Where it is cut off its gradient is 0.",
+            section,
+            (with_(gate=fifth),),
         ),
         Trap(
             "the sums cut off",

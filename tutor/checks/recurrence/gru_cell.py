@@ -28,7 +28,7 @@ def past(from_x, from_h, r, h, of_n):
     return from_x + r * from_h
 
 
-def new(n, h, z):
+def new(n, h, z, r):
     return (1 - z) * n + z * h
 
 
@@ -59,15 +59,30 @@ def step(
     r, z = gates(*(gate(sums(from_x[name], from_h[name])) for name in "rz"))
     of_n = tuple(t.chunk(3)[order.index("n")] for t in (w_hh, b_ih, b_hh))
     n = past(from_x["n"], from_h["n"], r, read, of_n)
-    return shape(new(candidate(n), kept, share(z)))
+    return shape(new(candidate(n), kept, share(z), r))
 
 
 with_ = changeable(step)
 
-WRONG_ORDERS = tuple(with_(order=order) for order in ("zrn", "rnz", "nrz", "znr", "nzr"))
+
+def state_in_another_order(x, h, w_ih, w_hh, b_ih, b_hh):
+    from_x, from_h = products(x, h, w_ih, w_hh, b_ih, b_hh)
+    r, z, n = from_h.chunk(3, -1)
+    return from_x, torch.cat((z, r, n), -1)
+
+
+WRONG_ORDERS = (
+    *(with_(order=order) for order in ("zrn", "rnz", "nrz", "znr", "nzr")),
+    with_(products=state_in_another_order),
+)
 
 
 # Other states
+
+
+def in_place(x, h, w_ih, w_hh, b_ih, b_hh):
+    h.copy_(step(x, h, w_ih, w_hh, b_ih, b_hh))
+    return h
 
 
 def detached(h):
@@ -230,32 +245,40 @@ def no_bias_reset(from_x, from_h, r, h, of_n):
 # Other mixtures
 
 
-def sum_of_new(n, h, z):
+def sum_of_new(n, h, z, r):
     return n + z * h
 
 
-def sum_of_old(n, h, z):
+def sum_of_old(n, h, z, r):
     return (1 - z) * n + h
 
 
-def sum_of_both(n, h, z):
+def sum_of_both(n, h, z, r):
     return n + h
 
 
-def new_alone(n, h, z):
+def new_alone(n, h, z, r):
     return (1 - z) * n
 
 
-def old_alone(n, h, z):
+def old_alone(n, h, z, r):
     return z * h
 
 
-def candidate_alone(n, h, z):
+def candidate_alone(n, h, z, r):
     return n
 
 
-def squashed(n, h, z):
-    return torch.tanh(new(n, h, z))
+def reset_kept(n, h, z, r):
+    return (1 - z) * n + z * r * h
+
+
+def old_squashed(n, h, z, r):
+    return (1 - z) * n + z * h.tanh()
+
+
+def squashed(n, h, z, r):
+    return torch.tanh(new(n, h, z, r))
 
 
 # Other shapes

@@ -140,7 +140,14 @@ GRU_STEP = Exercise(
             "the reset gate decides how much of the *past* the candidate sees. The input is always "
             "read in full.",
             _SECTION,
-            (with_(past=gru.reset_on_input), with_(past=gru.reset_on_both_biases)),
+            (with_(past=gru.reset_on_both_biases),),
+        ),
+        Trap(
+            "the input is reset instead of the past",
+            with_(past=gru.reset_on_input),
+            "the reset gate belongs to what comes from the old state: x's part + r ∘ h's part. On "
+            "the other one it hides what was just said, and the past is never forgotten.",
+            _SECTION,
         ),
         Trap(
             "no reset",
@@ -149,6 +156,15 @@ GRU_STEP = Exercise(
             "start afresh then.",
             _SECTION,
             (with_(past=gru.reset_inverted),),
+        ),
+        Trap(
+            "the reset where the old state is kept",
+            with_(past=gru.no_reset, new=gru.reset_kept),
+            "r says how much of the past the *candidate* sees, and z alone how much of it is kept. "
+            "Multiplied with the share that is kept, a reset erases for good what it should only "
+            "hide for a moment.",
+            _SECTION,
+            (with_(new=gru.reset_kept),),
         ),
         Trap(
             "one gate for both jobs",
@@ -182,7 +198,13 @@ GRU_STEP = Exercise(
             "r and z are gates between 0 and 1; the candidate n is a state, tanh, between -1 and "
             "1.",
             _SECTION,
-            (with_(candidate=as_it_is),),
+        ),
+        Trap(
+            "the candidate without its tanh",
+            with_(candidate=as_it_is),
+            "the candidate is a state, and tanh keeps it between -1 and 1. The sum itself may be "
+            "-3 or 7, and what is mixed into the state grows with it.",
+            _SECTION,
         ),
         Trap(
             "a gate without its sigmoid",
@@ -199,6 +221,7 @@ GRU_STEP = Exercise(
             "old and new lie between -1 and 1, and so does their mixture. Another tanh shrinks "
             "what is kept at every step, and the gradient with it.",
             _SECTION,
+            (with_(new=gru.old_squashed),),
         ),
         *product_traps(with_, _SECTION, (with_(sums=gru.of_the_input_alone),)),
         *bias_traps(
@@ -207,6 +230,14 @@ GRU_STEP = Exercise(
             "b_hh is reset, b_ih is not.",
             _SECTION,
             (with_(past=gru.no_bias_reset),),
+        ),
+        Trap(
+            "the caller's state overwritten",
+            gru.in_place,
+            "h.mul_(z), or h *= z, writes into the tensor that was passed in. Every earlier state "
+            "that was kept in a list is the same tensor, and becomes the last one.",
+            _SECTION,
+            overwrites="h",
         ),
         Trap(
             "a detached state",

@@ -6,7 +6,14 @@ from torch.nn import functional as F
 from tutor import recurrence as reference
 from tutor.checks.changes import changeable
 from tutor.checks.exercise import Exercise, Trap
-from tutor.checks.recurrence.cells import as_it_is, bias_traps, candidate, gate, products
+from tutor.checks.recurrence.cells import (
+    as_it_is,
+    bias_traps,
+    candidate,
+    gate,
+    products,
+    reshape_trap,
+)
 from tutor.checks.recurrence.shared import CHAPTER, cell_cases, cell_contract
 
 
@@ -155,6 +162,7 @@ RNN_STEP = Exercise(
             _SECTION,
             (_with(products=_nothing_transposed), _with(products=_weights_first)),
         ),
+        reshape_trap(_with, _SECTION),
         Trap(
             "the old state not read",
             _with(products=_state_not_read),
