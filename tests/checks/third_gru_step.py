@@ -158,7 +158,7 @@ def gru_step__u13(x, h, w_ih, w_hh, b_ih, b_hh):
 
 
 # reset multiplies the input's part instead of the state's
-@answer("the input is reset, too")
+@answer("the input is reset instead of the past")
 def gru_step__u14(x, h, w_ih, w_hh, b_ih, b_hh):
     x_r, x_z, x_n = F.linear(x, w_ih, b_ih).chunk(3, dim=-1)
     h_r, h_z, h_n = F.linear(h, w_hh, b_hh).chunk(3, dim=-1)
@@ -247,7 +247,7 @@ def gru_step__u20(x, h, w_ih, w_hh, b_ih, b_hh):
 
 
 # the state is overwritten in place
-@answer()
+@answer("the caller's state overwritten")
 def gru_step__u21(x, h, w_ih, w_hh, b_ih, b_hh):
     x_r, x_z, x_n = (x @ w_ih.mT + b_ih).chunk(3, dim=-1)
     h_r, h_z, h_n = (h @ w_hh.mT + b_hh).chunk(3, dim=-1)
@@ -384,7 +384,7 @@ def gru_step__u31(x, h, w_ih, w_hh, b_ih, b_hh):
 
 # reset applied to the state before the product (the form of Cho et al.)
 # no tanh for the candidate
-@answer("the reset before the product", "the candidate is no gate")
+@answer("the reset before the product", "the candidate without its tanh")
 def gru_step__u32(x, h, w_ih, w_hh, b_ih, b_hh):
     C = h.shape[-1]
     gx = F.linear(x, w_ih, b_ih)

@@ -14,6 +14,7 @@ from tutor.checks.exercise import Trap
 from tutor.checks.glance import Glance, glance
 from tutor.checks.observation import Broken, Observation, Trial
 from tutor.checks.properties import broken_by
+from tutor.checks.tensors import same_values
 from tutor.checks.trace import (
     Trace,
     copied,
@@ -68,6 +69,11 @@ class Diagnosis:
         self.in_double = bool(in_double)
         self.rounded = {id(seen) for seen, wide in in_double if wide is None}
         self._wide = {id(seen): wide for seen, wide in in_double if wide is not None}
+        self._narrow = {
+            id(wide)
+            for seen, wide in in_double
+            if wide and not same_values(wide.got.tensors(), seen.got.tensors(), 0)
+        }
         # Some index out of range, which on CUDA ends CUDA for the process. What fails there and not
         # on the CPU is none of them.
         on_cpu = trial.device.type == "cpu"
@@ -94,9 +100,13 @@ class Diagnosis:
         """What explains a group's wrong answers, and the first that it explains."""
         traps, first = self._of_others(name)
         rounded = [o for o in self.trial.groups[name].failing if id(o) in self.rounded]
-        if not rounded or not (traps or self.rounding(name)):
-            return traps, first
-        return (*(t for t in self.exercise.traps if t.precision), *traps), rounded[0]
+        precision = tuple(t for t in self.exercise.traps if t.precision)
+        if rounded and (traps or self.rounding(name)):
+            return (*precision, *traps), rounded[0]
+        # Explained as it is in double, and not as it was: it is in single precision, too.
+        if traps and id(first) in self._narrow:
+            return tuple(dict.fromkeys((*traps, *precision))), first
+        return traps, first
 
     def rounding(self, name: str) -> bool:
         """Whether all that is wrong in a group is right in double throughout."""
