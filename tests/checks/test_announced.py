@@ -108,6 +108,7 @@ OWN = {
     },
     "apply_rope": {
         "^(from zero|a cache|between)$": "integers or floats",
+        "^before$": "may be negative",
         "features$": "`D` even",
         "^(neighbours|layout left out)$": LAID_OUT,
         "^each (sentence|head)$": "anything that broadcasts",
