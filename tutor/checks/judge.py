@@ -33,7 +33,7 @@ from tutor.checks.observation import Broken, Group, Observation, Trial
 from tutor.checks.properties import test_properties
 from tutor.checks.relation import matching_relation
 from tutor.checks.report import Failure, Report, Verdict
-from tutor.checks.single import SENTENCE, forgive_single_precision, in_double
+from tutor.checks.single import SENTENCE, far_off, forgive_single_precision, in_double
 from tutor.checks.tensors import same_values
 from tutor.checks.trace import (
     Trace,
@@ -50,6 +50,8 @@ from tutor.checks.trace import (
 
 PUBLIC_SEED = 20170612  # the day on which "Attention Is All You Need" appeared
 
+_FAR_OFF = 3
+"""Wrong gradients after which those of answers that no rounding explains are not asked for."""
 _PRECISION = {
     torch.float64: "double",
     torch.float32: "single",
@@ -167,7 +169,9 @@ def _observe(trial: Trial, case: Case) -> None:
         groups["types"].observations.append(Observation(case, None, tolerance, got, problem))
     # What an edge case cannot answer at all is paid for there.
     unanswered = case.group == "edges" and form_problem(exercise, case, precise, got)
-    if "gradients" in groups and dtype == torch.float64 and not (case.finite_only or unanswered):
+    if "gradients" not in groups or dtype != torch.float64 or case.finite_only or unanswered:
+        return
+    if groups["gradients"].far_off < _FAR_OFF or not (problem and far_off(precise, got)):
         _observe_gradients(trial, case, precise, tolerance)
 
 
@@ -187,6 +191,7 @@ def _observe_gradients(trial: Trial, case: Case, precise: Trace, tolerance: floa
     problem = wrong_gradients(exercise, case, expected, got, tolerance * magnitude(case))
     right = not answer_problem(exercise, case, precise, got, tolerance)
     group.dtypes.add(torch.float64)
+    group.far_off += bool(problem) and not right and far_off(precise, got)
     group.observations.append(
         Observation(case, cotangents, tolerance, got, problem, right, expected=expected)
     )

@@ -47,6 +47,8 @@ class Group:
     broken: list[Broken] = field(default_factory=list)
     properties: int = 0
     dtypes: set[torch.dtype] = field(default_factory=set)
+    far_off: int = 0
+    """Wrong gradients of answers that are wrong by more than any rounding."""
 
     @property
     def failing(self) -> list[Observation]:

@@ -120,15 +120,28 @@ def _may_be(trial: Trial, seen: Observation) -> bool:
 def _widened(trial: Trial, seen: Observation) -> Trace | None:
     """The widened answer, if the usual one may be right to single precision."""
     case, exercise, expected = seen.case, trial.exercise, seen.expected
-    finite = _finite([seen.got]) == 1
-    if finite and _problem(trial, seen, seen.got, _COARSE):
+    if far_off(expected, seen.got):
         return None
+    finite = _finite([seen.got]) == 1
     in_single = in_precision(copied(case), torch.float32)
     narrow = play(LocalCandidate(exercise.reference), exercise, in_single, seen.cotangents)
     # What is beyond float32's range is no more than that, either.
     if finite and _problem(trial, seen, seen.got, single(narrow, expected)):
         return None
     return play(Widened(trial.candidate), exercise, copied(case), seen.cotangents)
+
+
+def far_off(expected: Trace, got: Trace) -> bool:
+    """Whether an answer, or what gradients there are, is wrong by more than single precision is,
+    and not for its range."""
+    if _finite([got]) < 1:
+        return False
+    pairs = [*zip(expected.tensors(), got.tensors(), strict=False)]
+    if expected.gradients is not None and got.gradients is not None:
+        pairs = [
+            (w, g) for w, g in zip(expected.gradients, got.gradients, strict=True) if w is not None
+        ]
+    return not all(same_values((w,), (g,), _COARSE) for w, g in pairs)
 
 
 def _problem(trial: Trial, seen: Observation, got: Trace, tolerance: float) -> Problem:
