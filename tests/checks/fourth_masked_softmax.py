@@ -23,7 +23,7 @@ def masked_softmax__renormalised_eps(scores, keep=None):
     if keep is None:
         return w
     w = w * keep
-    return w / (w.sum(-1, keepdim=True) + 1e-13)
+    return w / (w.sum(-1, keepdim=True) + 1e-9)
 
 
 # float(-inf) * (1 - keep): 0 * inf is nan everywhere

@@ -416,8 +416,7 @@ RENORMALISED = {"hide": unhidden, "zero": divided}
 RENORMALISED_WITH_CARE = {"hide": unhidden, "zero": divided_with_care}
 RENORMALISED_WHERE = {"hide": unhidden, "zero": divided_where_positive}
 RENORMALISED_EPSILONS = tuple(
-    {"hide": unhidden, "zero": zero}
-    for zero in (plus(1e-9), *map(plus_under_a_mask, (1e-9, 1e-13)))
+    {"hide": unhidden, "zero": zero} for zero in (plus(1e-9), plus_under_a_mask(1e-9))
 )
 INVERTED = {"mask": invert}
 INVERTED_UNZEROED = {"mask": invert, "zero": unzeroed}

@@ -248,7 +248,6 @@ TRAPS = (
         "half precision has 11 bits and bfloat16 8: near its end a bucket begins some words too "
         "early or too late. An integer's logarithm is taken in single precision at least.",
         {"share": buckets.in_short(torch.bfloat16)},
-        {"share": buckets.in_short(torch.float16)},
     ),
     _trap(
         "wide buckets of equal width",

@@ -104,7 +104,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     def case(label: str, distances: Tensor, *rest: bool | int, group: str = "edges") -> Case:
         return Case(label, (_apart(distances, *rest), *rest), group)
 
-    count, furthest = 2 * draw.integer(5, 20), draw.integer(45, 300)
+    # An even number a direction: that an odd one has one more wide bucket is asked below.
+    count, furthest = 4 * draw.integer(3, 10), draw.integer(45, 300)
     by_lot = draw.integers(draw.integer(2, 9), draw.integer(2, 9), low=-400, high=401)
     yield case("by lot", by_lot, True, count, furthest, group="values")
     yield case("by lot, causal", by_lot, False, count, furthest, group="values")
