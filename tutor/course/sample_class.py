@@ -18,6 +18,7 @@ from typing import Any
 
 import jupytext
 import nbformat
+import torch
 from nbgrader.utils import is_solution
 
 from tutor import ROOT
@@ -135,6 +136,11 @@ def _write(
     for part in filter(_of_the_checks, (*used, *(function.__defaults__ or ()))):
         if part.__name__ not in texts and part not in (function, *within):
             _write(part, part.__name__, texts, (function, *within))
+    for constant in re.findall(r"=([A-Z][A-Z_]*)\b", text):  # a default that has a name
+        value = function.__globals__.get(constant)
+        if isinstance(value, tuple) and constant not in texts:
+            parts = "".join(f"{_written(part, texts)}, " for part in value)
+            texts[constant] = f"{constant} = ({parts})"
     for variable, value in made_with.items():
         text = re.sub(rf"\b{variable}\b", _written(value, texts), text)
     texts[name] = text.replace(f"def {function.__name__}(", f"def {name}(", 1).strip()
@@ -148,6 +154,8 @@ def _written(value: Any, texts: dict[str, str]) -> str:
         return f"float('{value}')"
     if not callable(value):
         return repr(value)
+    if getattr(torch, value.__name__, None) is value:
+        return f"torch.{value.__name__}"
     if not _of_the_checks(value):
         raise TypeError(f"{value} has no text of its own")
     name = value.__name__
