@@ -5,6 +5,7 @@ with every float32 made a float64 (``widened``) it has none: so its precision is
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -134,15 +135,21 @@ def _widened(trial: Trial, seen: Observation) -> Trace | None:
 
 def far_off(expected: Trace, got: Trace) -> bool:
     """Whether an answer, or what gradients there are, is wrong by more than single precision is,
-    and not for its range."""
-    if any(isinstance(t, Tensor) and t.is_meta for t in got.tensors()) or _finite([got]) < 1:
-        return False
+    and not for its range or its form."""
     pairs = [*zip(expected.tensors(), got.tensors(), strict=False)]
+    if not all(_comparable(wanted, found) for wanted, found in pairs) or _finite([got]) < 1:
+        return False
     if expected.gradients is not None and got.gradients is not None:
-        pairs = [
-            (w, g) for w, g in zip(expected.gradients, got.gradients, strict=True) if w is not None
-        ]
+        both = zip(expected.gradients, got.gradients, strict=True)
+        pairs = [(wanted, found) for wanted, found in both if wanted is not None]
     return not all(same_values((w,), (g,), _COARSE) for w, g in pairs)
+
+
+def _comparable(wanted: Any, found: Any) -> bool:
+    if not isinstance(wanted, Tensor) or not isinstance(found, Tensor):
+        return False
+    plain = found.layout == torch.strided and not found.is_meta and not found.is_complex()
+    return plain and found.shape == wanted.shape
 
 
 def _problem(trial: Trial, seen: Observation, got: Trace, tolerance: float) -> Problem:
