@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from tutor.checks.cost import Counter, same_memory
 from tutor.checks.elsewhere import origins
-from tutor.checks.modes import call_modes
+from tutor.checks.modes import call_modes, taken_off
 from tutor.checks.response import (
     Crash,
     Response,
@@ -177,9 +177,9 @@ class LocalCandidate:
 
     def _widened(self, args: tuple[Any, ...]) -> tuple[Any, Place | None]:
         others = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
-        with Watching(caller) as usual:
+        with Watching(caller) as usual, taken_off():
             self.function(*others)
-        with widened(caller) as wide:
+        with widened(caller) as wide, taken_off():
             outputs = self.function(*args)
         return outputs, narrowed(usual, wide)
 

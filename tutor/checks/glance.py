@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tutor.checks.observation import Observation
 from tutor.checks.response import plain
 from tutor.checks.trace import as_tuple, copied
+
+_LARGEST = 1_000_000
+"""Elements of an answer that is looked at; a view of few numbers may have any."""
 
 
 class Glance:
@@ -56,9 +60,10 @@ class Glance:
     def _first(self, outputs: Any) -> Tensor | None:
         """Of one tensor or several; None where there are no real numbers to look at."""
         first = next(iter(as_tuple(plain(outputs))), None)
-        if not isinstance(first, Tensor) or first.is_complex() or not first.numel():
+        if not isinstance(first, Tensor) or first.is_complex() or first.is_meta:
             return None
-        return first.detach()
+        dense = first.layout == torch.strided and 0 < first.numel() <= _LARGEST
+        return first.detach() if dense else None
 
     def _versions(self) -> list[int]:
         return [a._version for a in self.args if isinstance(a, Tensor)]

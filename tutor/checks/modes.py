@@ -155,6 +155,21 @@ def _left_at_the_end() -> Iterator[None]:
 
 
 @contextmanager
+def taken_off() -> Iterator[None]:
+    """Takes off torch's stacks of modes what is left on them within, and leaves what lay there."""
+    functions, operations = torch._C._len_torch_function_stack, torch._C._len_torch_dispatch_stack
+    before = functions(), operations()
+    with torch.inference_mode(False):
+        try:
+            yield
+        finally:
+            for _ in range(functions() - before[0]):
+                overrides._pop_mode()
+            for _ in range(operations() - before[1]):
+                dispatch._pop_mode()
+
+
+@contextmanager
 def _no_contexts() -> Iterator[tuple[str, ...]]:
     """Outside of every mode of torch's that a ``with`` enters; a default device is one of them."""
     device, default = _device.CURRENT_DEVICE, vars(torch._GLOBAL_DEVICE_CONTEXT).copy()
