@@ -142,7 +142,9 @@ def _write(
             parts = "".join(f"{_written(part, texts)}, " for part in value)
             texts[constant] = f"{constant} = ({parts})"
     for variable, value in made_with.items():
-        text = re.sub(rf"\b{variable}\b", _written(value, texts), text)
+        # Not the attribute of that name, nor the keyword: x.dtype, torch.ones(2, dtype=dtype).
+        named = rf"(?<![\w.]){variable}\b(?!\s*=[^=])"
+        text = re.sub(named, _written(value, texts), text)
     texts[name] = text.replace(f"def {function.__name__}(", f"def {name}(", 1).strip()
 
 
