@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -114,7 +115,10 @@ def _report(trial: Trial) -> Report:
     test_properties(trial)
 
     diagnosis = _diagnosis(trial)
-    verdicts = {name: _verdict(trial, name, diagnosis) for name in groups if name != "contracts"}
+    argument = cache(lambda: matching_argument(trial))
+    verdicts = {
+        name: _verdict(trial, name, diagnosis, argument) for name in groups if name != "contracts"
+    }
     if "contracts" in groups:
         verdicts["contracts"] = contract_verdict(trial, contract, cases, verdicts)
     verdicts = withheld(verdicts)
@@ -295,7 +299,12 @@ def _kept_problem(
     return Problem(["the calls of a second object changed what the first had returned"])
 
 
-def _verdict(trial: Trial, name: str, diagnosis: Diagnosis) -> Verdict:
+def _verdict(
+    trial: Trial,
+    name: str,
+    diagnosis: Diagnosis,
+    argument: Callable[[], tuple[str, Observation] | None],
+) -> Verdict:
     group, possible = trial.groups[name], trial.exercise.points[name]
     failing = group.failing
     bad = len(failing) + len(group.broken)
@@ -306,8 +315,8 @@ def _verdict(trial: Trial, name: str, diagnosis: Diagnosis) -> Verdict:
         related = None
         if not traps and name in ("values", "edges"):
             related, shown = matching_relation(trial.exercise, group)
-            if not related and (found := matching_argument(trial)):
-                related, shown = found[0], found[1] if found[1] in failing else None
+            if not related and (found := argument()):
+                related, shown = found[0], next((o for o in failing if o is found[1]), None)
         worst = shown or failing[0]
         said = [*worst.problem.sentences, *([related] if related else [])]
         if id(worst) in diagnosis.rounded and not traps:
