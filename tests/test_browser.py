@@ -43,6 +43,8 @@ LOOK = r"""() => {
     }
     stretch = Math.max(stretch, (article.getBoundingClientRect().bottom - from) / innerHeight);
     article.querySelectorAll("details").forEach((fold) => (fold.open = true));
+    // What is half faded in has half the contrast.
+    document.getAnimations().forEach((animation) => animation.finish());
     const all = (selector) =>
         [...article.querySelectorAll(selector)].filter((e) => e.checkVisibility());
     const said = (e) => e.textContent.trim().slice(0, 70);
