@@ -51,6 +51,18 @@ def test_a_digest_follows_code_and_not_words(monkeypatch):
     assert claims.digest("book/conventions") != before
 
 
+def test_a_digest_does_not_follow_colours_and_what_is_written_beside_them(monkeypatch):
+    def digest(*cells: str) -> str:
+        monkeypatch.setattr(claims, "cells", lambda page: cells)
+        return claims.digest("book/conventions")
+
+    drawn = digest("for c in (figures.KEY, figures.OTHER): plot(1, color=c)", 'a.set_title("x")')
+    assert drawn == digest("for c in figures.MODELS[:2]: plot(1, color=c)", 'a.set_title("y")')
+    assert drawn != digest("for c in figures.MODELS[:2]: plot(2, color=c)", 'a.set_title("x")')
+    assert digest("a = figures.results(1)") != digest("a = figures.results(2)")
+    assert digest("a = b.set_title(1)") != digest("a = b.set_title(2)")
+
+
 # The recorder
 
 
