@@ -58,6 +58,8 @@ EXACT = {
 page holds the claims that hang on them."""
 LABELS = {"legend", "set_title", "set_xlabel", "set_ylabel", "suptitle", "update_layout"}
 """Methods that write beside what is drawn."""
+SAID = {"answer", "feedback", "question"}
+"""Keys of a quiz under which there are words."""
 
 # What runs on a processor with narrower vectors: torch's own loops, oneDNN's and MKL's products.
 CAPABILITIES: dict[str, dict[str, str]] = {
@@ -137,8 +139,8 @@ def digest(page: str) -> str:
 
 
 class _Undrawn(ast.NodeTransformer):
-    """A page's code without the colours of its figures and what is written beside them; the build
-    of the page runs it with both."""
+    """A page's code without the colours of its figures, what is written beside them, and the words
+    of a quiz; the build of the page runs it with all three."""
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         self.generic_visit(node)
@@ -158,6 +160,15 @@ class _Undrawn(ast.NodeTransformer):
         match node.value:
             case ast.Call(func=ast.Attribute(attr=name)) if name in LABELS:
                 return ast.Pass()
+        return node
+
+    def visit_Dict(self, node: ast.Dict) -> ast.Dict:
+        self.generic_visit(node)
+        for i, key in enumerate(node.keys):
+            if isinstance(key, ast.Constant) and key.value in SAID:
+                parts = [n for n in ast.walk(node.values[i]) if isinstance(n, ast.FormattedValue)]
+                if parts or isinstance(node.values[i], ast.Constant):
+                    node.values[i] = ast.JoinedStr(parts)
         return node
 
 

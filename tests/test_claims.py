@@ -51,7 +51,7 @@ def test_a_digest_follows_code_and_not_words(monkeypatch):
     assert claims.digest("book/conventions") != before
 
 
-def test_a_digest_does_not_follow_colours_and_what_is_written_beside_them(monkeypatch):
+def test_a_digest_follows_neither_colours_nor_what_is_written_beside_them(monkeypatch):
     def digest(*cells: str) -> str:
         monkeypatch.setattr(claims, "cells", lambda page: cells)
         return claims.digest("book/conventions")
@@ -61,6 +61,10 @@ def test_a_digest_does_not_follow_colours_and_what_is_written_beside_them(monkey
     assert drawn != digest("for c in figures.MODELS[:2]: plot(2, color=c)", 'a.set_title("x")')
     assert digest("a = figures.results(1)") != digest("a = figures.results(2)")
     assert digest("a = b.set_title(1)") != digest("a = b.set_title(2)")
+    quiz = "q = {{'answer': '{}', 'feedback': f'{} {{{}}}', 'type': '{}'}}"
+    assert digest(quiz.format(1, 2, "x", 4)) == digest(quiz.format(5, 6, "x", 4))
+    assert digest(quiz.format(1, 2, "x", 4)) != digest(quiz.format(1, 2, "y", 4))
+    assert digest(quiz.format(1, 2, "x", 4)) != digest(quiz.format(1, 2, "x", 5))
 
 
 # The recorder
