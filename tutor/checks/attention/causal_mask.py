@@ -94,8 +94,8 @@ CAUSAL_MASK = Exercise(
             with_(corner=triangles.upper_left),
             "with fewer queries than keys the queries are the newest positions, so the last query "
             "stands at the last key. A triangle from the upper left corner hides the whole recent "
-            "past from a model that generates with a cache. (is_causal=True of torch's own SDPA "
-            "does exactly that.)",
+            "past from a model that writes word by word. (torch's own "
+            "F.scaled_dot_product_attention does exactly that with is_causal=True.)",
             "The causal mask",
             (with_(corner=triangles.upper_left_but_for_one),),
         ),
