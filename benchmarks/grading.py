@@ -118,7 +118,7 @@ def split(folder: Path) -> dict[str, float]:
         measured(Session, "cell", "cells, with the fork"),
         measured(RemoteCandidate, "run", "checks: the student's process"),
         measured(Grader, "_check", "checks"),
-        measured(Grader, "run", "whole"),
+        measured(Grader, "_attempt", "whole"),
     ]
     paths = sorted(folder.glob(f"submitted/*/{CHAPTER}/*.ipynb"))
     try:
@@ -153,8 +153,10 @@ def table(sizes: list[int], stock_size: int, folders: dict[int, Path], rounds: i
     seconds: dict[int, list[float]] = {size: [] for size in sizes}
     for _ in range(rounds):
         theirs.append(stock(folders[stock_size]))
+        print(f"nbgrader, {stock_size}: {theirs[-1]:.1f} s", flush=True)
         for size in sizes:
             seconds[size].append(ours(folders[size]))
+            print(f"tutor, {size}: {seconds[size][-1]:.1f} s", flush=True)
     head = "| | class | a minute | times stock |"
     median = statistics.median(theirs)
     row = f"{stock_size} | {60 * stock_size / median:.1f} | 1 |"
