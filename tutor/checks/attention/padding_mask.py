@@ -42,6 +42,9 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     # Small integers end at 127, and half precision counts to 2,048.
     long = torch.tensor([2049], device=draw.device)
     yield Case("a sentence of 2,049 tokens", (long, 2050), "edges")
+    for dtype, keys in ((torch.int8, 131), (torch.uint8, 259)):
+        few = torch.tensor([[2, 100]], device=draw.device, dtype=dtype)
+        yield Case(f"more keys than {str(dtype)[6:]} counts", (few, keys), "edges")
 
 
 CASES = Crossed(FAMILY, _arguments, _by_hand, usual="three sentences")
@@ -130,6 +133,10 @@ def _integers(mask):
     return mask.long()
 
 
+def _counted_as_lengths(num_keys, lengths):
+    return torch.arange(num_keys, device=lengths.device).to(lengths.dtype)
+
+
 def _counted_in(dtype):
     def wrong(lengths, num_keys):
         positions = torch.arange(num_keys, device=lengths.device).to(dtype)
@@ -209,7 +216,10 @@ PADDING_MASK = Exercise(
             "bits end at 127 or 255: neighbours become the same number. Count in int64, which "
             "torch.arange does by itself.",
             "The padding mask",
-            tuple(map(_counted_in, (torch.float16, torch.int8, torch.uint8))),
+            (
+                *map(_counted_in, (torch.float16, torch.int8, torch.uint8)),
+                _with(keys=_counted_as_lengths),
+            ),
         ),
         Trap(
             "ones and zeros instead of True and False",

@@ -139,6 +139,10 @@ def _unprojected(x, w_q, w_k, w_v):
     return x, x, x @ w_v
 
 
+def _in_equal_parts(x, w_q, w_k, w_v):
+    return (x @ torch.cat((w_q, w_k, w_v), -1)).chunk(3, -1)
+
+
 def _by_width_of_model(x):
     return x.shape[-1] ** -0.5
 
@@ -169,6 +173,13 @@ _OWN = (
         _with(project=_values_not_projected),
         "the tokens themselves are averaged instead of their values x w_v. What a token is "
         "found by and what it hands over are different things; w_v is what decides the second.",
+        "One sequence asks itself",
+    ),
+    Trap(
+        "three equal parts",
+        _with(project=_in_equal_parts),
+        "one product for all three projections is a good idea, but chunk(3) cuts it into equal "
+        "parts. Values may have another width than queries and keys: split at D, D and Dv.",
         "One sequence asks itself",
     ),
     Trap(

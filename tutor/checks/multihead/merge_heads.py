@@ -54,6 +54,15 @@ def _features_before_time(heads):
     return heads.mT.flatten(-3, -2)
 
 
+def _features_for_heads(heads):
+    *batch, num_heads, time, width = heads.shape
+    return heads.mT.reshape(*batch, time, num_heads * width)
+
+
+def _counted_to_the_end(heads):
+    return heads.transpose(1, 2).flatten(2)
+
+
 def _one_batch_dimension(heads):
     batch, num_heads, time, width = heads.shape
     return heads.transpose(1, 2).reshape(batch, time, num_heads * width)
@@ -103,6 +112,7 @@ MERGE_HEADS = Exercise(
             "the result is (H·D, T), on its side: tokens are rows. The axes to swap are heads and "
             "time, not time and features.",
             "Merge",
+            (_features_for_heads,),
         ),
         Trap(
             "axes counted from the front",
@@ -111,6 +121,7 @@ MERGE_HEADS = Exercise(
             "where there is none or more. Counted from the end they are always the same: "
             "transpose(-3, -2).",
             "Merge",
+            (_counted_to_the_end,),
         ),
         Trap(
             "exactly one batch dimension",

@@ -127,6 +127,14 @@ def _every_other_of_the_power(num_heads, device=None):
     return torch.cat((slopes, slopes[::2][: num_heads - power])).to(SINGLE)
 
 
+def _half_of_a_power(num_heads, device=None):
+    power = 1
+    while 2 * power < num_heads:
+        power *= 2
+    more = _geometric(2 * power, device)[::2][: num_heads - power]
+    return torch.cat((_geometric(power, device), more)).to(SINGLE)
+
+
 def _none_more(num_heads, device=None):
     return _geometric(_power(num_heads), device).to(SINGLE)
 
@@ -164,6 +172,14 @@ ALIBI_SLOPES = Exercise(
             _every_other_of_the_power,
             "the additional slopes are every other one of *twice* the power: they lie between the "
             "slopes that are there. Those of the power itself are there already.",
+            "Any number of heads",
+        ),
+        Trap(
+            "a power of two filled up",
+            _half_of_a_power,
+            "eight heads are a power of two, and the formula gives all their slopes. `<` in the "
+            "place of `<=` stops one power below: four slopes, filled up with every other one of "
+            "eight. They are the right numbers in another order.",
             "Any number of heads",
         ),
         Trap(

@@ -66,32 +66,36 @@ def cut_off(limit):
 # Other biases
 
 
-def one_bias(x, h, w_ih, w_hh, b_ih, b_hh):
-    return F.linear(x, w_ih, b_ih), F.linear(h, w_hh)
+def both_biases(b_ih, b_hh):
+    return b_ih, b_hh
 
 
-def other_bias(x, h, w_ih, w_hh, b_ih, b_hh):
-    return F.linear(x, w_ih), F.linear(h, w_hh, b_hh)
+def one_bias(b_ih, b_hh):
+    return b_ih, torch.zeros_like(b_hh)
 
 
-def no_bias(x, h, w_ih, w_hh, b_ih, b_hh):
-    return F.linear(x, w_ih), F.linear(h, w_hh)
+def other_bias(b_ih, b_hh):
+    return torch.zeros_like(b_ih), b_hh
 
 
-def first_bias_for_both(x, h, w_ih, w_hh, b_ih, b_hh):
-    return F.linear(x, w_ih, b_ih), F.linear(h, w_hh, b_ih)
+def no_bias(b_ih, b_hh):
+    return torch.zeros_like(b_ih), torch.zeros_like(b_hh)
 
 
-def second_bias_for_both(x, h, w_ih, w_hh, b_ih, b_hh):
-    return F.linear(x, w_ih, b_hh), F.linear(h, w_hh, b_hh)
+def first_bias_for_both(b_ih, b_hh):
+    return b_ih, b_ih
 
 
-def first_bias_twice(x, h, w_ih, w_hh, b_ih, b_hh):
-    return F.linear(x, w_ih, 2 * b_ih), F.linear(h, w_hh, b_hh)
+def second_bias_for_both(b_ih, b_hh):
+    return b_hh, b_hh
 
 
-def second_bias_twice(x, h, w_ih, w_hh, b_ih, b_hh):
-    return F.linear(x, w_ih, b_ih), F.linear(h, w_hh, 2 * b_hh)
+def first_bias_twice(b_ih, b_hh):
+    return 2 * b_ih, b_hh
+
+
+def second_bias_twice(b_ih, b_hh):
+    return b_ih, 2 * b_hh
 
 
 # Other products
@@ -267,25 +271,25 @@ def tanh_traps(with_: Callable, section: str) -> tuple[Trap, ...]:
 def bias_traps(
     with_: Callable, why: str, section: str, missing: tuple[Callable, ...] = ()
 ) -> tuple[Trap, ...]:
-    """``with_``: makes an answer of another ``products``; ``why``: it needs both biases;
+    """``with_``: makes an answer of other ``biases``; ``why``: it needs both;
     ``missing``: more that leave one out."""
     return (
         Trap(
             "a bias missing",
-            with_(products=one_bias),
+            with_(biases=one_bias),
             why,
             section,
-            (with_(products=other_bias), with_(products=no_bias), *missing),
+            (with_(biases=other_bias), with_(biases=no_bias), *missing),
         ),
         Trap(
             "a bias added twice",
-            with_(products=first_bias_for_both),
+            with_(biases=first_bias_for_both),
             "there are two biases, b_ih and b_hh, and each is added once.",
             section,
             (
-                with_(products=second_bias_for_both),
-                with_(products=first_bias_twice),
-                with_(products=second_bias_twice),
+                with_(biases=second_bias_for_both),
+                with_(biases=first_bias_twice),
+                with_(biases=second_bias_twice),
             ),
         ),
     )

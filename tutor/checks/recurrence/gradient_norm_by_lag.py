@@ -166,12 +166,23 @@ def _squared(p):
     return p.square().sum((-2, -1))
 
 
+def _largest_stretch(p):
+    return torch.linalg.matrix_norm(p, 2)
+
+
 def _root_of_mean(p):
     return torch.linalg.matrix_norm(p) / p.shape[-1]
 
 
 def _of_a_unit(p):
     return torch.linalg.matrix_norm(p) / p.shape[-1] ** 0.5
+
+
+def _largest_stretch_but_at_lag_0(jacobians):
+    if jacobians.shape[-3] == 0:  # nothing is stretched
+        return _norms(jacobians)
+    stretches = _norms(jacobians, norm=_largest_stretch)[..., 1:]
+    return torch.cat((_norms(jacobians)[..., :1], stretches), -1)
 
 
 def _elementwise_from_ones(jacobians):
@@ -203,7 +214,7 @@ GRADIENT_NORM_BY_LAG = Exercise(
             (
                 _product_of_norms_from_one,
                 _product_after_the_first,
-                _product_of_norms_by(lambda j: torch.linalg.matrix_norm(j, 2)),
+                _product_of_norms_by(_largest_stretch),
             ),
         ),
         Trap(
@@ -274,12 +285,13 @@ GRADIENT_NORM_BY_LAG = Exercise(
         ),
         Trap(
             "another norm",
-            _with(norm=lambda p: torch.linalg.matrix_norm(p, 2)),
+            _with(norm=_largest_stretch),
             "the largest singular value, the sum of all, the largest column, the largest entry, "
             "the trace, the determinant: each measures something else. Asked for is the Frobenius "
             "norm, the root of the sum of all squared entries, torch.linalg.matrix_norm's default.",
             _SECTION,
             (
+                _largest_stretch_but_at_lag_0,
                 _with(norm=lambda p: torch.linalg.matrix_norm(p, "nuc")),
                 _with(norm=lambda p: torch.linalg.matrix_norm(p, 1)),
                 _with(norm=lambda p: p.abs().sum((-2, -1))),

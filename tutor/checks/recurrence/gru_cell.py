@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from tutor.checks.changes import changeable
-from tutor.checks.recurrence.cells import as_it_is, candidate, gate, products
+from tutor.checks.recurrence.cells import as_it_is, both_biases, candidate, gate, products
 
 
 def both_states(h):
@@ -43,6 +43,7 @@ def step(
     order="rzn",
     cut=blocks,
     products=products,
+    biases=both_biases,
     sums=added,
     gate=gate,
     gates=both_gates,
@@ -54,6 +55,7 @@ def step(
 ):
     """The right step, but for the order of its gates or for one of its parts."""
     read, kept = state(h)
+    b_ih, b_hh = biases(b_ih, b_hh)
     both = products(x, read, w_ih, w_hh, b_ih, b_hh)
     from_x, from_h = (dict(zip(order, cut(s, x, h), strict=True)) for s in both)
     r, z = gates(*(gate(sums(from_x[name], from_h[name])) for name in "rz"))

@@ -131,6 +131,20 @@ def _one_too_early(states, lengths):
     return states[_rows(states), (lengths - 2).clamp(min=0)]
 
 
+def _one_too_late_by_product(states, lengths):
+    is_next = torch.arange(states.shape[1], device=states.device) == lengths[:, None]
+    return (states * is_next[..., None]).sum(1)
+
+
+def _nothing_of_nothing(function):
+    """The same, with zeros for a sequence of length 0."""
+
+    def wrong(states, lengths):
+        return function(states, lengths).masked_fill((lengths == 0)[:, None], 0.0)
+
+    return wrong
+
+
 def _negative_index(states, lengths):
     return states[_rows(states), lengths - 1]
 
@@ -178,6 +192,10 @@ def _masked_afterwards(states, lengths):
     return last * (lengths > 0)[:, None]
 
 
+def _swept(states, lengths):
+    return _masked(states.nan_to_num(), lengths)
+
+
 def _sorted(states, lengths):
     order = lengths.argsort(descending=True, stable=True)
     right = _masked(states, lengths)
@@ -210,7 +228,7 @@ LAST_HIDDEN = Exercise(
             "is padding: the state after reading nothing, several times. It is right in every test "
             "with one sequence.",
             _SECTION,
-            (_of_the_longest,),
+            (_of_the_longest, *map(_nothing_of_nothing, (_padded, _of_the_longest))),
         ),
         Trap(
             "one step too late",
@@ -218,13 +236,19 @@ LAST_HIDDEN = Exercise(
             "a sequence of length n has its last step at n - 1. At n stands the first step of the "
             "padding, or nothing at all.",
             _SECTION,
-            (_one_too_late_gathered, _one_too_late_clamped),
+            (
+                _one_too_late_gathered,
+                _one_too_late_clamped,
+                _nothing_of_nothing(_one_too_late_clamped),
+                _one_too_late_by_product,
+            ),
         ),
         Trap(
             "one step too early",
             _one_too_early,
             "counted from 0 the last step of n is n - 1; once, not twice.",
             _SECTION,
+            (_nothing_of_nothing(_one_too_early),),
         ),
         Trap(
             "an index of -1",
@@ -262,6 +286,14 @@ LAST_HIDDEN = Exercise(
             "with masked_fill or torch.where, which do not read what they drop.",
             _SECTION,
             (_masked_afterwards,),
+        ),
+        Trap(
+            "nan and infinity swept away",
+            _swept,
+            "nan_to_num changes the padding *and* the real steps. A state that has become nan is "
+            "the one thing that you want to see: with a large number, or a 0, in its place the "
+            "network goes on as if nothing had happened. Drop the padding; keep what is asked for.",
+            _SECTION,
         ),
         Trap(
             "in order of length",

@@ -8,6 +8,7 @@ from tutor.checks.exercise import Exercise, Trap
 from tutor.checks.recurrence.cells import (
     as_it_is,
     bias_traps,
+    both_biases,
     candidate,
     cut_traps,
     gate,
@@ -48,6 +49,7 @@ def _step(
     state=_as_they_came,
     order="ifgo",
     products=products,
+    biases=both_biases,
     rows=_rows,
     gate=gate,
     forget=gate,
@@ -60,7 +62,7 @@ def _step(
 ):
     """The right step, but for the order of its gates or for one of its parts."""
     h, c = state(h, c)
-    from_x, from_h = products(x, h, w_ih, w_hh, b_ih, b_hh)
+    from_x, from_h = products(x, h, w_ih, w_hh, *biases(b_ih, b_hh))
     s = dict(zip(order, rows(from_x + from_h), strict=True))
     new = cell(c, gate(s["i"]), forget(s["f"]), candidate(s["g"]))
     return returned(output(s["o"]) * squash(look(new, c)), new)

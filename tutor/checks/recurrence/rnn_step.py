@@ -9,6 +9,7 @@ from tutor.checks.exercise import Exercise, Trap
 from tutor.checks.recurrence.cells import (
     as_it_is,
     bias_traps,
+    both_biases,
     candidate,
     gate,
     products,
@@ -38,13 +39,14 @@ def _step(
     b_hh,
     state=_state,
     products=products,
+    biases=both_biases,
     join=_sum,
     bend=candidate,
     new=_new,
 ):
     """The right step, but for the parts that are given."""
     h = state(h)
-    return new(bend(join(*products(x, h, w_ih, w_hh, b_ih, b_hh))), h)
+    return new(bend(join(*products(x, h, w_ih, w_hh, *biases(b_ih, b_hh)))), h)
 
 
 _with = changeable(_step)
