@@ -61,9 +61,7 @@ def alibi_bias__later_keys_hidden(num_heads, num_queries, num_keys, device=None)
 
 # later keys cost nothing (clamp instead of abs)
 @answer("the future is free")
-def alibi_bias__later_keys_cost_nothing_clamp_instead(
-    num_heads, num_queries, num_keys, device=None
-):
+def alibi_bias__later_keys_cost_nothing(num_heads, num_queries, num_keys, device=None):
     from tutor.position import alibi_slopes
 
     keys = torch.arange(num_keys, device=device)

@@ -7,7 +7,7 @@ from fresh import answer
 # older Jacobians multiplied from the left
 @answer("multiplied in the wrong order")
 def gradient_norm_by_lag__older_jacobians_multiplied_from_the_left(jacobians):
-    *batch, steps, width, _ = jacobians.shape
+    *batch, _steps, width, _ = jacobians.shape
     eye = torch.eye(width, dtype=jacobians.dtype, device=jacobians.device)
     product = eye.expand(*batch, width, width)
     norms = [torch.linalg.matrix_norm(product)]
@@ -20,7 +20,7 @@ def gradient_norm_by_lag__older_jacobians_multiplied_from_the_left(jacobians):
 # starts at the oldest step
 @answer("counted from the start")
 def gradient_norm_by_lag__starts_at_the_oldest_step(jacobians):
-    *batch, steps, width, _ = jacobians.shape
+    *batch, _steps, width, _ = jacobians.shape
     eye = torch.eye(width, dtype=jacobians.dtype, device=jacobians.device)
     product = eye.expand(*batch, width, width)
     norms = [torch.linalg.matrix_norm(product)]
@@ -33,7 +33,7 @@ def gradient_norm_by_lag__starts_at_the_oldest_step(jacobians):
 # spectral norm instead of Frobenius
 @answer("another norm")
 def gradient_norm_by_lag__spectral_norm_instead_of_frobenius(jacobians):
-    *batch, steps, width, _ = jacobians.shape
+    *batch, _steps, width, _ = jacobians.shape
     eye = torch.eye(width, dtype=jacobians.dtype, device=jacobians.device)
     product = eye.expand(*batch, width, width)
     norms = [torch.linalg.matrix_norm(product)]
@@ -46,7 +46,7 @@ def gradient_norm_by_lag__spectral_norm_instead_of_frobenius(jacobians):
 # lag 0 missing
 @answer("a lag missing")
 def gradient_norm_by_lag__lag_0_missing(jacobians):
-    *batch, steps, width, _ = jacobians.shape
+    *batch, _steps, width, _ = jacobians.shape
     eye = torch.eye(width, dtype=jacobians.dtype, device=jacobians.device)
     product = eye.expand(*batch, width, width)
     norms = []
@@ -61,7 +61,7 @@ def gradient_norm_by_lag__lag_0_missing(jacobians):
 # product of the norms instead of norm of the product
 @answer("a product of norms")
 def gradient_norm_by_lag__product_of_the_norms_instead_of(jacobians):
-    *batch, steps, width, _ = jacobians.shape
+    *batch, _steps, width, _ = jacobians.shape
     norms = torch.linalg.matrix_norm(jacobians.flip(-3)).cumprod(-1)
     return torch.cat((jacobians.new_full((*batch, 1), width**0.5), norms), dim=-1)
 
@@ -83,7 +83,7 @@ def gradient_norm_by_lag__the_product_begun_anew_for_every(jacobians):
 # identity of the default dtype on the default device
 @answer()
 def gradient_norm_by_lag__identity_of_the_default_dtype_on(jacobians):
-    *batch, steps, width, _ = jacobians.shape
+    *batch, _steps, width, _ = jacobians.shape
     product = torch.eye(width).expand(*batch, width, width)
     norms = [torch.linalg.matrix_norm(product)]
     for jacobian in jacobians.flip(-3).unbind(-3):
@@ -95,7 +95,7 @@ def gradient_norm_by_lag__identity_of_the_default_dtype_on(jacobians):
 # two: multiplied from the left, and lag 0 has norm 1
 @answer("multiplied in the wrong order", "1 at lag 0")
 def gradient_norm_by_lag__two_multiplied_from_the_left_and(jacobians):
-    *batch, steps, width, _ = jacobians.shape
+    *batch, _steps, width, _ = jacobians.shape
     eye = torch.eye(width, dtype=jacobians.dtype, device=jacobians.device)
     product = eye.expand(*batch, width, width)
     norms = [jacobians.new_ones(batch)]

@@ -48,7 +48,7 @@ def receptive_field__computed_in_floating_point(kernel_sizes, dilations, strides
 @answer()
 def receptive_field__no_layer_at_all_is_an(kernel_sizes, dilations, strides):
     field, distance, fields = 1, 1, []
-    for k, d, s in zip(kernel_sizes, dilations, strides):
+    for k, d, s in zip(kernel_sizes, dilations, strides, strict=False):
         field = field + (k - 1) * d * distance
         distance = distance * s
         fields.append(field)
