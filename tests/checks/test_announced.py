@@ -85,7 +85,8 @@ OWN = {
     },
     "causal_mask": {"^newest$|^one query$": "The queries are the \\*newest\\* positions"},
     "padding_mask": {
-        "^(int32|int16|bytes)$": "integers of any dtype from 0 to Tk",
+        "^(int32|int16|bytes)$": "of any dtype that torch compares",
+        "^more keys than": "may count less far than Tk",
         "^(an empty one|all full)$": "from 0 to Tk",
         "^of none$|^of two$": BATCH,
     },

@@ -426,6 +426,7 @@ LOWEST_ADDED = {"the lowest number added"}
 CONSTANT = {"not low enough", "a constant as minus infinity"}
 CLEANED = {"nan swept under the rug", "a nan that comes back"}
 NAMES = {
+    "_last_without_nan": {"nan and infinity swept away"},
     "_last_zeroed": {"nan times 0"},
     "_last_from_the_end": {"nan times 0"},
     "_additive_of_a_batch": {"axes counted from the front"},
