@@ -43,7 +43,7 @@ PYTEST := python -m pytest -n $(PROCESSES) --maxprocesses 5 --dist loadfile --no
 # The book and the sample class are made by the first test that wants them, beside the others; those
 # of one chapter want neither.
 .PHONY: test
-test: check $(NOTEBOOKS) bubblewrap $(if $(CHAPTER),,chromium postgresql) ## the tests of all that; CHAPTER=attention: of that chapter
+test: check $(NOTEBOOKS) bubblewrap $(if $(CHAPTER),,chromium firefox postgresql) ## the tests of all that; CHAPTER=attention: of that chapter
 	$(PYTEST) $(if $(CHAPTER),--chapter $(CHAPTER)) $(ARGS)
 
 .PHONY: proofs
@@ -163,6 +163,11 @@ bubblewrap:
 chromium:
 	$(call debian,command -v chromium || command -v chromium-browser || command -v google-chrome,\
 	  chromium,The tests look at the book in a browser)
+
+.PHONY: firefox
+firefox:
+	$(call debian,command -v firefox-esr || command -v firefox,\
+	  firefox-esr,The tests look at the book in a second browser)
 
 .PHONY: postgresql
 postgresql:

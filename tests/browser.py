@@ -28,6 +28,7 @@ SECONDS = 300
 """For whatever a browser or a server waits for: many times what a slow and busy machine needs."""
 GRACE_SECONDS = 20
 """For a server to end by itself: there is nothing that it would have to save."""
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 VIEWS = {
     "light": (DESKTOP, "light"),
@@ -124,11 +125,11 @@ def _answers(url: str) -> bool:
     return True
 
 
-def executable() -> str:
-    names = ("chromium", "chromium-browser", "google-chrome")
+def executable(names: tuple[str, ...] = CHROMIUM) -> str:
+    """The first of them that is here. RuntimeError if none is."""
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        raise RuntimeError("no chromium on PATH: apt-get install chromium")
+        raise RuntimeError(f"no {names[0]} on PATH: apt-get install {names[0]}")
     return found
 
 
@@ -201,16 +202,30 @@ def opened(
         page.close()
 
 
+SETTLE = """async (seconds) => {
+    const end = performance.now() + 1000 * seconds;
+    const until = async (what, done) => {
+        while (!done()) {
+            if (performance.now() > end) throw new Error(`${what}: not yet`);
+            await new Promise((next) => setTimeout(next, 20));
+        }
+    };
+    await until("the page", () => document.readyState === "complete");
+    scrollBy(0, 1);
+    dispatchEvent(new Event("scroll"));  // of a page that is all in view
+    await until("formulas", () => document.documentElement.dataset.formulas === "set");
+    for (const figure of document.querySelectorAll(".plotly-figure")) {
+        figure.scrollIntoView({ behavior: "instant", block: "center" });
+        await until("a figure", () => figure.querySelector(".main-svg")?.checkVisibility());
+    }
+    scrollTo({ top: 0, behavior: "instant" });
+    await document.fonts.ready;
+}"""
+"""Goes through the page as a reader does, until formulas and Plotly's figures are drawn."""
+
+
 def settled(page: Page) -> None:
-    """Go through the page as a reader does, until formulas and Plotly's figures are drawn."""
-    page.evaluate("scrollBy(0, 1)")
-    page.evaluate("window.dispatchEvent(new Event('scroll'))")  # of a page that is all in view
-    page.wait_for_function("document.documentElement.dataset.formulas === 'set'")
-    for figure in page.locator(".plotly-figure").all():
-        figure.evaluate("f => f.scrollIntoView({behavior: 'instant', block: 'center'})")
-        figure.locator(".main-svg").first.wait_for()
-    page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
-    page.evaluate("document.fonts.ready.then(() => true)")
+    page.evaluate(SETTLE, SECONDS)
 
 
 def screenshots(pages: list[str], folder: Path, built: Path = BUILT) -> list[Path]:

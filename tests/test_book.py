@@ -19,6 +19,7 @@ import yaml
 
 from benchmarks import claims
 from tutor import ROOT
+from tutor.course.release import LITERAL, differences, release
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import freshness
@@ -537,37 +538,56 @@ def test_a_page_depends_on_the_modules_it_uses(tmp_path):
 
 def test_a_copy_of_the_book_names_its_own_address_everywhere(tmp_path):
     there, repository = "https://books.example.org/mine/", "https://github.com/somebody/else"
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copytree(ROOT / "exercises/01_recurrence", tmp_path / "exercises/01_recurrence")
-    links = f"[The book]({SITE}book/other.html), [the code]({REPOSITORY}),"
-    links += f" [on Colab](https://colab.research.google.com/github{GITHUB}/blob/gh-pages/x.ipynb)"
+    (tmp_path / "book").mkdir()
+    for name in ("nbgrader_config.py", *LITERAL):
+        shutil.copy(ROOT / name, tmp_path / name)
+    for room in ("solutions", "exercises"):
+        shutil.copytree(ROOT / room / "01_recurrence", tmp_path / room / "01_recurrence")
     config = (ROOT / "_config.yml").read_text().replace(SITE, there)
-    assert (
-        small_book(tmp_path, PAGE + links, config.replace(REPOSITORY, repository)).returncode == 0
-    )
+    (tmp_path / "_config.yml").write_text(config.replace(REPOSITORY, repository))
+
+    exercise = Path("exercises/01_recurrence/recurrence.ipynb")
+    stale = [line.partition(" ")[0] for line in differences(tmp_path)]
+    assert stale == [*LITERAL, exercise.as_posix()]
+    release(tmp_path)
+    assert differences(tmp_path) == []
+    citation = yaml.safe_load((tmp_path / "CITATION.cff").read_text())
+    assert (citation["url"], citation["repository-code"]) == (there, repository)
+    students = (tmp_path / "book" / "students.md").read_text()
+    assert f"git clone {repository} " in students
+    for host in ("colab.research.google.com/github", "mybinder.org/v2/gh"):
+        assert f"{host}/somebody/else/" in students
+    reported = f"{there}book/01_recurrence.html#the-lstm-add-do-not-overwrite"
+    assert reported in (tmp_path / exercise).read_text()
+
+    # What a check has reported on the page leads into this book, whichever was installed.
+    old = '<a href="https://old.example.org/it/book/other.html#term-query" target="_blank">'
+    cell = f"\n```{{code-cell}} ipython3\nfrom IPython.display import HTML\nHTML('{old}')\n```\n"
+    build = small_book(tmp_path, PAGE + cell, (tmp_path / "_config.yml").read_text())
+    assert build.returncode == 0, build.stdout + build.stderr
     built = tmp_path / "_build" / "html"
-    said = {
-        path: text
-        for suffix in ("html", "ipynb", "xml", "txt")
-        for path in built.rglob(f"*.{suffix}")
-        if (text := path.read_text("utf-8"))
-    }
-    assert not [path for path, text in said.items() if SITE in text or GITHUB + "/" in text]
-    page = said[built / "book" / "page.html"]
-    assert f'content="{there}book/page.html"' in page and 'href="other.html"' in page
-    assert "colab.research.google.com/github/somebody/else/blob/gh-pages/x.ipynb" in page
-    exercise = said[built / "notebooks/exercises/01_recurrence/recurrence.ipynb"]
-    assert f"{there}book/01_recurrence.html" in exercise
+    page = (built / "book" / "page.html").read_text("utf-8")
+    assert f'content="{there}book/page.html"' in page
+    assert '<a href="other.html#term-query">' in page
+    for path in (tmp_path / name for name in written(tmp_path)):
+        text = path.read_text("utf-8")
+        assert SITE not in text and f"{GITHUB}/" not in text, path
+    assert (built / "notebooks" / exercise).exists()
 
 
-def test_addresses_are_the_same_wherever_they_stand():
-    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
-    assert urls["Book"] == SITE
-    assert urls["Repository"] == REPOSITORY
-    owner, repository = GITHUB.strip("/").split("/")
-    for page in ("book/students.md", "solutions/03_attention/attention.md"):
-        text = (ROOT / page).read_text()
-        named = re.findall(r"https://[\w.-]*(?:github|colab|mybinder)[^\s)>`\"]*", text)
-        assert named, page
-        for url in named:
-            assert f"{owner}.github.io/{repository}/" in url or f"{owner}/{repository}" in url, url
+def written(folder: Path) -> list[str]:
+    """The files with text in them, without the static ones, which are as they are in any book."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    suffixes = {".md", ".cff", ".toml", ".yml", ".html", ".ipynb", ".xml", ".txt"}
+    return [name.as_posix() for name in found if name.suffix in suffixes]
+
+
+def test_address_stands_in_one_file_and_in_those_that_have_it_from_there():
+    command = ["git", "grep", "-lF", "-e", SITE.rstrip("/"), "-e", GITHUB]
+    named = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    exercises = [p.relative_to(ROOT).as_posix() for p in ROOT.glob("exercises/*/*.ipynb")]
+    assert sorted(named.split()) == sorted(["_config.yml", *LITERAL, *exercises])
+    for name in LITERAL:
+        text = (ROOT / name).read_text("utf-8")
+        for url in re.findall(r"https://[\w.-]*(?:github|colab|mybinder)[^\s)>`\"]*", text):
+            assert SITE in url or re.search(rf"{re.escape(GITHUB)}(?![\w-])", url), (name, url)

@@ -197,6 +197,15 @@ def wrong(seen: dict[str, dict[str, Any]], *facts: str) -> dict[str, Any]:
     return {key: value for key, value in named.items() if value}
 
 
+MOVING = """() => [...document.querySelectorAll("*")]
+    .filter((e) => {
+        const { animationName, transitionDuration, scrollBehavior } = getComputedStyle(e);
+        const takes = transitionDuration.split(",").some((time) => parseFloat(time) > 0);
+        return animationName !== "none" || takes || scrollBehavior === "smooth";
+    })
+    .map((e) => e.outerHTML.slice(0, 90))"""
+
+
 # Every page
 
 
@@ -321,6 +330,14 @@ def test_axe_finds_nothing_against_wcag_2_1_aa(seen, view):
 
 def test_every_control_shows_its_focus(seen):
     assert not wrong(seen("light"), "ringless")
+
+
+def test_nothing_moves_for_those_who_ask_for_less_motion(book, home, browser):
+    with opened(browser, f"{home}/{containing(book, 'dropdown admonition')[0]}") as (page, _):
+        page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+        assert page.evaluate(MOVING)
+        page.emulate_media(reduced_motion="reduce")
+        assert_becomes(page, f"({MOVING})()", [])
 
 
 def test_a_page_weighs_no_more_than_it_may_and_loads_plotly_once(seen):

@@ -114,7 +114,7 @@ for trap in exercise.traps:
 
 def test_an_exercise_can_be_added_by_the_page_that_tells_how(tmp_path):
     copy = tmp_path / "course"
-    names = ("CONTRIBUTING.md", "nbgrader_config.py", "pyproject.toml")
+    names = ("CONTRIBUTING.md", "_config.yml", "nbgrader_config.py", "pyproject.toml")
     for name in (*names, "tutor", "solutions", "exercises"):
         copied = [f"{ROOT / name}{'/.' if (ROOT / name).is_dir() else ''}", str(copy / name)]
         (copy / name).parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from docutils import nodes
 from drawings import in_page
 from markdown_it import MarkdownIt
 from sphinx.util.docutils import SphinxDirective
-from stills import still
+from stills import kept
 
 from tutor.materials.figures import verdict
 
@@ -41,7 +41,7 @@ def digest(text: str) -> str:
 # Figures ----------------------------------------------------------------------------------------
 
 
-def figure(match: re.Match, prefix: str) -> str:
+def figure(match: re.Match, prefix: str, stills: Path) -> str:
     spec = json.loads(match["spec"])
     layout = spec["layout"]
     sliders, menus = layout.pop("sliders", []), layout.pop("updatemenus", [])
@@ -60,7 +60,7 @@ def figure(match: re.Match, prefix: str) -> str:
         "buttons": [_button(b) for b in menus[0]["buttons"]] if menus else [],
     }
     data = json.dumps({**spec, "controls": steps}, separators=(",", ":")).replace("</", "<\\/")
-    picture = in_page(still(spec, height), f"{name}-")
+    picture = in_page(kept(spec, height, stills), f"{name}-")
     controls = _buttons(steps["buttons"]) + "".join(_slider(s, name) for s in sliders)
     return f"""<div class="plotly-figure" role="group" aria-label="{match["alt"]}">
 {f'<div class="figure-controls pst-js-only">{controls}</div>' if controls else ""}
@@ -174,12 +174,15 @@ value="{digest(answer["answer"])}"><span>{answer["answer"]}</span></label>
 # In the page ------------------------------------------------------------------------------------
 
 
-def make(doctree: nodes.document, page: str) -> None:
-    """Puts the page's figures and quizzes in the place of what the cells have displayed."""
+def make(doctree: nodes.document, page: str, stills: Path) -> None:
+    """Puts the page's figures and quizzes in the place of what the cells have displayed.
+
+    stills: the folder in which the figures' still pictures are kept from one build to the next.
+    """
     for raw in list(doctree.findall(nodes.raw)):
         text = raw.astext()
         if match := FIGURE.search(text):
-            raw.replace_self(nodes.raw("", figure(match, page), format="html"))
+            raw.replace_self(nodes.raw("", figure(match, page, stills), format="html"))
         elif match := QUIZ.search(text):
             output = raw.parent
             while "cell_output" not in output.get("classes", []):

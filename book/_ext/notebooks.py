@@ -19,7 +19,6 @@ from posixpath import normpath
 from urllib.parse import urlsplit
 
 import nbformat
-from addresses import moved
 from interactive import questions_of
 from sphinx.application import Sphinx
 from sphinx.directives.code import LiteralIncludeReader
@@ -443,7 +442,7 @@ def write_notebooks(app: Sphinx, exception: Exception | None) -> None:
     exercises = sorted((Path(app.srcdir) / "exercises").glob("*/*.ipynb"))
     for path in exercises:
         page = path.relative_to(app.srcdir).with_suffix("").as_posix()
-        notebooks[page] = nbformat.reads(moved(app, path.read_text("utf-8")), as_version=4)
+        notebooks[page] = nbformat.read(path, as_version=4)
     for page, notebook in notebooks.items():
         write(notebook, out / "notebooks" / f"{page}.ipynb")
         notebook.cells.insert(0, install_cell(app))

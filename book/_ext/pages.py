@@ -182,7 +182,7 @@ def _is_unused(asset) -> bool:
 
 def make_interactive(app: Sphinx, doctree: nodes.document, page: str) -> None:
     if app.builder.format == "html":
-        interactive.make(doctree, page)
+        interactive.make(doctree, page, Path(app.doctreedir) / "stills")
 
 
 # Beside the pages -------------------------------------------------------------------------------

@@ -6,8 +6,11 @@ anything else it raises, so that no figure is published without its picture.
 """
 
 import base64
+import hashlib
 import io
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -18,6 +21,17 @@ from tutor.materials import figures
 
 DASHES = {"solid": "-", "dot": ":", "dash": "--", "dashdot": "-.", "longdash": (0, (8, 3))}
 MARKS = {"square": "s", "diamond": "D", "cross": "P", "x": "X", "triangle-up": "^"}
+
+
+def kept(spec: dict[str, Any], height: float, folder: Path) -> str:
+    """``still``, drawn once: most pages are written again when another one has changed."""
+    sources = (Path(__file__).read_bytes(), Path(figures.__file__).read_bytes())
+    made_from = json.dumps([spec, height, mpl.__version__]).encode()
+    path = folder / f"{hashlib.sha256(b''.join([made_from, *sources])).hexdigest()}.svg"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(still(spec, height), "utf-8")
+    return path.read_text("utf-8")
 
 
 def still(spec: dict[str, Any], height: float) -> str:

@@ -3,6 +3,9 @@
 Jupytext reads the Markdown, nbgrader's own generate_assignment takes the solutions out. The same
 Markdown gives the same bytes. A notebook that somebody edited by hand is never overwritten: each
 bears, in its metadata, a fingerprint of what was generated.
+
+A solution's text names pages of the book as files, and its notebook as pages at the address that
+``_config.yml`` has. The files that others read as they are (``LITERAL``) have it from there, too.
 """
 
 import argparse
@@ -11,11 +14,14 @@ import json
 import re
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import jupytext
 import nbformat
+import yaml
 from nbformat import NotebookNode
 from nbgrader.apps import NbGraderAPI
 from nbgrader.preprocessors import NbGraderPreprocessor
@@ -25,6 +31,8 @@ from tutor.course.settings import read_config
 
 BENCH = "bench"
 """Tag of a notebook's cells in which a student's functions are put to work."""
+LITERAL = ("pyproject.toml", "CITATION.cff", "book/students.md", "book/instructors.md")
+"""Files that name where the book or its repository is; the first says which address is in all."""
 
 
 class EditedByHand(Exception):
@@ -74,6 +82,8 @@ def source_notebook(markdown: Path) -> NotebookNode:
     nb = jupytext.read(markdown)
     for cell, name in zip(nb.cells, _cell_ids(nb), strict=True):
         cell["id"] = name
+        if cell.cell_type == "markdown":
+            cell.source = _published(cell.source, markdown.parents[2])
     kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nb.metadata = NotebookNode(kernelspec=kernelspec)
     nbformat.validate(nb)
@@ -94,6 +104,36 @@ def _cell_ids(nb: NotebookNode) -> list[str]:
             distance += 1
             ids.append(f"before-{anchor}"[:60] + f"-{distance}")
     return ids[::-1]
+
+
+def _published(text: str, root: Path) -> str:
+    """The text with links to pages, where it has links to the files that they are made from."""
+    file = re.compile(r"\]\(\.\./\.\./(book/[\w-]+)\.md(?=[#)])")
+    if not file.search(text):
+        return text
+    book, _ = addresses(root)
+    return file.sub(lambda link: f"]({book}/{link[1]}.html", text)
+
+
+def addresses(root: Path) -> tuple[str, str]:
+    """Of the book and of its repository, as ``_config.yml`` has them."""
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    return config["html"]["baseurl"].rstrip("/"), config["repository"]["url"].rstrip("/")
+
+
+def addressed(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
+    """Path and text of the ``LITERAL`` files, with the addresses of ``_config.yml``."""
+    urls = tomllib.loads((root / LITERAL[0]).read_text(encoding="utf-8"))["project"]["urls"]
+    before = urls["Book"].rstrip("/"), urls["Repository"].rstrip("/")
+    moves = list(zip(before, addresses(root), strict=True))
+    old, new = (urlsplit(url).path for url in moves[1])
+    # Colab and Binder name a repository by its path on GitHub.
+    moves += [(f"{host}{old}", f"{host}{new}") for host in ("/github", "/v2/gh")]
+    for path in filter(Path.is_file, (root / name for name in LITERAL)):
+        text = path.read_text(encoding="utf-8")
+        for written, here in moves:
+            text = re.sub(rf"{re.escape(written)}(?![\w-])", lambda _, here=here: here, text)
+        yield path, text
 
 
 def generate(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
@@ -122,8 +162,9 @@ def generate(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
 
 def release(root: Path = ROOT) -> list[Path]:
     """Write what has changed and return it; EditedByHand, and nothing written, to save work."""
-    changed = {p: text for p, text in generate(root) if not _is(p, text)}
-    edited = [p for p, text in changed.items() if p.exists() and _edited(p, text)]
+    made = [*addressed(root), *generate(root)]
+    changed = {p: text for p, text in made if not _is(p, text)}
+    edited = [p for p, text in changed.items() if p.suffix == ".ipynb" and _edited(p, text)]
     if edited:
         raise EditedByHand("\n".join(_refusal(p.relative_to(root)) for p in edited))
     for path, text in changed.items():
@@ -133,9 +174,14 @@ def release(root: Path = ROOT) -> list[Path]:
 
 
 def differences(root: Path = ROOT) -> list[str]:
-    """One sentence for each exercise that is not what ``release`` makes."""
+    """One sentence for each file, but the instructor's, that is not what ``release`` makes."""
+    moved = [
+        f"{p.relative_to(root)} names another address than _config.yml: run `make release`"
+        for p, text in addressed(root)
+        if not _is(p, text)
+    ]
     fresh = {p: text for p, text in generate(root) if p.is_relative_to(root / "exercises")}
-    found = [
+    found = moved + [
         f"{p.relative_to(root)} is {'out of date' if p.exists() else 'missing'}: run `make release`"
         for p, text in fresh.items()
         if not _is(p, text)
@@ -152,6 +198,8 @@ def _is(path: Path, text: str) -> bool:
 
 def _edited(path: Path, fresh: str) -> bool:
     """Whether the file holds anything that neither an earlier release nor this one wrote."""
+    if not path.exists():
+        return False
     nb = read(path)
     if nb is None:
         return True
