@@ -200,6 +200,6 @@ def test_rules_are_the_same_in_every_notebook():
 def test_a_rule_that_is_missing_is_seen(monkeypatch):
     name = "padding_mask"
     found = parts(EXERCISES[name].chapter)
-    monkeypatch.setitem(found, name, found[name].replace("integers of any dtype", "integers"))
+    monkeypatch.setitem(found, name, found[name].replace("of any dtype that torch compares", ""))
     with pytest.raises(AssertionError, match="is not told of “int32”"):
         test_what_is_asked_is_announced(name)
