@@ -4,18 +4,22 @@ import torch
 from fresh import answer
 
 
+def _weights(scores, keep):
+    if keep is None:
+        return scores.softmax(-1)
+    return scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(-1) * keep
+
+
+def _grad_scores(weights, grad_weights):
+    mean = (weights * grad_weights).sum(-1, keepdim=True)
+    return weights * (grad_weights - mean)
+
+
 # scale forgotten on the way back
 @answer("the scale forgotten on the way back")
 def attention_backward__scale_forgotten_on_the_way_back(grad_out, q, k, v, keep=None):
-    scores = q @ k.mT / q.shape[-1] ** 0.5
-    if keep is not None:
-        scores = scores.masked_fill(~keep, torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1)
-    if keep is not None:
-        weights = weights * keep
-    grad_weights = grad_out @ v.mT
-    mean = (weights * grad_weights).sum(-1, keepdim=True)
-    grad_scores = weights * (grad_weights - mean)
+    weights = _weights(q @ k.mT / q.shape[-1] ** 0.5, keep)
+    grad_scores = _grad_scores(weights, grad_out @ v.mT)
     return grad_scores @ k, grad_scores.mT @ q, weights.mT @ grad_out
 
 
@@ -23,12 +27,7 @@ def attention_backward__scale_forgotten_on_the_way_back(grad_out, q, k, v, keep=
 @answer("the derivative of a sigmoid")
 def attention_backward__softmax_differentiated_like_a_sigmoid(grad_out, q, k, v, keep=None):
     root = q.shape[-1] ** 0.5
-    scores = q @ k.mT / root
-    if keep is not None:
-        scores = scores.masked_fill(~keep, torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1)
-    if keep is not None:
-        weights = weights * keep
+    weights = _weights(q @ k.mT / root, keep)
     grad_weights = grad_out @ v.mT
     grad_scores = weights * (1 - weights) * grad_weights
     return grad_scores @ k / root, grad_scores.mT @ q / root, weights.mT @ grad_out
@@ -38,12 +37,7 @@ def attention_backward__softmax_differentiated_like_a_sigmoid(grad_out, q, k, v,
 @answer("a plain mean")
 def attention_backward__plain_mean_instead_of_the_mean(grad_out, q, k, v, keep=None):
     root = q.shape[-1] ** 0.5
-    scores = q @ k.mT / root
-    if keep is not None:
-        scores = scores.masked_fill(~keep, torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1)
-    if keep is not None:
-        weights = weights * keep
+    weights = _weights(q @ k.mT / root, keep)
     grad_weights = grad_out @ v.mT
     grad_scores = weights * (grad_weights - grad_weights.mean(-1, keepdim=True))
     return grad_scores @ k / root, grad_scores.mT @ q / root, weights.mT @ grad_out
@@ -53,12 +47,7 @@ def attention_backward__plain_mean_instead_of_the_mean(grad_out, q, k, v, keep=N
 @answer("summed over the queries")
 def attention_backward__mean_taken_over_the_queries_instead(grad_out, q, k, v, keep=None):
     root = q.shape[-1] ** 0.5
-    scores = q @ k.mT / root
-    if keep is not None:
-        scores = scores.masked_fill(~keep, torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1)
-    if keep is not None:
-        weights = weights * keep
+    weights = _weights(q @ k.mT / root, keep)
     grad_weights = grad_out @ v.mT
     mean = (weights * grad_weights).sum(-2, keepdim=True)
     grad_scores = weights * (grad_weights - mean)
@@ -70,9 +59,7 @@ def attention_backward__mean_taken_over_the_queries_instead(grad_out, q, k, v, k
 def attention_backward__keep_ignored_when_the_weights_are(grad_out, q, k, v, keep=None):
     root = q.shape[-1] ** 0.5
     weights = (q @ k.mT / root).softmax(-1)
-    grad_weights = grad_out @ v.mT
-    mean = (weights * grad_weights).sum(-1, keepdim=True)
-    grad_scores = weights * (grad_weights - mean)
+    grad_scores = _grad_scores(weights, grad_out @ v.mT)
     return grad_scores @ k / root, grad_scores.mT @ q / root, weights.mT @ grad_out
 
 
@@ -80,15 +67,8 @@ def attention_backward__keep_ignored_when_the_weights_are(grad_out, q, k, v, kee
 @answer("a product on its side")
 def attention_backward__ds_not_transposed_for_the_keys(grad_out, q, k, v, keep=None):
     root = q.shape[-1] ** 0.5
-    scores = q @ k.mT / root
-    if keep is not None:
-        scores = scores.masked_fill(~keep, torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1)
-    if keep is not None:
-        weights = weights * keep
-    grad_weights = grad_out @ v.mT
-    mean = (weights * grad_weights).sum(-1, keepdim=True)
-    grad_scores = weights * (grad_weights - mean)
+    weights = _weights(q @ k.mT / root, keep)
+    grad_scores = _grad_scores(weights, grad_out @ v.mT)
     return grad_scores @ k / root, grad_scores @ q / root, weights.mT @ grad_out
 
 
@@ -100,9 +80,7 @@ def attention_backward__equal_weights_where_nothing_may_be(grad_out, q, k, v, ke
     if keep is not None:
         scores = scores.masked_fill(~keep, torch.finfo(scores.dtype).min)
     weights = scores.softmax(-1)
-    grad_weights = grad_out @ v.mT
-    mean = (weights * grad_weights).sum(-1, keepdim=True)
-    grad_scores = weights * (grad_weights - mean)
+    grad_scores = _grad_scores(weights, grad_out @ v.mT)
     return grad_scores @ k / root, grad_scores.mT @ q / root, weights.mT @ grad_out
 
 
@@ -110,27 +88,15 @@ def attention_backward__equal_weights_where_nothing_may_be(grad_out, q, k, v, ke
 @answer("no scale")
 def attention_backward__weights_recomputed_without_the_scale(grad_out, q, k, v, keep=None):
     root = q.shape[-1] ** 0.5
-    scores = q @ k.mT
-    if keep is not None:
-        scores = scores.masked_fill(~keep, torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1)
-    if keep is not None:
-        weights = weights * keep
-    grad_weights = grad_out @ v.mT
-    mean = (weights * grad_weights).sum(-1, keepdim=True)
-    grad_scores = weights * (grad_weights - mean)
+    weights = _weights(q @ k.mT, keep)
+    grad_scores = _grad_scores(weights, grad_out @ v.mT)
     return grad_scores @ k / root, grad_scores.mT @ q / root, weights.mT @ grad_out
 
 
 # two: mean forgotten in the softmax's derivative, scale forgotten on the way back
 @answer("the other weights forgotten", "the scale forgotten on the way back")
 def attention_backward__two_mean_forgotten_in_the_softmax(grad_out, q, k, v, keep=None):
-    scores = q @ k.mT / q.shape[-1] ** 0.5
-    if keep is not None:
-        scores = scores.masked_fill(~keep, torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1)
-    if keep is not None:
-        weights = weights * keep
+    weights = _weights(q @ k.mT / q.shape[-1] ** 0.5, keep)
     grad_scores = weights * (grad_out @ v.mT)
     return grad_scores @ k, grad_scores.mT @ q, weights.mT @ grad_out
 

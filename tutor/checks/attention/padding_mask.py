@@ -212,9 +212,9 @@ PADDING_MASK = Exercise(
         Trap(
             "positions in a short dtype",
             _counted_in(torch.bfloat16),
-            "bfloat16 counts to 256 and then skips, half precision to 2,048, and integers of 8 "
-            "bits end at 127 or 255: neighbours become the same number. Count in int64, which "
-            "torch.arange does by itself.",
+            "bfloat16 counts to 256 and then skips, half precision to 2,048: neighbours become the "
+            "same number. Integers of 8 bits end at 127 or 255 and begin again from below: late "
+            "positions become early ones. Count in int64, which torch.arange does by itself.",
             "The padding mask",
             (
                 *map(_counted_in, (torch.float16, torch.int8, torch.uint8)),
