@@ -8,8 +8,9 @@ copies of it up to the size of the class. Stock nbgrader runs with its own Execu
 that this course had before it had a sandbox; its start, 2.5 s, hardly counts. The bench, which our
 grading does not run, is taken out of what both get: there a whole translator is trained. Our
 seconds are those of the whole command: start, grading, gradebook, feedback pages, class report. The
-last column is the ratio, which is what can be compared between machines. A machine's speed drifts within minutes,
-so the two take turns: medians of several rounds, and the ratio's range over the rounds.
+last column is the ratio, which is what can be compared between machines. A machine's speed drifts
+within minutes, so the two take turns: medians of several rounds, and the ratio's range over the
+rounds.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
 A definition is reached if the page, or a definition that is reached, says its name: as a name, an
 attribute, a keyword or a string of nothing else. That is more than what runs (two things of one
-name are both reached), never less. What stands at a module's top level and defines nothing runs with the import
-and is reached with it; so is what another function decorates, for that may keep it.
+name are both reached), never less. What stands at a module's top level and defines nothing runs
+with the import and is reached with it; so is what another function decorates, for that may keep it.
 """
 
 import ast
@@ -22,12 +22,9 @@ def reached(tree: ast.AST, files: Iterable[Path]) -> dict[Path, list[ast.stmt]]:
         for path, body in modules.items()
         for i, statement in enumerate(body)
     }
-    said, new = set(), set(_said(tree))
-    found: set[tuple[Path, int]] = set()
-    while new:
-        said |= new
-        met = {key for key, names in waiting.items() if names is None or names & said}
-        new = {name for path, i in met for name in _said(modules[path][i])} - said
+    said, found = set(_said(tree)), set[tuple[Path, int]]()
+    while met := {key for key, names in waiting.items() if names is None or names & said}:
+        said.update(name for path, i in met for name in _said(modules[path][i]))
         found |= met
         for key in met:
             del waiting[key]
