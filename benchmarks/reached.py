@@ -1,9 +1,10 @@
 """What of the course's modules a page's code can come to, and so what its claims hang on.
 
 A definition is reached if the page, or a definition that is reached, says its name: as a name, an
-attribute, a keyword or a string of nothing else. That is more than what runs (two things of one
-name are both reached), never less. What stands at a module's top level and defines nothing runs
-with the import and is reached with it; so is what another function decorates, for that may keep it.
+attribute, a keyword or a string of nothing else. That is more than what runs: two things of one
+name are both reached. It is less only where a module's name is put together from parts. What stands
+at a module's top level and defines nothing runs with the import and is reached with it; so is what
+another function decorates, for that may keep it.
 """
 
 import ast

@@ -145,6 +145,15 @@ def _counted_in(dtype):
     return wrong
 
 
+def _keys_in(dtype):
+    """The positions alone: the lengths stay as long as they are."""
+
+    def keys(num_keys, lengths):
+        return torch.arange(num_keys, device=lengths.device).to(dtype)
+
+    return keys
+
+
 PADDING_MASK = Exercise(
     reference=reference.padding_mask,
     chapter=CHAPTER,
@@ -219,6 +228,7 @@ PADDING_MASK = Exercise(
             (
                 *map(_counted_in, (torch.float16, torch.int8, torch.uint8)),
                 _with(keys=_counted_as_lengths),
+                *(_with(keys=_keys_in(dtype)) for dtype in (torch.int8, torch.uint8)),
             ),
         ),
         Trap(
