@@ -140,8 +140,8 @@ EDITED := $(filter-out $(THERE),$(MADE)) $(if $(THERE),$(shell find $(THERE) -ne
 $(MADE): $(if $(strip $(EDITED)),release,$(RELEASED)) ;
 .PRECIOUS: $(MADE)
 
-$(RELEASED): $(INSTALLED) $(SOLUTIONS) $(wildcard tutor/course/*.py) nbgrader_config.py _config.yml \
-  pyproject.toml CITATION.cff book/students.md book/instructors.md
+$(RELEASED): $(INSTALLED) $(SOLUTIONS) $(GRADING) _config.yml pyproject.toml CITATION.cff book/students.md \
+  book/instructors.md
 	$(RELEASE)
 endif
 
