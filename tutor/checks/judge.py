@@ -24,10 +24,10 @@ from tutor.checks.compare import (
     where,
     wrong_gradients,
 )
-from tutor.checks.contract import calls_forbidden, contract_verdict, counted_cases, withheld
+from tutor.checks.contract import calls_forbidden, contract_verdict, withheld
 from tutor.checks.diagnose import Diagnosis
 from tutor.checks.exceptions import meaning
-from tutor.checks.exercise import GROUPS, Case, Exercise
+from tutor.checks.exercise import GROUPS, Case, Exercise, counted_cases
 from tutor.checks.instead import matching_argument
 from tutor.checks.modes import TOLD, usual_modes
 from tutor.checks.observation import Broken, Group, Observation, Trial
@@ -101,6 +101,7 @@ def _report(trial: Trial) -> Report:
         return _unwritten(exercise, cases[0], len(first.responses) - 1)
 
     contract = exercise.contract(trial.generator("contract"), trial.device)
+    trial.no_autograd = "autograd" in contract.forbidden
     if calls_forbidden(trial, contract, cases[0]):
         # It earns nothing, and there are inputs on which some of torch's own functions end the
         # process: ``gru_cell`` in bfloat16 with two batch dimensions.
@@ -152,7 +153,7 @@ def _unwritten(exercise: Exercise, case: Case, step: int) -> Report:
 
 def _observe(trial: Trial, case: Case) -> None:
     exercise, groups = trial.exercise, trial.groups
-    got = play(trial.candidate, exercise, copied(case))
+    got = play(trial.candidate, exercise, copied(case), forbid_autograd=trial.no_autograd)
     dtype = dtype_of(case)
     group = groups[case.group]
     if case.raises is not None:
@@ -241,7 +242,8 @@ def _observe_freshness(trial: Trial, case: Case) -> None:
     if not any(isinstance(v, Tensor) and v.numel() > 1 for v in case.values()):
         return
     passed, ours = copied(case), copied(case)
-    before, expected = play(candidate, exercise, passed), expected_of(exercise, ours)
+    before = play(candidate, exercise, passed, forbid_autograd=trial.no_autograd)
+    expected = expected_of(exercise, ours)
     tolerance = trial.tolerance(case, expected)
     if answer_problem(exercise, case, expected, before, tolerance) or not same_values(
         expected.args_after, before.args_after, 0.0

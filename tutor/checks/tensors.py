@@ -7,10 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tutor.checks import sequences
 from tutor.checks.response import Unreadable
+from tutor.checks.sequences import Listed, as_listed
 
 
-def tensor_form_problem(name: str, expected: Tensor, got: Any) -> list[str]:
+def tensor_form_problem(name: str, expected: Tensor | Listed, got: Any) -> list[str]:
+    if isinstance(expected, Listed):
+        return sequences.form_problem(expected, got, describe)
     if not isinstance(got, Tensor):
         return [f"expected a tensor of shape {tuple(expected.shape)}, got {describe(got)}"]
     if got.shape != expected.shape:
@@ -22,9 +26,11 @@ def tensor_form_problem(name: str, expected: Tensor, got: Any) -> list[str]:
     return []
 
 
-def tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> list[str]:
+def tensor_problem(name: str, expected: Tensor | Listed, got: Any, tolerance: float) -> list[str]:
     if problem := tensor_form_problem(name, expected, got):
         return problem
+    if isinstance(expected, Listed):
+        return sequences.problem(name, expected, got)
     wrong = _wrong(expected, got, tolerance)
     if wrong is None:
         return []
@@ -85,6 +91,11 @@ def same_values(a: tuple[Any, ...], b: tuple[Any, ...], tolerance: float) -> boo
     if len(a) != len(b):
         return False
     for x, y in zip(a, b, strict=True):
+        if isinstance(x, Listed) or isinstance(y, Listed):
+            x, y = as_listed(x), as_listed(y)
+            if not (isinstance(x, Listed) and isinstance(y, Listed) and x.same(y)):
+                return False
+            continue
         if isinstance(x, Tensor) != isinstance(y, Tensor):
             return False
         if isinstance(x, Tensor):
@@ -106,6 +117,8 @@ def describe(value: Any) -> str:
         return value.description
     if isinstance(value, Tensor):
         return f"one tensor of shape {tuple(value.shape)}"
+    if isinstance(value, Listed):
+        return value.words
     if len(value) == 1:
         return "a tuple or list of 1 (a comma at the end of the return?)"
     return f"a tuple or list of {len(value)}"

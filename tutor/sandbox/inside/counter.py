@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from tutor.checks.cost import Operations, countable, harmless, same_memory, storage
+from tutor.checks.cost import Operations, same_memory, storage
+from tutor.checks.known import countable, harmless
 from tutor.checks.recorder import Trail
 from tutor.sandbox.inside.proxy import LARGEST_MESSAGE, describe, undescribe
 
@@ -36,6 +37,9 @@ class Guarded(Operations):
         if _UNWRITTEN.fullmatch(name):
             out.untyped_storage().fill_(0)
         return out
+
+    def look(self) -> None:
+        """Only the course's own code calls here; the student's process says who calls there."""
 
 
 class Counting:
