@@ -133,12 +133,12 @@ def digest(page: str) -> str:
     tree = _Undrawn().visit(ast.parse(code))
     files = freshness.used(ROOT, code) - EXACT
     modules = {path for path in files if path.suffix == ".py"}
-    parts = {path: path.read_bytes() for path in files - modules}
-    for path, body in reached(tree, modules).items():
-        parts[path] = _meaning(ast.Module(body, []))
     state = hashlib.sha256(_meaning(tree))
-    for path, content in sorted(parts.items()):
-        state.update(path.relative_to(ROOT).as_posix().encode() + content)
+    for path in sorted(files - modules):
+        state.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    # Each once, wherever it stands: what has moved to another module does what it did.
+    found = {_meaning(s) for body in reached(tree, modules).values() for s in body}
+    state.update(b"".join(sorted(found)))
     versions = [importlib.metadata.version(name).partition("+")[0] for name in DISTRIBUTIONS]
     state.update(repr((versions, sys.version_info[:2])).encode())
     return state.hexdigest()[:16]

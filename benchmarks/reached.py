@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-KEEPS_NOTHING = {"cache", "contextmanager", "dataclass", "no_grad"}
+KEEPS_NOTHING = {"cache", "contextmanager", "dataclass", "lru_cache", "no_grad"}
 """Decorators that change what a definition does, and do not write down that it is there."""
 
 

@@ -18,8 +18,8 @@ from tutor.checks.known import (
     EXTRA_FLOPS,
     SAME_FLOPS,
     countable,
-    done,
     harmless,
+    known_by_name,
     taken_apart,
     tells,
 )
@@ -296,7 +296,7 @@ def called(cost: Cost, forbid_autograd: bool = False):
 
     with ExitStack() as stack:
         stack.enter_context(composites(cost.called))
-        record = stack.enter_context(recorded(done))
+        record = stack.enter_context(recorded(known_by_name))
         if forbid_autograd:
             stack.enter_context(autograd_told(cost.called))
         stack.enter_context(Names(cost))

@@ -88,7 +88,7 @@ def harmless(func) -> bool:
     return _name(func) in _HARMLESS_NAMES
 
 
-def done(name: str) -> bool:
+def known_by_name(name: str) -> bool:
     name = name.removesuffix("_")
     return _countable(name) or name in _HARMLESS_NAMES
 
