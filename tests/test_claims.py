@@ -277,3 +277,19 @@ def test_what_runs_with_the_import_is_always_reached(tmp_path):
         "'''h'''\nX = 1\nX.y = 2\n\n@register\ndef f():\n    pass\n\n@cache\ndef g():\n    pass\n"
     )
     assert kept_of(tmp_path, "1", module) == ["X = 1", "X.y = 2", "@register\ndef f():\n    pass"]
+
+
+def test_a_digest_follows_what_is_reached_and_not_where_it_stands(tmp_path, monkeypatch):
+    def digest(**modules: str) -> str:
+        for name, code in modules.items():
+            (tmp_path / f"{name}.py").write_text(code, "utf-8")
+        paths = {tmp_path / f"{name}.py" for name in modules}
+        monkeypatch.setattr(claims.freshness, "used", lambda root, code: paths)
+        return claims.digest("book/conventions")
+
+    monkeypatch.setattr(claims, "cells", lambda page: ["f()"])
+    f, g, of_b = "def f():\n    return g()\n", "def g():\n    return 1\n", "from b import g\n"
+    whole = digest(a=of_b + g + f)
+    assert whole == digest(a=of_b + f, b=g)
+    assert whole != digest(a=of_b + f, b=g.replace("1", "2"))
+    assert whole != digest(a=f + g)
