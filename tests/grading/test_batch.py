@@ -495,7 +495,8 @@ def test_grades_that_end_with_their_worker_are_made_again(tmp_path, two_workers,
             victim.kill()
             victim.wait()
             # All of them, but perhaps for the one that is saved: whichever is asked next is met.
-            wait_for(lambda: states().count("lost") >= graded_by.count(victim.pid) - 1)
+            lost = graded_by.count(victim.pid) - 1
+            wait_for(lambda lost=lost: states().count("lost") >= lost)
             wait_for(lambda: lines(log) == 8 + 1)  # the first of them, at the gate
     assert met
     assert len(outcomes) == 8 and not any(o.failed for o in outcomes)
