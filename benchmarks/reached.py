@@ -17,7 +17,14 @@ KEEPS_NOTHING = {"cache", "contextmanager", "dataclass", "lru_cache", "no_grad"}
 
 def reached(tree: ast.AST, files: Iterable[Path]) -> dict[Path, list[ast.stmt]]:
     """The statements of the modules' top levels, of those modules that have such."""
-    modules = {path: ast.parse(path.read_text("utf-8")).body for path in sorted(files)}
+    modules = {
+        path: [
+            part
+            for statement in ast.parse(path.read_text("utf-8")).body
+            for part in _each(statement)
+        ]
+        for path in sorted(files)
+    }
     waiting = {
         (path, i): _defined(statement)
         for path, body in modules.items()
@@ -34,6 +41,16 @@ def reached(tree: ast.AST, files: Iterable[Path]) -> dict[Path, list[ast.stmt]]:
         for path, body in modules.items()
         if (kept := [s for i, s in enumerate(body) if (path, i) in found])
     }
+
+
+def _each(statement: ast.stmt) -> list[ast.stmt]:
+    """An import of several names as several imports: each is reached by its own."""
+    match statement:
+        case ast.Import(names=names):
+            return [ast.Import([name]) for name in names]
+        case ast.ImportFrom(module=module, names=names, level=level):
+            return [ast.ImportFrom(module, [name], level) for name in names]
+    return [statement]
 
 
 def _defined(statement: ast.stmt) -> set[str] | None:
