@@ -7,11 +7,9 @@ from tutor.checks.changes import changeable
 from tutor.checks.exercise import Trap
 from tutor.checks.tokens.shared import (
     BYTES,
-    each_place,
     left_to_right,
     neighbours,
-    right_to_left,
-    swallowed,
+    overlaps,
 )
 
 # The right answer in steps
@@ -247,26 +245,7 @@ TRAPS = (
         "list of two is not the tuple of them.",
         _RANK,
     ),
-    Trap(
-        "a run becomes one token",
-        with_(merged=swallowed),
-        "in `aaa` the pair (a, a) stands twice, but the two share a letter. From left to "
-        "right: the first two become X, and an `a` is left.",
-        "Merging pairs",
-    ),
-    Trap(
-        "overlapping pairs merged twice",
-        with_(merged=each_place),
-        "in `aaa` the pair (a, a) stands twice, but the two share a letter, which can be used "
-        "once: X and then `a`, not XX. After a merge go on two places further.",
-        "Merging pairs",
-    ),
-    Trap(
-        "merged from the right",
-        with_(merged=right_to_left),
-        "of overlapping pairs the left one is merged: `aaa` becomes Xa, not aX.",
-        "Merging pairs",
-    ),
+    *overlaps(with_),
     Trap(
         "the spaces are lost",
         with_(split=_by_split),

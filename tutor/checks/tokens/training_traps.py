@@ -6,12 +6,11 @@ from tutor.checks.changes import changeable
 from tutor.checks.exercise import Trap
 from tutor.checks.tokens.shared import (
     BYTES,
-    each_place,
+    MERGING,
     first_place,
     left_to_right,
     neighbours,
-    right_to_left,
-    swallowed,
+    overlaps,
 )
 
 # The right answer in steps, and the wrong ones that people make of them
@@ -167,7 +166,7 @@ def _from_the_first_count(pieces, num_merges):
     return sorted(counts, key=lambda pair: (-counts[pair], pair))[:num_merges]
 
 
-_MERGING, _WITHIN = "Merging pairs", "Within pieces"
+_WITHIN = "Within pieces"
 
 
 TRAPS = (
@@ -176,7 +175,7 @@ TRAPS = (
         with_(best=_first_met),
         "of equally frequent pairs `max` takes the one that it meets first, so the vocabulary "
         "hangs on the order of the text. The rule is: the smallest pair, as tuples compare.",
-        _MERGING,
+        MERGING,
         (with_(best=_last_met),),
     ),
     Trap(
@@ -184,47 +183,28 @@ TRAPS = (
         with_(best=_largest),
         "`max` over `(count, pair)` takes the largest pair where counts are equal, and the "
         "rule asks for the smallest: `min` over `(-count, pair)`.",
-        _MERGING,
+        MERGING,
     ),
-    Trap(
-        "a run becomes one token",
-        with_(merged=swallowed),
-        "in `aaa` the pair (a, a) stands twice, but the two share a letter. From left to "
-        "right: the first two become X, and an `a` is left.",
-        _MERGING,
-    ),
-    Trap(
-        "overlapping pairs merged twice",
-        with_(merged=each_place),
-        "in `aaa` the pair (a, a) stands twice, but the two share a letter, which can be used "
-        "once: X and then `a`, not XX. After a merge go on two places further.",
-        _MERGING,
-    ),
-    Trap(
-        "merged from the right",
-        with_(merged=right_to_left),
-        "of overlapping pairs the left one is merged: `aaa` becomes Xa, not aX.",
-        _MERGING,
-    ),
+    *overlaps(with_),
     Trap(
         "only the first pair of a piece",
         with_(merged=first_place),
         "a pair may stand in a piece several times, and the merge replaces all of them: "
         "`index` finds the first.",
-        _MERGING,
+        MERGING,
     ),
     Trap(
         "overlapping pairs counted once",
         with_(counted=_without_overlaps),
         "a pair is counted at each place where it begins, so `aaa` has (a, a) twice. That only "
         "one of the two can be merged is the merge's business.",
-        _MERGING,
+        MERGING,
     ),
     Trap(
         "counted once a piece",
         with_(counted=_once_a_piece),
         "a pair that stands twice in a piece counts twice, times the piece's count.",
-        _MERGING,
+        MERGING,
     ),
     Trap(
         "across the borders of pieces",
@@ -238,14 +218,14 @@ TRAPS = (
         with_(taken=_types_alone),
         "the mapping's values say how often a piece occurs. Each pair in it counts that often: "
         "`counts[pair] += n`, not `+= 1`.",
-        _MERGING,
+        MERGING,
     ),
     Trap(
         "ids begin at 257",
         with_(first_id=_one_late),
         "the bytes have the ids 0 to 255, so the first merge makes 256: `256 + len(merges)` "
         "before the pair is appended, not after it.",
-        _MERGING,
+        MERGING,
     ),
     Trap(
         "ids begin behind the bytes that occur",
@@ -258,33 +238,33 @@ TRAPS = (
         "the number of merges taken for the size of the vocabulary",
         with_(number=_size),
         "`num_merges` counts the merges alone: the vocabulary is 256 larger.",
-        _MERGING,
+        MERGING,
     ),
     Trap(
         "one merge too many",
         with_(number=_one_more),
         "the loop runs once more than it is asked to.",
-        _MERGING,
+        MERGING,
     ),
     Trap(
         "one merge too few",
         with_(number=_one_less),
         "the loop ends one merge before it is asked to.",
-        _MERGING,
+        MERGING,
     ),
     Trap(
         "pairs that occur once are left",
         with_(ended=_rare),
         "a pair that occurs once is merged as well, if no other is left: here only the number "
         "of merges, or a text without a pair, ends it.",
-        _MERGING,
+        MERGING,
     ),
     Trap(
         "nothing is left to merge",
         with_(ended=_never),
         "every piece may be one token before all merges are made. Then no pair is left, and "
         "`min` or `max` of nothing raises. Return the merges that there are.",
-        _MERGING,
+        MERGING,
         (with_(ended=_never, best=_of_empty),),
     ),
     Trap(
@@ -292,18 +272,18 @@ TRAPS = (
         _from_the_first_count,
         "the most frequent pairs of the beginning are not the merges: each merge makes new "
         "pairs, with its new id, and takes others away.",
-        _MERGING,
+        MERGING,
     ),
     Trap(
         "the rarest pair",
         with_(best=_rarest),
         "the most frequent pair is merged: that saves the most tokens.",
-        _MERGING,
+        MERGING,
     ),
     Trap(
         "the new id returned with the pair",
         with_(returned=_ids_made),
         "a merge is a pair. Which id it makes says its place: merge k makes 256 + k.",
-        _MERGING,
+        MERGING,
     ),
 )
