@@ -1,5 +1,6 @@
 """Chapter 6's reference, held to Hugging Face's tokenizers, to torch and to values by hand."""
 
+import ast
 import json
 import math
 import pydoc
@@ -12,6 +13,7 @@ from itertools import pairwise, product
 from pydoc_data.topics import topics
 
 import pytest
+import regex
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import nn
 from torch.nn import functional as F
 
+from tutor import ROOT
 from tutor.materials.byte_level import GPT2_BYTES, BytePairs, byte_pairs
 from tutor.materials.smollm2 import model_file, read_tokenizer
 from tutor.tokens import (
@@ -141,6 +144,30 @@ def test_pieces_of_any_bytes_join_to_them(text, digits_apart):
 @given(st.text(max_size=40))
 def test_pieces_of_a_text_are_those_of_its_utf8(text):
     assert split_pieces(text) == split_pieces(text.encode())
+
+
+@cache
+def notebooks_split_pieces():
+    """What the exercises' first cell gives, without the rest of that cell."""
+    cells = json.loads((ROOT / "exercises/06_tokens/tokens.ipynb").read_text("utf-8"))["cells"]
+    given = next(c for c in cells if c["metadata"].get("nbgrader", {}).get("grade_id") == "setup")
+    wanted = [n for n in ast.parse("".join(given["source"])).body if not isinstance(n, ast.Try)]
+    space = {"regex": regex}
+    exec(compile(ast.Module(wanted, []), "<setup>", "exec"), space)
+    return space["split_pieces"]
+
+
+@every_text
+def test_notebook_gives_the_same_pieces(name):
+    given = notebooks_split_pieces()
+    assert given(TEXTS[name]) == split_pieces(TEXTS[name])
+    assert given(TEXTS[name].encode()) == split_pieces(TEXTS[name])
+
+
+@bounded
+@given(byte_strings)
+def test_notebook_gives_the_same_pieces_of_any_bytes(text):
+    assert notebooks_split_pieces()(text) == split_pieces(text)
 
 
 def test_bytes_that_are_no_utf8_count_as_signs():

@@ -139,13 +139,15 @@ OWN = {
 OWN["alibi_slopes"]["left out|named"] = DEVICES
 OWN |= {
     "train_bpe": {
-        "^any byte$|^pairs at the borders$|sentence|^twice|next letter": "any bytes, and how often",
+        "^any byte$|^pairs at the borders$|sentence|^twice|next letter|in common": (
+            "any bytes, and how often"
+        ),
         "^runs$|^a run|^runs of": "at each place where it begins",
         "^(single bytes|until the end)$|example": "ends early where no pair is left",
         "^no pieces$": "there may be no piece at all",
         "^once$|equally frequent": "the smallest is merged",
         "^large$": "the counts may be large",
-        "^(one|no) merge$|hundreds": "how many merges to make, 0 or more",
+        "^(one|no) merge$|a hundred": "how many merges to make, 0 or more",
     },
     "bpe_encode": {
         "^other scripts$": "in any script",

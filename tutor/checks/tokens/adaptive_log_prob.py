@@ -178,6 +178,22 @@ def _clusters_first(first, others):
     return torch.cat((*others, first), -1)
 
 
+def _behind_the_clusters(scores, frequent):
+    return scores[..., scores.shape[-1] - frequent :]
+
+
+def _last_cluster_first(first, others):
+    return torch.cat((first, *others[::-1]), -1)
+
+
+def _normalised_together(first, others):
+    return _normalised(torch.cat((first, *others), -1))
+
+
+def _down_relu_up(hidden, down, up):
+    return (hidden @ down.mT).relu() @ up.mT
+
+
 def _without_clusters(hidden, head, tails):
     frequent = head.shape[0] - len(tails)
     scores = hidden @ head.mT
@@ -225,6 +241,7 @@ ADAPTIVE_LOG_PROB = Exercise(
             with_(row=_at_the_beginning),
             "the head's first rows are the frequent tokens, and the clusters stand behind them.",
             _SECTION,
+            (with_(row=_at_the_beginning, first=_behind_the_clusters),),
         ),
         Trap(
             "one cluster for all",
@@ -278,7 +295,22 @@ ADAPTIVE_LOG_PROB = Exercise(
         Trap(
             "rare tokens first",
             with_(order=_clusters_first),
-            "tokens are numbered by how frequent they are: those of the head come first.",
+            "tokens are numbered by how frequent they are: those of the head come first, and then "
+            "cluster after cluster.",
+            _SECTION,
+            (with_(order=_last_cluster_first),),
+        ),
+        Trap(
+            "one softmax for all tokens",
+            with_(normalised=_as_it_is, within=_as_it_is, order=_normalised_together),
+            "the head has a softmax, and each cluster has one of its own. One for all has to "
+            "compute every score, which is what the clusters spare.",
+            _SECTION,
+        ),
+        Trap(
+            "something between down and up",
+            with_(project=_down_relu_up),
+            "`down` and `up` are one product in two steps, with nothing in between.",
             _SECTION,
         ),
     ),

@@ -84,6 +84,10 @@ def _their_bytes(special):
     return [token.encode() for token in special]
 
 
+def _single(number):
+    return bytes([number])
+
+
 def _joined(parts):
     return b"".join(parts)
 
@@ -96,6 +100,7 @@ def _decode(
     ids,
     merges,
     special=(),
+    single=_single,
     pair=_left_first,
     last=_their_bytes,
     ordered=_in_order,
@@ -103,7 +108,7 @@ def _decode(
     first=BYTES,
 ):
     """The right bytes, but for the parts that are given."""
-    tokens = [bytes([b]) for b in range(BYTES)]
+    tokens = [single(b) for b in range(BYTES)]
     for left, right in merges:
         tokens.append(pair(tokens[left], tokens[right]))
     tokens += last(special)
@@ -125,6 +130,14 @@ def _left_alone(left, right):
 
 def _none(special):
     return []
+
+
+def _empty(special):
+    return [b""] * len(special)
+
+
+def _character(number):
+    return chr(number).encode()
 
 
 def _each_by_itself(parts):
@@ -216,6 +229,7 @@ BPE_DECODE = Exercise(
             "`chr(195)` is a character, and encoding it gives two bytes. `bytes([195])` is the "
             "byte.",
             _DECODING,
+            (with_(single=_character),),
         ),
         Trap(
             "right before left",
@@ -247,6 +261,13 @@ BPE_DECODE = Exercise(
             with_(last=_none),
             "the last ids of the vocabulary are those of the special tokens: their own text, in "
             "UTF-8.",
+            _DECODING,
+        ),
+        Trap(
+            "special tokens left out",
+            with_(last=_empty),
+            "special tokens stand for their own text. Whoever does not want to see them leaves "
+            "their ids out.",
             _DECODING,
         ),
     ),

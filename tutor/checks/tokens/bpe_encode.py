@@ -85,7 +85,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("another example of its length", ("abaa", _ids("ab")))
     squares = [(i, j) for i in range(97, 114) for j in range(97, 114)]
     yield Case("many merges and a special token", ("pq<x>qq", squares, ["<x>"]), "edges")
-    yield Case("a later pair stands first", ("abcd", _ids("bc", "ab", (97, 256))))
+    ranked = _ids("bc", "ab", (97, 256), "xy", "yz")
+    yield Case("a later pair stands first", ("abcd xyz", ranked))
     yield Case("the longest token is not made", ("abcde abc", _ids("cd", "ab", (257, ord("c")))))
     yield Case("runs", ("aaaaa aaa aaaa", _ids("aa", (256, 97), (256, 256))), "edges")
     yield Case("runs, a long one", ("b" + "a" * 301, _ids("aa")), "edges")

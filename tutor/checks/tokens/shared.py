@@ -2,9 +2,11 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Callable
 
 from tutor import tokens as reference
 from tutor.checks.draw import Draw
+from tutor.checks.exercise import Trap
 
 CHAPTER = "06_tokens"
 
@@ -12,6 +14,9 @@ CHAPTER = "06_tokens"
 B, T, C, V = 2, 3, 5, 11
 
 BYTES = 256
+
+MERGING = "Merging pairs"
+"""The section in which what becomes of a pair is told."""
 
 
 def drawn(draw: Draw, length: int, alphabet: bytes) -> bytes:
@@ -78,3 +83,30 @@ def first_place(ids, pair, made):
         if (ids[i], ids[i + 1]) == pair:
             return [*ids[:i], made, *ids[i + 2 :]]
     return ids
+
+
+def overlaps(with_: Callable) -> tuple[Trap, ...]:
+    """What overlapping pairs wrongly become. ``with_``: changes a function whose part ``merged``
+    merges them."""
+    return (
+        Trap(
+            "a run becomes one token",
+            with_(merged=swallowed),
+            "in `aaa` the pair (a, a) stands twice, but the two share a letter. From left to "
+            "right: the first two become X, and an `a` is left.",
+            MERGING,
+        ),
+        Trap(
+            "overlapping pairs merged twice",
+            with_(merged=each_place),
+            "in `aaa` the pair (a, a) stands twice, but the two share a letter, which can be used "
+            "once: X and then `a`, not XX. After a merge go on two places further.",
+            MERGING,
+        ),
+        Trap(
+            "merged from the right",
+            with_(merged=right_to_left),
+            "of overlapping pairs the left one is merged: `aaa` becomes Xa, not aX.",
+            MERGING,
+        ),
+    )

@@ -64,6 +64,10 @@ def _tied(hidden, embedding, before=_same, matrix=_row_of_each, rows=_same, afte
 with_ = changeable(_tied)
 
 
+def _reshaped(x):
+    return x.reshape(x.shape[-1], -1)
+
+
 def _times_root(x):
     return x * x.shape[-1] ** 0.5
 
@@ -101,6 +105,7 @@ TIED_LOGITS = Exercise(
             "logit: the matrix is transposed, `embedding.mT`. Only where there are as many tokens "
             "as features does torch not notice.",
             _TIED,
+            (with_(matrix=_reshaped),),
         ),
         Trap(
             "divided by √C",

@@ -79,8 +79,10 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("pairs at the borders", ({b"ab": 4, b"ba": 4, b"bab": 1}, 4), "edges")
     yield Case("twice in one piece", ({b"abxab": 3, b"ab": 1, b"xa": 2}, 4))
     yield Case("a token and the next letter", ({b"xaabx": 1, b"yaabz": 1, b"zaaby": 1}, 4))
-    long = drawn(draw, 298, bytes(range(BYTES))) + b"\0\0"  # merged first, at its end
-    yield Case("hundreds of merges", ({long: 1}, 290))
+    digits = {bytes((1, 2)): 3, bytes((11, 2, 7)): 2, bytes((9, 1, 25)): 2}
+    yield Case("ids that have digits in common", (digits, 4))
+    long = drawn(draw, 118, bytes(range(BYTES))) + b"\0\0"  # merged first, at its end
+    yield Case("a hundred merges", ({long: 1}, 115))
 
 
 _TYPES, _OFTEN = 300, 8
