@@ -401,6 +401,10 @@ def tied_broadcast(hidden, embedding):
     return (hidden[..., None, :] * embedding).sum(-1)
 
 
+def tied_twice(hidden, embedding):
+    return (hidden @ embedding.mT + hidden @ embedding.mT) / 2
+
+
 def tied_numpy(hidden, embedding):
     wide = torch.float32 if hidden.dtype == torch.bfloat16 else hidden.dtype
     h, e = (t.detach().to(wide).numpy() for t in (hidden, embedding))
@@ -490,7 +494,7 @@ LIBRARY = {}
 DEAR = {
     "train_bpe": [train_again, train_again_in_c],
     "unigram_segment": [unigram_everything],
-    "tied_logits": [tied_broadcast],
+    "tied_logits": [tied_broadcast, tied_twice],
     "adaptive_log_prob": [adaptive_matrix_first],
 }
 

@@ -147,7 +147,7 @@ OWN |= {
         "^no pieces$": "there may be no piece at all",
         "^once$|equally frequent": "the smallest is merged",
         "^large$": "the counts may be large",
-        "^(one|no) merge$|a hundred": "how many merges to make, 0 or more",
+        "^(one|no) merge$|hundreds": "how many merges to make, 0 or more",
     },
     "bpe_encode": {
         "^other scripts$": "in any script",

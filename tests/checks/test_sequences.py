@@ -40,7 +40,46 @@ class Index:
     __hash__ = None
 
 
+class Lying(list):
+    """Of another length, with other items, and equal to everything."""
+
+    def __len__(self):
+        return 1
+
+    def __iter__(self):
+        return iter([97])
+
+    def __getitem__(self, index):
+        return 97
+
+    __eq__ = Tricky.__eq__
+    __hash__ = None
+
+
+class Any(int):
+    __eq__ = Tricky.__eq__
+    __hash__ = int.__hash__
+
+
+class Odd(bytes):
+    __eq__ = Tricky.__eq__
+    __hash__ = bytes.__hash__
+
+
+class Runs:
+    def __reduce__(self):
+        return exec, ("raise SystemExit",)
+
+
+KEPT = []
+
 HOSTILE = {
+    "a list that lies": Lying,
+    "integers that are equal to all": lambda: [Any(97)],
+    "bytes that are equal to all": lambda: Odd(b"a"),
+    "a generator": lambda: (n for n in (97,)),
+    "code in a pickle": lambda: [Runs()],
+    "one list for all calls": lambda: KEPT.append(len(KEPT)) or KEPT,
     "a giant list": lambda: [0] * (sequences.LARGEST + 1),
     "a giant list of lists": lambda: [[0] * sequences.LARGEST, [0]],
     "nested lists": lambda: [[[1]]],

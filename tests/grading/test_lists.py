@@ -21,10 +21,27 @@ WRONG = {
     },
     "bpe_encode": {
         "nested": "def bpe_encode(text, merges, special=()):\n    return [[[1]]]",
+        "equal to all": (
+            "class Any(int):\n    __eq__ = lambda self, other: True\n    __hash__ = int.__hash__\n"
+            "def bpe_encode(text, merges, special=()):\n    return [Any(97)]"
+        ),
+        "a generator": "def bpe_encode(text, merges, special=()):\n    yield 97",
+        "in itself": (
+            "def bpe_encode(text, merges, special=()):\n    x = []\n    x.append(x)\n    return x"
+        ),
+        "one list for all": (
+            "kept = []\ndef bpe_encode(text, merges, special=()):\n"
+            "    kept.append(len(kept))\n    return kept"
+        ),
         "digits": "def bpe_encode(text, merges, special=()):\n    return [10**100000]",
     },
     "bpe_decode": {
         "escapes": "def bpe_decode(ids, merges, special=()):\n    return '\\x1b[2J\\ud800'",
+        "a kind of bytes": (
+            "class Odd(bytes):\n    __eq__ = lambda self, other: True\n"
+            "    __hash__ = bytes.__hash__\n    decode = None\n"
+            "def bpe_decode(ids, merges, special=()):\n    return Odd(b'a')"
+        ),
         "a list": "def bpe_decode(ids, merges, special=()):\n    return [97]",
         "changed": "def bpe_decode(ids, merges, special=()):\n    ids.append(1)\n    return b''",
     },
@@ -32,6 +49,15 @@ WRONG = {
         "tricks": (
             "class Tricky(list):\n    __eq__ = lambda self, other: True\n"
             "def unigram_segment(text, log_probs):\n    return Tricky([text])"
+        ),
+        "a list that lies": (
+            "class Lying(list):\n    __len__ = lambda self: 1\n"
+            "    __iter__ = lambda self: iter(['a'])\n    __getitem__ = lambda self, i: 'a'\n"
+            "def unigram_segment(text, log_probs):\n    return Lying()"
+        ),
+        "code in a pickle": (
+            "class Runs:\n    __reduce__ = lambda self: (exec, ('raise SystemExit',))\n"
+            "def unigram_segment(text, log_probs):\n    return [Runs()]"
         ),
     },
 }

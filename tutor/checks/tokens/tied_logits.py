@@ -12,6 +12,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
 from tutor.checks.families import BATCH, DTYPE, LAYOUT
+from tutor.checks.limits import between
 from tutor.checks.tokens.shared import CHAPTER, C, T, V
 
 _TOKENS = Factor(
@@ -40,8 +41,10 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
 def _contract(generator: Generator, device: torch.device) -> Contract:
     draw = Draw(generator, device)
     rows, width, tokens = 24, 16, 96
+    product = 2 * rows * width * tokens
     return Contract(
         calls=((draw.normal(rows, width), draw.normal(tokens, width)),),
+        max_flops=between(product, 2 * product),
         max_intermediate=4 * rows * tokens,
     )
 

@@ -81,8 +81,9 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("a token and the next letter", ({b"xaabx": 1, b"yaabz": 1, b"zaaby": 1}, 4))
     digits = {bytes((1, 2)): 3, bytes((11, 2, 7)): 2, bytes((9, 1, 25)): 2}
     yield Case("ids that have digits in common", (digits, 4))
-    long = drawn(draw, 118, bytes(range(BYTES))) + b"\0\0"  # merged first, at its end
-    yield Case("a hundred merges", ({long: 1}, 115))
+    # More merges and a longer piece than there are bytes: 256 | k is 256 + k below that.
+    long = drawn(draw, 298, bytes(range(BYTES))) + b"\0\0"  # merged first, at its end
+    yield Case("hundreds of merges", ({long: 1}, 290))
 
 
 _TYPES, _OFTEN = 300, 8
