@@ -521,7 +521,9 @@ def beam_search(
         finished[..., end] = 0
         ways = total[..., None] + torch.where(done[..., None], finished, log_probs)
         lengths = torch.where(done, lengths, step)
-        scores = (ways / length_penalty(lengths, alpha)[..., None]).flatten(1)  # (B, KV)
+        # Of integers the penalty would be in single precision, whatever the scores are in.
+        penalty = length_penalty(lengths.to(ways.dtype), alpha)
+        scores = (ways / penalty[..., None]).flatten(1)  # (B, KV)
         best = scores.sort(dim=-1, descending=True, stable=True).indices[:, :beam_size]
         origin, symbol = best // log_probs.shape[-1], best % log_probs.shape[-1]
         total, lengths = ways.flatten(1).gather(1, best), lengths.gather(1, origin)
@@ -532,7 +534,7 @@ def beam_search(
         written = torch.cat((before, symbol[..., None]), dim=-1)
         if done.all():
             break
-    return written[..., 1:], total / length_penalty(lengths, alpha)
+    return written[..., 1:], total / length_penalty(lengths.to(total.dtype), alpha)
 
 
 # Judging
