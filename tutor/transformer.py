@@ -319,8 +319,7 @@ class Transformer(nn.Module):
 
     Its state_dict is that of ``nn.Transformer`` of the same sizes, pre- and post-norm. As there,
     both stacks end in a norm, which the paper, post-norm, does not have, and matrices begin as
-    Glorot's uniform. A query that may read nothing gets zeros from the attention, where torch's
-    has nan.
+    Glorot's uniform.
     """
 
     def __init__(self, config: TransformerConfig) -> None:
