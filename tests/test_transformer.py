@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tutor.attention import causal_mask, padding_mask
+from tutor.materials.numbers import Pairs
 from tutor.materials.translator import parameter_count, steps_of_waiting
 from tutor.multihead import cross_attention, multi_head_attention
 from tutor.position import sinusoidal_encoding
@@ -604,10 +605,7 @@ def test_next_logits_are_the_last_of_forward(sentences):
 
 
 def test_source_is_read_in_one_step(sentences):
-    class Data:
-        source, lengths, target = sentences
-
-    assert steps_of_waiting(seq2seq(), Data) == 1
+    assert steps_of_waiting(seq2seq(), Pairs((0,) * B, *sentences)) == 1
 
 
 def test_base_model_has_its_63_million_parameters():
