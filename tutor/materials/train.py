@@ -47,8 +47,8 @@ __all__ = [
     "PAIRS",
     "Recipe",
     "Trained",
-    "build",
     "bucketed",
+    "build",
     "data_of",
     "exact",
     "learning_rate",
@@ -313,15 +313,15 @@ def main(arguments: list[str] | None = None) -> None:
     _, testing = data_of(recipe)
     said = translations(trained.model, testing)
     right = exact(said, testing)
-    pairs = [(decode(row), decode(w[1:])) for row, w in zip(said.tolist(), testing.target.tolist())]
-    quality = bleu([h for h, _ in pairs], [[r] for _, r in pairs])
+    told = [decode(row) for row in said.tolist()]
+    quality = bleu(told, [[decode(row)] for row in testing.target[:, 1:].tolist()])
     print(f"{checkpoint}: {recipe.steps} steps on {device}, loss {trained.losses[-1]:.3f}")
     print(
         f"{len(testing):,} held-out numbers: {right.double().mean():.2%} exact, BLEU {quality:.2f}"
     )
     language = recipe.pair.partition("-")[2]
-    for n, (told, _) in zip(testing.numbers[:5], pairs, strict=False):
-        print(f"  {words(n, 'en', limit)} -> {' '.join(told)}   ({words(n, language, limit)})")
+    for n, morphemes in list(zip(testing.numbers, told, strict=True))[:5]:
+        print(f"  {words(n, 'en', limit)} -> {' '.join(morphemes)} ({words(n, language, limit)})")
 
 
 if __name__ == "__main__":
