@@ -596,6 +596,16 @@ def test_order_of_the_source_counts(sentences):
     )
 
 
+def test_sum_of_embedding_and_position_is_dropped_out(sentences):
+    model, (source, _, _) = seq2seq(dropout=0.25), sentences
+    whole = model.embed(source)
+    torch.manual_seed(0)
+    many = torch.stack([model.train().embed(source) for _ in range(200)])
+    dropped = many == 0
+    torch.testing.assert_close(many, (whole / 0.75).expand_as(many).masked_fill(dropped, 0))
+    assert dropped.double().mean().item() == pytest.approx(0.25, abs=0.02)
+
+
 def test_next_logits_are_the_last_of_forward(sentences):
     model, (source, lengths, target) = seq2seq(), sentences
     rows = torch.tensor([1, 0, 1])
@@ -748,8 +758,8 @@ def test_rate_grows_to_the_end_of_the_warmup_and_falls_from_there():
 
 
 class Chain:
-    """Scores of the next symbol that are drawn for every row and every beginning, by its symbols
-    and not their order alone: ``next_logits`` of a model with a perfect memory."""
+    """``next_logits`` of a model that forgets nothing: the scores are drawn anew for every row and
+    every beginning."""
 
     def __init__(self, vocabulary, seed=0, sharp=1.0):
         self.vocabulary, self.seed, self.sharp = vocabulary, seed, sharp
@@ -835,13 +845,24 @@ def test_length_penalty_by_hand():
 
 
 def test_length_penalty_lets_the_longer_translation_win():
-    # *End* at once has p = 0.4; 1, 1, 1, end has 0.6 · 0.9³ / ... a little less, and is longer.
+    # *End* at once has p = 0.4; 1, 1, 1 has 0.6 · 0.8² = 0.384, and is longer.
     table = Table([0.0, 0.6, 0.4], [0.0, 0.8, 0.2], [0.4, 0.3, 0.3])
     short, long = math.log(0.4), math.log(0.6 * 0.8 * 0.8)
     for alpha, wanted, best in ((0.0, [2, 2, 2], short), (2.0, [1, 1, 1], long / (8 / 6) ** 2)):
         written, scores = beam_search(table, torch.tensor([0]), 2, 3, 3, alpha)
         assert written[0, 0].tolist() == wanted
         assert scores[0, 0].item() == pytest.approx(best, abs=1e-6)
+
+
+@pytest.mark.parametrize("nearer", [1e-9, -1e-9])
+def test_order_of_a_beam_is_that_of_its_scores_in_double_precision(nearer):
+    # *End* at once, and 1 and then end: the same score but for a billionth.
+    short = math.log(0.4)
+    long = short * (7 / 6) ** 0.6 * (1 - nearer)
+    table = Table([0.6 - math.exp(long), math.exp(long), 0.4], [0.0, 0.0, 1.0], [0.4, 0.3, 0.3])
+    written, scores = beam_search(table, torch.tensor([0]), 2, 2, 2, 0.6)
+    assert written[0].tolist() == ([[1, 2], [2, 2]] if nearer > 0 else [[2, 2], [1, 2]])
+    assert scores[0, 0] > scores[0, 1]
 
 
 @pytest.mark.parametrize("seed", range(5))
