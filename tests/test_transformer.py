@@ -903,6 +903,13 @@ def test_greedy_takes_the_likeliest_symbol_each_time(seed):
             written.append(symbol)
 
 
+def test_of_equally_likely_symbols_the_first_is_taken():
+    table, start = Table(*[[1 / 64] * 64] * 64), torch.tensor([5])
+    assert greedy_decode(table, start, 63, 3).tolist() == [[0, 0, 0]]
+    written, _ = beam_search(table, start, 63, 2, 3, 0.0)
+    assert written[0].tolist() == [[0, 0], [0, 1], [0, 2]]
+
+
 class One:
     """One row of a batch, asked for by itself."""
 
@@ -969,6 +976,13 @@ def test_places_that_nothing_fills_score_minus_infinity():
     assert scores[0, 2:].isneginf().all()
 
 
+def test_search_does_not_wait_for_what_cannot_be():
+    certain = Table([0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
+    written, scores = beam_search(certain, torch.tensor([0]), 2, 50, 2)
+    assert written.tolist() == [[[2], [2]]]
+    assert scores.tolist() == [[0.0, -math.inf]]
+
+
 def test_search_ends_when_all_is_said():
     model = Chain(3, 1, sharp=5.0)
     said = greedy_decode(model, torch.tensor([0, 1]), 2, 50)
@@ -1000,8 +1014,17 @@ def test_translator_decodes_in_beams_as_one_at_a_time(sentences):
 
 def test_decoding_keeps_no_graph(sentences):
     model, (source, lengths, _) = seq2seq(), sentences
-    _, scores = beam_search(model.next_logits(source, lengths), torch.tensor([2, 3]), 1, 4)
-    assert not scores.requires_grad
+    start, graphs = torch.tensor([2, 3]), []
+
+    def asked(written, rows):
+        logits = model.next_logits(source, lengths)(written, rows)
+        graphs.append(logits.requires_grad)
+        return logits
+
+    greedy_decode(asked, start, 1, 2)
+    assert graphs == [False, False]
+    _, scores = beam_search(asked, start, 1, 2)
+    assert not any(graphs) and not scores.requires_grad
 
 
 # BLEU
