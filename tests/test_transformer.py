@@ -677,7 +677,7 @@ def test_label_smoothing_by_hand():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.4, 1.0])
-@pytest.mark.parametrize("ignored", [0, 3, -100])
+@pytest.mark.parametrize("ignored", [0, 3, -100, 255])
 def test_label_smoothing_and_its_gradient_agree_with_torch(draw, smoothing, ignored):
     logits = draw(B, T, V).requires_grad_()
     target = torch.arange(B * T).reshape(B, T) % V
