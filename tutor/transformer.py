@@ -354,9 +354,9 @@ class TransformerSeq2Seq(nn.Module):
 
     The base configuration with 37,000 symbols has 63,084,544 parameters: 37,000 · 512 in the one
     embedding, 6 · 3,152,384 in encoder layers, 6 · 4,204,032 in decoder layers, and 2 · 1,024 in
-    the last norms. The paper says 65 million and "about 37,000". All nine models of its base size
-    and near it (table 3) have these layers beside an embedding of 41,000 rows, to the last digit
-    printed: the 1.9 million are rows of the vocabulary. Its big model fits 36,000.
+    the last norms. The paper says 65 million and "about 37,000". The base model and the nine
+    near it (table 3, B and C) have these layers beside an embedding of 41,000 rows, to the last
+    digit printed: the 1.9 million are rows of the vocabulary. Its big model fits 36,000.
     """
 
     def __init__(self, vocabulary: int, config: TransformerConfig) -> None:
