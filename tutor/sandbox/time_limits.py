@@ -129,10 +129,9 @@ class Allowance:
         """Seconds until a limit can be met, at the earliest; TimeOver if one is."""
         watch = self.stopwatch
         wall = self.wall_seconds - (watch.wall - self._wall)
-        processor = self.seconds - (watch.most - self._processor)
-        if wall <= 0 or processor <= 0:
+        if wall <= 0 or watch.most - self._processor >= self.seconds:
             watch.look()
-            processor = self.seconds - (watch.most - self._processor)
+        processor = self.seconds - (watch.most - self._processor)
         if processor <= 0:
             raise TimeOver(self, waited=False)
         if wall <= 0:

@@ -112,11 +112,11 @@ def receive(
     json_size, blob_size = _HEADER.unpack(_exactly(link, _HEADER.size, patience))
     if json_size > text_limit or blob_size > limit:
         raise Malformed(f"a message of {json_size + blob_size:,} bytes")
-    both = memoryview(_exactly(link, json_size + blob_size, patience))
-    text, blob = (bytes(part) for part in (both[:json_size], both[json_size:]))
+    text = _exactly(link, json_size, patience)
+    blob = _exactly(link, blob_size, patience)
     try:
         message = json.loads(text)
-        return message, _tensors(blob) if blob else []
+        return message, _tensors(bytes(blob)) if blob else []
     except Malformed:
         raise
     except Exception as error:  # whatever a parser makes of hostile bytes, RecursionError included
