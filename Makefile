@@ -13,6 +13,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 INSTALLED := .venv/.installed
 BOOK := _build/html/.built
+RELEASED := _build/.released
 CLASS := _build/class/report.html
 
 SOLUTIONS := $(wildcard solutions/*/*.md)
@@ -24,6 +25,8 @@ PAGES := _config.yml _toc.yml $(wildcard book/* book/*/* benchmarks/* benchmarks
 
 # $(call try,command,what to do next if it fails). No commas in either: make splits at them.
 try = @printf '%s\n' '$(1)'; $(1) || { printf '\n%s\n' '$(2)' >&2; exit 1; }
+
+RELEASE = python -m tutor.course.release && mkdir -p $(dir $(RELEASED)) && touch $(RELEASED)
 
 .PHONY: help
 help: ## lists these
@@ -69,7 +72,7 @@ update: $(INSTALLED) ## moves your solutions in work/ into newer versions of the
 
 .PHONY: release
 release: $(INSTALLED) solutions-here ## makes the student notebooks in exercises/ from solutions/
-	python -m tutor.course.release
+	$(RELEASE)
 
 .PHONY: grade
 grade: release bubblewrap ## grades what lies in submitted/, with feedback, grades.csv and report.html
@@ -127,11 +130,19 @@ $(INSTALLED): requirements.txt requirements-models.txt pyproject.toml
 	  'a network? Then run this again.'; } >&2; exit 1; }
 	@touch $@
 
-# Runs every time, in two seconds, and writes only what has changed: so whatever is made from an
-# exercise is made again when it changes, and an edit by hand is always noticed.
+# Made again when a solution, or what makes notebooks of it, is newer than the last time; and when a
+# notebook is newer or missing: so what is made from an exercise is made again when it changes, and an
+# edit by hand is noticed.
 ifneq ($(SOLUTIONS),)
-$(NOTEBOOKS) $(EXERCISES): release ;
-.PRECIOUS: $(NOTEBOOKS) $(EXERCISES)
+MADE := $(NOTEBOOKS) $(EXERCISES)
+THERE := $(wildcard $(MADE))
+EDITED := $(filter-out $(THERE),$(MADE)) $(if $(THERE),$(shell find $(THERE) -newer $(RELEASED) 2>&1))
+$(MADE): $(if $(strip $(EDITED)),release,$(RELEASED)) ;
+.PRECIOUS: $(MADE)
+
+$(RELEASED): $(INSTALLED) $(SOLUTIONS) $(wildcard tutor/course/*.py) nbgrader_config.py _config.yml \
+  pyproject.toml CITATION.cff book/students.md book/instructors.md
+	$(RELEASE)
 endif
 
 $(BOOK): $(INSTALLED) $(PAGES) $(REFERENCE) $(EXERCISES)

@@ -318,9 +318,10 @@ def test_search_finds_a_term_shows_its_sentence_and_marks_it_on_arrival(home, br
         assert page.locator(".bd-article .highlighted").count()
 
 
-def test_no_stretch_of_a_chapter_is_longer_than_four_screens_without_a_picture(book, seen):
+@pytest.mark.parametrize("view", ["light", "phone-light"])
+def test_no_stretch_of_a_chapter_is_longer_than_four_screens_without_a_picture(book, seen, view):
     for path in containing(book, 'class="exercise-bar"'):
-        assert seen("light")[path]["stretch"] <= 4, path
+        assert seen(view)[path]["stretch"] <= 4, path
 
 
 @pytest.mark.parametrize("view", ["light", "dark"])
