@@ -342,3 +342,16 @@ def test_missing_weights_say_what_to_type(monkeypatch, capsys):
     assert bench.language_model(causal_mask=attention.causal_mask) is None
     said = " ".join(capsys.readouterr().out.split())
     assert "which is not installed here" in said and "type `make lab`" in said
+
+
+def test_tokenizer_of_the_student_gives_the_ids_of_the_courses(capsys):
+    own = {name: RIGHT[name][0] for name in ("train_bpe", "bpe_encode", "bpe_decode")}
+    found = bench.tokens(num_merges=20, **own)
+    assert found["yours"] == found["the course's"]
+    assert "fails its check" not in capsys.readouterr().out
+
+
+def test_tokenizer_with_a_mistake_is_told_and_runs_all_the_same(capsys):
+    found = bench.tokens(num_merges=20, bpe_encode=trap("bpe_encode", "nothing merged"))
+    assert len(found["yours"]) > len(found["the course's"])
+    assert "“nothing merged”) and runs all the same" in " ".join(capsys.readouterr().out.split())
