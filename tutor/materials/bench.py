@@ -47,6 +47,8 @@ TEXT = (
 _TOKENS = ("train_bpe", "bpe_encode", "bpe_decode")
 _SEEN = 100_000
 """Characters that are trained on, and as many that are encoded."""
+_LISTED = 8
+"""Values of a list that are told one by one."""
 PROMPT = "The days of the week are Monday, Tuesday,"
 
 
@@ -342,6 +344,8 @@ def _shape(value: Any) -> str:
     if isinstance(value, Tensor):
         return str(tuple(value.shape))
     if isinstance(value, tuple | list):
+        if len(value) > _LISTED:
+            return f"{len(value):,} values"
         return " and ".join(map(_shape, value)) or "nothing"
     return repr(value) if isinstance(value, int | float | str) else type(value).__name__
 
