@@ -87,10 +87,13 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
-    draw = Draw(generator, device)
-    scores = {"a" * n: -n - float(draw.uniform(1, low=0, high=0.5)) for n in range(1, 15)}
+    draw, text = Draw(generator, device), "abcdefghijklmn"
+    # All strings of neighbours, so that every cut is one to try, and no two are equally likely.
+    pieces = [text[i:j] for j in range(1, len(text) + 1) for i in range(j)]
+    more = draw.uniform(len(pieces), low=0, high=2).tolist()
+    scores = {p: -len(p) - m for p, m in zip(pieces, more, strict=True)}
     return Contract(
-        calls=(("a" * 6, scores), ("a" * 14, scores)),
+        calls=((text[:6], scores), (text, scores)),
         max_growth=36,
         growth="you try all segmentations, and one letter more doubles them: remember the best "
         "segmentation of each beginning, and build on that",
