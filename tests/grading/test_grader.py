@@ -289,7 +289,9 @@ def what_traps_take_from(chapter: str) -> str:
     """What the files of a chapter's traps begin with, as statements: libraries and constants."""
     begins = f"tutor.checks.{chapter.partition('_')[2]}."
     modules = [module for name, module in sys.modules.items() if name.startswith(begins)]
-    lines = ["import torch", "import torch.nn.functional as F"]
+    lines = ["import math", "import torch", "import torch.nn.functional as F"]
+    lines += ["from math import prod", "from torch import Tensor"]  # of the files that all share
+    lines += ["DOUBLE, SINGLE = torch.float64, torch.float32"]
     for name, value in (item for module in modules for item in vars(module).items()):
         home = getattr(value, "__module__", "") or ""
         if isinstance(value, CONSTANTS) and not name.startswith("__"):
