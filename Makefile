@@ -145,7 +145,9 @@ $(RELEASED): $(INSTALLED) $(SOLUTIONS) $(GRADING) _config.yml pyproject.toml CIT
 	$(RELEASE)
 endif
 
+# A build that was stopped before its folder _static was there leaves a picture of that name.
 $(BOOK): $(INSTALLED) $(PAGES) $(REFERENCE) $(EXERCISES)
+	@test ! -f $(@D)/_static || rm $(@D)/_static
 	$(call try,jupyter-book build . -n -W --keep-going --path-output .,\
 	  The messages above name the page and its line. Mend it and run `make book` again.)
 	@touch $@
