@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from tutor import transformer as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
-from tutor.checks.draw import Draw, laid
+from tutor.checks.draw import laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import BATCH, DTYPE, LAYOUT
 from tutor.checks.limits import between

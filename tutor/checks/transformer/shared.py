@@ -3,7 +3,11 @@
 import torch
 from torch import Tensor
 
-from tutor.checks.draw import Draw
+from tutor.checks.conditions import Condition, Factor
+from tutor.checks.draw import DOUBLE, Draw, laid
+from tutor.checks.families import ATTENTION, SCALE
+from tutor.checks.multihead.shared import BATCHES
+from tutor.checks.sequences import in_parts
 
 CHAPTER = "07_transformer"
 
@@ -22,11 +26,16 @@ DECODER = "The decoder"
 class LayerDraw(Draw):
     """With the parameters of a layer."""
 
-    def norm(self, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def heads(self, c: int, cm: int, h: int, d: int, dv: int, dtype=DOUBLE) -> tuple[Tensor, ...]:
+        """w_q, w_k, w_v, w_out of an attention whose answer is as wide as what asks."""
+        shapes = ((c, h * d), (cm, h * d), (cm, h * dv), (h * dv, c))
+        return tuple(self.weight(*shape, dtype=dtype) for shape in shapes)
+
+    def norm(self, width: int, dtype: torch.dtype = DOUBLE) -> tuple[Tensor, Tensor]:
         """Weight and bias, neither near what they begin as."""
         return self.normal(width, dtype=dtype) + 2, self.normal(width, dtype=dtype)
 
-    def feed(self, c: int, f: int, cout: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    def feed(self, c: int, f: int, cout: int, dtype: torch.dtype = DOUBLE) -> tuple[Tensor, ...]:
         """w_in, b_in, w_out, b_out."""
         return (
             self.weight(c, f, dtype=dtype),
@@ -34,3 +43,36 @@ class LayerDraw(Draw):
             self.weight(f, cout, dtype=dtype),
             self.normal(cout, dtype=dtype),
         )
+
+
+WIDTHS = Factor(
+    "widths",
+    (
+        Condition("own", value=(C, H, D, DV, F)),
+        # Nothing raises where a weight is turned round.
+        Condition("all widths", "all widths equal", (12, H, 3, 3, 12), alone=True),
+        Condition("one head", "one head", (C, 1, D, DV, F), edge=True),
+        Condition("heads of one feature", "heads of one feature", (C, D, 1, 1, F), edge=True),
+        Condition("one hidden", "one hidden feature", (C, H, D, DV, 1), edge=True),
+    ),
+)
+"""C, H, D, Dv, F"""
+
+PLACE = Factor(
+    "place",
+    (Condition("post-norm", value=False), Condition("pre-norm", "pre-norm", True, alone=True)),
+)
+
+LAYER = ATTENTION.but(
+    BATCHES,
+    SCALE,
+    WIDTHS,
+    PLACE,
+    without={"scores": "a norm stands before or after; cases by hand have scores in the thousands"},
+)
+"""Of a layer, which reads and norms."""
+
+
+def everywhere(layout: str | None, *values):
+    """The same tensors, also those in sequences, in a layout."""
+    return in_parts(values, lambda x: laid(x, layout) if isinstance(x, Tensor) else x)
