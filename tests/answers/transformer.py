@@ -221,10 +221,7 @@ def encoder_step_by_step(x, attention, feed, norms, num_heads, keep=None, norm_f
     for sublayer, (weight, bias) in zip(sublayers, norms, strict=True):
         steps = [sublayer]
         steps.insert(0 if norm_first else 1, lambda h, w=weight, b=bias: norm_var(h, w, b))
-        if norm_first:
-            x = x + steps[1](steps[0](x))
-        else:
-            x = steps[1](x + steps[0](x))
+        x = x + steps[1](steps[0](x)) if norm_first else steps[1](x + steps[0](x))
     return x
 
 
@@ -430,9 +427,8 @@ def _attention_of_a_batch(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None)
 
 def _attention_nan(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
     """A mask of -inf, and nothing done about rows that may read nothing."""
-    q, k, v = (
-        t.unflatten(-1, (num_heads, -1)).transpose(-3, -2) for t in (x @ w_q, memory @ w_k, memory @ w_v)
-    )  # fmt: skip
+    projected = (x @ w_q, memory @ w_k, memory @ w_v)
+    q, k, v = (t.unflatten(-1, (num_heads, -1)).transpose(-3, -2) for t in projected)
     scores = q @ k.mT / q.shape[-1] ** 0.5
     if keep is not None:
         scores = scores.masked_fill(~keep.unsqueeze(-3), -torch.inf)
@@ -497,9 +493,8 @@ def cross_values_twice(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
 
 
 def cross_products_at_once(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    q, k, v = (
-        t.unflatten(-1, (num_heads, -1)).transpose(-3, -2) for t in (x @ w_q, memory @ w_k, memory @ w_v)
-    )  # fmt: skip
+    projected = (x @ w_q, memory @ w_k, memory @ w_v)
+    q, k, v = (t.unflatten(-1, (num_heads, -1)).transpose(-3, -2) for t in projected)
     scores = (q[..., :, None, :] * k[..., None, :, :]).sum(-1) / q.shape[-1] ** 0.5
     if keep is not None:
         keep = keep.unsqueeze(-3)
