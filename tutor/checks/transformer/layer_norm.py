@@ -147,6 +147,7 @@ LAYER_NORM = Exercise(
             "a token whose features are all equal has a variance of 0, and 0 / 0 is nan. eps, "
             "under the root, keeps the division whole: the answer is the bias.",
             NORM,
+            (with_(under=norms.no_eps, divide=norms.divided_and_cleaned),),
         ),
         Trap(
             "eps as a floor",

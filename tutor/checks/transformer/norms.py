@@ -189,6 +189,10 @@ def multiplied(centred, spread, x):
     return centred * spread
 
 
+def divided_and_cleaned(centred, spread, x):
+    return divided(centred, spread, x).nan_to_num(0.0)
+
+
 def neither(normed, weight, bias):
     return normed
 
