@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from answers import weights
 from answers.multihead import cross_einsum, cross_library, cross_loop, cross_sum
 from tutor.multihead import cross_attention
 
@@ -239,8 +240,8 @@ def decoder_step_by_step(
     return x
 
 
-def _numpy_attention(a, m, weights, num_heads, keep):
-    w_q, w_k, w_v, w_out = map(_array, weights)
+def _numpy_attention(a, m, matrices, num_heads, keep):
+    w_q, w_k, w_v, w_out = map(_array, matrices)
     out = 0
     parts = [np.split(w, num_heads, -1) for w in (w_q, w_k, w_v)]
     for wq, wk, wv, wo in zip(*parts, np.split(w_out, num_heads), strict=True):
@@ -413,18 +414,25 @@ def _attention_of_a_batch(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None)
     scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
     if keep is not None:
         scores = scores.masked_fill(~keep.unsqueeze(-3), torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1) * (1 if keep is None else keep.unsqueeze(-3))
-    return (weights @ v).transpose(1, 2).reshape(batch, tq, -1) @ w_out
+    shares = scores.softmax(-1) * (1 if keep is None else keep.unsqueeze(-3))
+    return (shares @ v).transpose(1, 2).reshape(batch, tq, -1) @ w_out
 
 
-def _attention_nan(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    """A mask of -inf, and nothing done about rows that may read nothing."""
-    projected = (x @ w_q, memory @ w_k, memory @ w_v)
-    q, k, v = (t.unflatten(-1, (num_heads, -1)).transpose(-3, -2) for t in projected)
-    scores = q @ k.mT / q.shape[-1] ** 0.5
-    if keep is not None:
-        scores = scores.masked_fill(~keep.unsqueeze(-3), -torch.inf)
-    return (scores.softmax(-1).nan_to_num() @ v).transpose(-3, -2).flatten(-2) @ w_out
+def _weighed(weigh):
+    def attend(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+        projected = (x @ w_q, memory @ w_k, memory @ w_v)
+        q, k, v = (t.unflatten(-1, (num_heads, -1)).transpose(-3, -2) for t in projected)
+        mask = None if keep is None else keep.unsqueeze(-3)
+        read = weigh(q @ k.mT / q.shape[-1] ** 0.5, mask) @ v
+        return read.transpose(-3, -2).flatten(-2) @ w_out
+
+    return attend
+
+
+_ATTENTIONS = (
+    _attention_of_a_batch,
+    *map(_weighed, (weights.minus_100, weights.per_sentence, weights.first_sentence)),
+)
 
 
 def _feed_leaking(x, w_in, b_in, w_out, b_out):
@@ -441,15 +449,13 @@ WRONG = {
         _feed_squeezed,
     ],
     "encoder_layer": [
-        _by_parts(_attention_of_a_batch, norm_var, feed_linear),
-        _by_parts(_attention_nan, norm_var, feed_linear),
+        *(_by_parts(attend, norm_var, feed_linear) for attend in _ATTENTIONS),
         _by_parts(cross_attention, norm_var, _feed_dropout),
         _by_parts(cross_attention, norm_var, _feed_leaking),
         _by_parts(cross_attention, _norm_max, feed_linear),
     ],
     "decoder_layer": [
-        _decoder_of(_attention_of_a_batch, norm_var, feed_linear),
-        _decoder_of(_attention_nan, norm_var, feed_linear),
+        *(_decoder_of(attend, norm_var, feed_linear) for attend in _ATTENTIONS),
         _decoder_of(cross_attention, norm_var, _feed_dropout),
         _decoder_of(cross_attention, norm_var, _feed_leaking),
         _decoder_of(cross_attention, _norm_max, feed_linear),
@@ -491,8 +497,8 @@ def cross_products_at_once(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None
     if keep is not None:
         keep = keep.unsqueeze(-3)
         scores = scores.masked_fill(~keep, torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1) if keep is None else scores.softmax(-1) * keep
-    return (weights @ v).transpose(-3, -2).flatten(-2) @ w_out
+    shares = scores.softmax(-1) if keep is None else scores.softmax(-1) * keep
+    return (shares @ v).transpose(-3, -2).flatten(-2) @ w_out
 
 
 DEAR = {

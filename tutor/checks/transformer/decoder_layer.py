@@ -37,7 +37,7 @@ _LENGTHS = Factor(
         Condition("few", value=(T, S)),
         Condition("square", "as long as memory", (T, T)),
         Condition("one token", "a single token", (1, S), edge=True),
-        Condition("one key", "a single token of memory", (T, 1), edge=True),
+        Condition("one of memory", "a single token of memory", (T, 1), edge=True),
         Condition("no memory", "a source of length 0", (T, 0), edge=True, alone=True),
     ),
 )
@@ -73,7 +73,7 @@ FAMILY = LAYER.but(
             pair("no memory", mask): _NOTHING_TO_HIDE
             for mask in ("some of memory", "padded memory", "nothing of memory")
         },
-        **{pair("one key", mask): _ONE for mask in ("some of memory", "padded memory")},
+        **{pair("one of memory", mask): _ONE for mask in ("some of memory", "padded memory")},
         **{pair("one token", mask): _ONE for mask in ("random", "causal", "ragged", "one for all")},
     },
     together=(("causal", "padded memory", "pre-norm"),),

@@ -179,4 +179,12 @@ def part_traps(with_: Callable) -> tuple[Trap, ...]:
             "layer after it have nothing else.",
             ENCODER,
         ),
+        Trap(
+            "nan swept under the rug",
+            with_(**softmax.NAN_GRADIENT),
+            "nan_to_num mends the answer and not the derivative: the way back multiplies by the "
+            "nan itself, and one row that may read nothing ends the training.",
+            ENCODER,
+            (with_(**softmax.ANSWER_CLEANED),),
+        ),
     )
