@@ -18,10 +18,6 @@ def plus(x, b):
     return x + b
 
 
-def to_hidden(x, w, b, product, add):
-    return add(product(x, w), b)
-
-
 def alone(out, x):
     return out
 
@@ -108,7 +104,3 @@ def besides_x(out, x):
 
 def detached(x):
     return x.detach()
-
-
-def single(x):
-    return x.float()

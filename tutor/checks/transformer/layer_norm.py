@@ -321,14 +321,6 @@ LAYER_NORM = Exercise(
             NORM,
         ),
         Trap(
-            "in single precision",
-            with_(wide=norms.single),
-            "half precision is to be widened and double is not to be cut: `torch.promote_types(x."
-            "dtype, torch.float32)` is the wider one of the two.",
-            NORM,
-            precision=True,
-        ),
-        Trap(
             "left in single precision",
             with_(end=norms.wide_to_the_end),
             "the answer has the dtype of x: after the norm go back to it with `.to(x.dtype)`.",

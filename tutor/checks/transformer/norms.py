@@ -225,19 +225,11 @@ def as_columns(normed, weight, bias):
     return normed * weight[:, None] + bias[:, None]
 
 
-def as_matrix(normed, weight, bias):
-    return normed @ torch.diag_embed(weight).mT.roll(1, 0) + bias
-
-
 # Another precision
 
 
 def as_it_came(x):
     return x
-
-
-def single(x):
-    return x.float()
 
 
 def wide_to_the_end(out, x):
