@@ -188,7 +188,6 @@ OWN |= {
 
 _LAYERS = {
     "^pre-norm$": "`norm_first=True`",
-    "in the thousands": LARGE,
     "another order$": "in another order|order of its tokens has none either",
 }
 OWN |= {
@@ -202,7 +201,6 @@ OWN |= {
     },
     "feed_forward": {
         "vector": BATCH,
-        "large numbers": LARGE,
         "nothing above 0": "nothing may be above 0 in the hidden layer",
         "alone": "Each token is worked on alone",
     },

@@ -112,7 +112,7 @@ def _by_hand(draw: LayerDraw) -> Iterator[Case]:
         attentions = tuple((50 * q, 50 * k, v, out) for q, k, v, out in attentions)
         keeps = (causal, draw.mask("nothing", (B,), T, S))
         wide = (x, memory, attentions, *others, *keeps, norm_first)
-        yield Case(f"scores in the thousands, {place}", wide, "edges")
+        yield Case(f"scores near 1e3, {place}", wide, "edges")
     h, d, dv, f, t, s = (draw.integer(2, 6) for _ in range(6))
     c, cm, b = draw.integer(3, 9), draw.integer(3, 9), draw.integer(2, 5)
     parameters = _parameters(draw, c, h, d, dv, f, cm)

@@ -61,7 +61,7 @@ def _by_hand(draw: LayerDraw) -> Iterator[Case]:
         attention, *others = _parameters(draw)
         keep = draw.mask("nothing", (B,), T, T)
         wide = (x, _thousands(attention), *others, keep, norm_first)
-        yield Case(f"scores in the thousands, {place}", wide, "edges")
+        yield Case(f"scores near 1e3, {place}", wide, "edges")
     h, d, dv, f, t = (draw.integer(2, 6) for _ in range(5))
     c, b = draw.integer(3, 9), draw.integer(2, 5)
     parameters = _parameters(draw, c, h, d, dv, f)

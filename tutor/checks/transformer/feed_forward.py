@@ -44,7 +44,7 @@ def _by_hand(draw: LayerDraw) -> Iterator[Case]:
     parameters = draw.feed(c, f, cout, torch.float64)
     yield Case("sizes drawn by lot", (draw.normal(draw.integer(2, 5), t, c), *parameters))
     x, parameters = draw.normal(B, T, C, scale=1e4), draw.feed(C, F, COUT, torch.float64)
-    yield Case("large numbers", (x, *parameters), "edges")
+    yield Case("numbers near 1e4", (x, *parameters), "edges")
     w_in, b_in, w_out, b_out = parameters
     yield Case("nothing above 0", (x, w_in, b_in - 1e6, w_out, b_out), "edges")
 

@@ -68,7 +68,7 @@ LAYER = ATTENTION.but(
     SCALE,
     WIDTHS,
     PLACE,
-    without={"scores": "a norm stands before or after; cases by hand have scores in the thousands"},
+    without={"scores": "a norm stands before or after; cases by hand have scores near 1e3"},
 )
 """Of a layer, which reads and norms."""
 
