@@ -89,6 +89,11 @@ def norm_library(x, weight, bias, eps=1e-5):
     return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
 
 
+def norm_library_by_groups(x, weight, bias, eps=1e-5):
+    rows = x.reshape(-1, x.shape[-1], 1)
+    return F.group_norm(rows, 1, weight, bias, eps).reshape(x.shape)
+
+
 # Feed-forward
 
 
@@ -354,6 +359,7 @@ NUMPY = {
 """The right values, computed outside torch."""
 
 LIBRARY = {
+    "layer_norm": [norm_library, norm_library_by_groups],
     "encoder_layer": [_by_parts(cross_library, norm_var, feed_linear)],
     "decoder_layer": [_decoder_of(cross_library, norm_var, feed_linear)],
 }

@@ -10,6 +10,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
 from tutor.checks.draw import laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import BATCH, DTYPE, LAYOUT
+from tutor.checks.forbidden import LIBRARY_NORMS
 from tutor.checks.limits import between
 from tutor.checks.transformer import norms
 from tutor.checks.transformer.norms import with_
@@ -96,6 +97,7 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
         calls=((draw.normal(batch, tokens, width), *draw.norm(width, torch.float64)),),
         # The differences of all features of a token, which give its variance, too.
         max_intermediate=between(elements, elements * width),
+        forbidden=LIBRARY_NORMS,
     )
 
 
