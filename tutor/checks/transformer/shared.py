@@ -1,11 +1,13 @@
 """What the exercises of chapter 7 share."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from tutor.checks.conditions import Condition, Factor
 from tutor.checks.draw import DOUBLE, Draw, laid
-from tutor.checks.families import ATTENTION, SCALE
+from tutor.checks.families import ATTENTION, DTYPE, LAYOUT
 from tutor.checks.multihead.shared import BATCHES
 from tutor.checks.sequences import in_parts
 
@@ -45,15 +47,21 @@ class LayerDraw(Draw):
         )
 
 
+def quiet(factor: Factor, *alone: str) -> Factor:
+    """The same, of which these alone have a case in which all else is ordinary: each case of a
+    layer takes as long as several of its parts'."""
+    return replace(
+        factor, conditions=tuple(replace(c, alone=c.name in alone) for c in factor.conditions)
+    )
+
+
 WIDTHS = Factor(
     "widths",
     (
         Condition("own", value=(C, H, D, DV, F)),
         # Nothing raises where a weight is turned round.
         Condition("all widths", "all widths equal", (12, H, 3, 3, 12), alone=True),
-        Condition("one head", "one head", (C, 1, D, DV, F), edge=True),
-        Condition("heads of one feature", "heads of one feature", (C, D, 1, 1, F), edge=True),
-        Condition("one hidden", "one hidden feature", (C, H, D, DV, 1), edge=True),
+        Condition("one head", "one head", (C, 1, D, DV, 1), edge=True),
     ),
 )
 """C, H, D, Dv, F"""
@@ -63,12 +71,20 @@ PLACE = Factor(
     (Condition("post-norm", value=False), Condition("pre-norm", "pre-norm", True, alone=True)),
 )
 
+_OF_ITS_PARTS = "the exercises on what a layer is made of ask for it"
 LAYER = ATTENTION.but(
-    BATCHES,
-    SCALE,
+    quiet(DTYPE),
+    quiet(LAYOUT),
+    quiet(BATCHES, "none"),
     WIDTHS,
     PLACE,
-    without={"scores": "a norm stands before or after; cases by hand have scores near 1e3"},
+    without={
+        "scores": "a norm stands before or after; cases by hand have scores near 1e3",
+        "one for all": _OF_ITS_PARTS,
+        "behind": _OF_ITS_PARTS,
+        "three": _OF_ITS_PARTS,
+        "as heads": _OF_ITS_PARTS,
+    },
 )
 """Of a layer, which reads and norms."""
 
