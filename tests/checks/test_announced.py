@@ -187,7 +187,7 @@ OWN |= {
 }
 
 _LAYERS = {
-    "^pre-norm$": "`norm_first=True`",
+    "^pre-norm$": "pre-norm if True",
     "another order$": "in another order|order of its tokens has none either",
 }
 OWN |= {
