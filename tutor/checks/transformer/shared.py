@@ -1,0 +1,3 @@
+"""What the exercises of chapter 7 share."""
+
+CHAPTER = "07_transformer"
