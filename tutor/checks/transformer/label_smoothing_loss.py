@@ -64,7 +64,7 @@ _IN_SHORT = 60.0
 def _symbols(draw: Draw, batch: tuple[int, ...], padding: Condition, symbol: int) -> Tensor:
     """Targets (*batch, T): padding where the condition says, and any other symbol elsewhere."""
     low = 1 if symbol == 0 else 0
-    target = draw.integers(*batch, _T, low=low, high=low + _V - (0 <= symbol))
+    target = draw.integers(*batch, _T, low=low, high=low + _V - (symbol >= 0))
     flat = target.view(-1, _T)
     if padding.name == "at the ends":
         lengths = draw.ragged(*batch, longest=_T).view(-1, 1)
@@ -127,9 +127,7 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
 CASES = Crossed(FAMILY, _arguments, _by_hand)
 
 
-def _padding_is_worth_nothing(
-    call, generator: Generator, device: torch.device
-) -> str | None:
+def _padding_is_worth_nothing(call, generator: Generator, device: torch.device) -> str | None:
     draw = Draw(generator, device)
     logits, target = draw.normal(2, _T, _V), draw.integers(2, _T, low=1, high=_V)
     target[:, -2:] = 0

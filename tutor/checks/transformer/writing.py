@@ -20,7 +20,7 @@ NUMBER = Factor(
     "rows",
     (
         Condition("of three", value=ROWS),
-        Condition("single", "one sentence", 1, edge=True, alone=True),
+        Condition("of one", "one sentence", 1, edge=True, alone=True),
     ),
 )
 END = Factor(
@@ -35,7 +35,7 @@ START = Factor(
     "start",
     (
         Condition("each its own"),
-        Condition("shared", "one start for all sentences"),
+        Condition("one start", "one start for all sentences"),
         Condition("the end", "the end's symbol as the start", edge=True, alone=True),
     ),
 )
@@ -53,17 +53,17 @@ SIZE = Factor(
         Condition("large", "scores in the hundreds", 300.0, edge=True),
     ),
 )
-_NEVER, _AT_ONCE = -1000.0, 1000.0
+_NEVER, _AT_ONCE = -30.0, 30.0
 ENDINGS = Factor(
     "endings",
     (
-        Condition("some", value=(2.0, _NEVER, 0.5)),
+        Condition("some", value=(1.0, _NEVER, 0.25)),
         Condition("none", "no sentence that ends", (_NEVER,), edge=True, alone=True),
         Condition("at once", "sentences that end at once", (_AT_ONCE,), edge=True, alone=True),
-        Condition("one at once", "one that ends at once", (_AT_ONCE, _NEVER, 0.5), edge=True),
+        Condition("one at once", "one that ends at once", (_AT_ONCE, _NEVER, 0.25), edge=True),
     ),
 )
-"""What is added to the end's scores in each row, in turn; with one row the first of them."""
+"""What is added to the end's scores in each row, in turn, as multiples of the others' size."""
 
 
 def model_of(
@@ -83,9 +83,9 @@ def drawn(draw: Draw, row: Row) -> tuple[TableModel, Tensor, int]:
     rows, end, symbols = row["rows"], row["end"], SYMBOLS
     wanted = draw.normal(rows, symbols, symbols, scale=row["size"]).cpu()
     for i in range(rows):
-        wanted[i, :, end] += row["endings"][i % len(row["endings"])]
+        wanted[i, :, end] += row["size"] * row["endings"][i % len(row["endings"])]
     start = _other_than(end, draw.integers(rows, low=0, high=symbols - 1))
-    if "shared" in row:
+    if "one start" in row:
         start = start[:1].expand(rows)
     if "the end" in row:
         start = torch.full_like(start, end)
@@ -113,7 +113,7 @@ def stairs(generator: Generator, device: torch.device, rows: int) -> tuple[Table
     draw, symbols = Draw(generator, torch.device("cpu")), _LEVELS * _LEVEL + 1
     level = torch.arange(symbols) // _LEVEL  # the end's is one above the last
     wanted = draw.normal(rows, symbols, symbols)
-    wanted += _NEVER * (level[None, :] != (level[:, None] + 1).clamp(max=_LEVELS))
+    wanted += 20 * _NEVER * (level[None, :] != (level[:, None] + 1).clamp(max=_LEVELS))
     start = draw.integers(rows, low=0, high=_LEVEL)
     model = model_of(wanted, 0.0, Draw(generator, device))
     return model, start.to(device), symbols - 1
