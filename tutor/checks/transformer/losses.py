@@ -186,7 +186,7 @@ def of_all_places(loss, keep):
     return loss.masked_fill(~keep, 0).mean()
 
 
-def sum(loss, keep):
+def summed_up(loss, keep):
     return loss.masked_fill(~keep, 0).sum()
 
 

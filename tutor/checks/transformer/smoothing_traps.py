@@ -158,7 +158,7 @@ TRAPS = (
     ),
     Trap(
         "a sum instead of a mean",
-        with_(averaged=part.sum),
+        with_(averaged=part.summed_up),
         "the mean is asked for: a sum makes larger batches take larger steps.",
         SECTION,
         (with_(averaged=part.by_sentences),),
