@@ -185,6 +185,56 @@ OWN |= {
         "clusters (than|as)": "must raise `ValueError`",
     },
 }
+OF_DECODERS = {
+    "^of one$": "It may be the same for all|any number of beams",
+    "^(symbol 0|last symbol)$": r"any of 0 to V - 1",
+    "^(one start|the end)$": "It may be the same for all, and it may be the symbol `end`",
+    "^latest$|by turns|example": "in some cases on the latest alone|reads the latest symbol alone",
+    "^likely$|^(one )?at once$|^none$|one after another": "None may finish, and all may finish at",
+    "^(one symbol|long|nothing)$": "how many symbols are written at most",
+    "^large$": LARGE,
+    "must raise ValueError": "must raise a `ValueError`",
+    "alone as in a batch": "Each sentence of a batch gets what it gets by itself|all sentences",
+}
+OWN |= {
+    "label_smoothing_loss": {
+        "^third$|^all smoothing$": "from 0 to 1",
+        "^no smoothing$|cannot be": "With .* 0\\$ a logit may be `-inf`",
+        "^(no padding|one place|empty sentence|all padding)$": "no padding, one place of it, whole",
+        "^(last symbol|no symbol)$": "any symbol, or a number that is no symbol",
+        "left out$": "smoothing: float = 0.1, ignore_index: int = 0",
+        "example|without a batch": BATCH,
+        "worth nothing": "counts for nothing",
+        "must raise ValueError": "must raise a `ValueError`",
+    },
+    "warmup_rate": {
+        "^(falling|top)$|largest rate": "then falls with the root of the step",
+        "^(first|far)$|example": "the first step is 1, and there may be millions",
+        "^odd$|^width 1$|^one step$": "at least 1",
+        "^default$": "4,000 if it is left out",
+        "must raise ValueError": "must raise a `ValueError`",
+    },
+    "greedy_decode": OF_DECODERS
+    | {
+        "equally likely": "Of equally likely symbols the first one is taken",
+        "more sentences|as many": SIZES,
+    },
+    "beam_search": OF_DECODERS
+    | {
+        "beams?$|beams than symbols": "any number of beams, also one, also more than there are",
+        "^(no penalty|mean|strong)$": "the exponent of the length penalty, 0 or more",
+        "left out$": "0.6 if it is left out|beam_size: int = 4",
+        "a longer sentence": "divided by the penalty of its length",
+        "as many": SIZES,
+        "is greedy": "A beam of one is greedy decoding",
+        "best of all": "finds the best sentence of all",
+        "each score": "each score is the one that you find",
+        "one symbol|long": "after `longest` symbols",
+        "^(symbol 0|last symbol|one start|the end|likely|none|(one )?at once)$": (
+            "as in `greedy_decode`"
+        ),
+    },
+}
 
 
 def notebook(chapter: str) -> str:

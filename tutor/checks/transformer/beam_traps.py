@@ -20,7 +20,6 @@ TRAPS = (
         "the K best of *all* continuations of a row stay, which may all continue one beam. One "
         "continuation of each beam is K times greedy decoding.",
         SECTION,
-        (with_(best=part.one_each, beginnings=part.all_equal),),
     ),
     Trap(
         "sentences share their beams",

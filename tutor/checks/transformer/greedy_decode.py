@@ -63,6 +63,15 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     # After 1 comes 2, after 2 comes 1, and so on.
     turns = ((0.1, 0.8, 0.1), (0.1, 0.1, 0.8), (0.1, 0.8, 0.1))
     yield Case("two symbols by turns", (markov(draw, turns), symbols(0), 0, LONGEST))
+    # One writes 0, 1, 2 and the end, one begins further on; and after the end comes 0 again.
+    steps = (
+        (0.1, 0.7, 0.1, 0.1),
+        (0.1, 0.1, 0.7, 0.1),
+        (0.1, 0.1, 0.1, 0.7),
+        (0.7, 0.1, 0.1, 0.1),
+    )
+    one_by_one = markov(draw, steps, steps, steps), symbols(1, 0, 2), 3, LONGEST
+    yield Case("sentences that end one after another", one_by_one)
     many = draw.normal(5, SYMBOLS, SYMBOLS, scale=2.0)
     several = model_of(many, 0.9, draw), symbols(1, 2, 3, 4, 5), 0, 9
     yield Case("more sentences than symbols are written", several)

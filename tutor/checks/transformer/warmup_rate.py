@@ -170,10 +170,6 @@ def _half_power(step, top):
     return step * top**-0.5
 
 
-def _growing_power(step, top):
-    return step * top**1.5
-
-
 def _root_rising(step, top):
     return step**0.5 / top
 
@@ -318,7 +314,7 @@ WARMUP_RATE = Exercise(
             "the line is `step * warmup_steps**-1.5`: with this power it meets the root at the end "
             "of the warm-up.",
             _SECTION,
-            (with_(rising=_half_power), with_(rising=_growing_power)),
+            (with_(rising=_half_power),),
         ),
         Trap(
             "a warm-up along a root",

@@ -58,6 +58,7 @@ ENDINGS = Factor(
     "endings",
     (
         Condition("some", value=(1.0, _NEVER, 0.25)),
+        Condition("likely", "ends that are likely", (2.0, 1.0, 0.5), alone=True),
         Condition("none", "no sentence that ends", (_NEVER,), edge=True, alone=True),
         Condition("at once", "sentences that end at once", (_AT_ONCE,), edge=True, alone=True),
         Condition("one at once", "one that ends at once", (_AT_ONCE, _NEVER, 0.25), edge=True),
