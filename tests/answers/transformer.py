@@ -371,7 +371,7 @@ def beam_pool(next_logits, start, end, longest, beam_size=4, alpha=0.6):
         # The candidates: K that wait, and K V that go on.
         waiting = score.masked_fill(~done, -math.inf)
         scores = torch.cat((waiting, ways / ((5 + t) / 6) ** alpha), 1)
-        score, chosen = scores.sort(1, descending=True, stable=True)
+        score, chosen = scores.sort(dim=1, descending=True, stable=True)
         score, chosen = score[:, :beam_size], chosen[:, :beam_size]
         waits = chosen < beam_size
         going = (chosen - beam_size).clamp(min=0)

@@ -1,4 +1,4 @@
-"""The model that a decoder asks in a check: what it answers, and that it is a value as others are."""
+"""The model that a decoder asks in a check: what it answers, and that it is a value like others."""
 
 import pytest
 import torch

@@ -39,13 +39,18 @@ class TableModel:
                 "next_logits takes written (N, T), with one symbol at least, and rows (N,): "
                 "got written {} and rows {}".format(*shapes)
             )
-        age = torch.arange(written.shape[1] - 1, -1, -1, device=written.device)
-        weights = (self.fade ** age.to(self.tables.dtype))[:, None]
-        seen = self.tables[rows[:, None], written]  # (N, T, V)
-        return (seen * weights).sum(1) @ (self.readout @ self.readout)
+        if self.fade:
+            about = {"dtype": self.tables.dtype, "device": written.device}
+            weights = self.fade ** torch.arange(written.shape[1] - 1, -1, -1, **about)
+            seen = self.tables[rows[:, None], written]  # (N, T, V)
+            hidden = (seen * weights[:, None]).sum(1)
+        else:
+            hidden = self.tables[rows, written[:, -1]]
+        return hidden @ (self.readout @ self.readout)
 
     def __str__(self) -> str:
-        return f"a model of {self.tables.shape[-1]} symbols, {self.tables.shape[0]} rows"
+        rows, symbols, _ = self.tables.shape
+        return f"a model of {symbols} symbols for {rows} sentence" + "s" * (rows != 1)
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,7 @@ _LENGTH = Factor(
         Condition("a few", value=LONGEST),
         Condition("one symbol", "one symbol at most", 1, edge=True),
         Condition("nothing", "nothing to be written", 0, edge=True),
-        Condition("long", "up to 20 symbols", 20),
+        Condition("long", "up to 9 symbols", 9),
     ),
 )
 FAMILY = Family((PRECISION, NUMBER, END, START, MEMORY, SIZE, ENDINGS, _LENGTH))
