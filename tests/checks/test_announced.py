@@ -186,15 +186,13 @@ OWN |= {
     },
 }
 OF_DECODERS = {
-    "^of one$": "It may be the same for all|any number of beams",
-    "^(symbol 0|last symbol)$": r"any of 0 to V - 1",
-    "^(one start|the end)$": "It may be the same for all, and it may be the symbol `end`",
-    "^latest$|by turns|example": "in some cases on the latest alone|reads the latest symbol alone",
-    "^likely$|^(one )?at once$|^none$|one after another": "None may finish, and all may finish at",
-    "^(one symbol|long|nothing)$": "how many symbols are written at most",
+    "^(symbol 0|last symbol)$": "any of 0 to V - 1|as in `greedy_decode`",
+    "^(one start|the end)$": "and it may be the symbol `end`|as in `greedy_decode`",
+    "^latest$|by turns|example": "(the model|in some cases) .* the latest (symbol )?alone",
+    "^(likely|none|(one )?at once)$|one after another": "None may finish|as in `greedy_decode`",
     "^large$": LARGE,
     "must raise ValueError": "must raise a `ValueError`",
-    "alone as in a batch": "Each sentence of a batch gets what it gets by itself|all sentences",
+    "as in a batch": "Each sentence of a batch gets what it gets by itself|for all sentences",
 }
 OWN |= {
     "label_smoothing_loss": {
@@ -214,25 +212,22 @@ OWN |= {
         "^default$": "4,000 if it is left out",
         "must raise ValueError": "must raise a `ValueError`",
     },
-    "greedy_decode": OF_DECODERS
-    | {
+    "greedy_decode": {
+        **OF_DECODERS,
+        "^(one symbol|long|nothing)$": "how many symbols are written at most, 0 or more",
         "equally likely": "Of equally likely symbols the first one is taken",
         "more sentences|as many": SIZES,
     },
-    "beam_search": OF_DECODERS
-    | {
-        "beams?$|beams than symbols": "any number of beams, also one, also more than there are",
-        "^(no penalty|mean|strong)$": "the exponent of the length penalty, 0 or more",
-        "left out$": "0.6 if it is left out|beam_size: int = 4",
+    "beam_search": {
+        **OF_DECODERS,
+        "^(one symbol|long)$": "`longest` is at least 1 here",
+        "^(beam of one|many beams)$": "any number of beams, also one, also more than there are",
+        "^(no penalty|strong)$": "the exponent of the length penalty, 0 or more",
+        "left out$": "beam_size: int = 4|0.6 if it is left out",
         "a longer sentence": "divided by the penalty of its length",
-        "as many": SIZES,
         "is greedy": "A beam of one is greedy decoding",
         "best of all": "finds the best sentence of all",
         "each score": "each score is the one that you find",
-        "one symbol|long": "after `longest` symbols",
-        "^(symbol 0|last symbol|one start|the end|likely|none|(one )?at once)$": (
-            "as in `greedy_decode`"
-        ),
     },
 }
 
