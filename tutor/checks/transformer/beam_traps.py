@@ -93,7 +93,7 @@ TRAPS = (
         "a sentence that has said `end` is finished. It keeps its place among the beams with the "
         "score that it has, and nothing is added to it.",
         SECTION,
-        (with_(finished=part.as_before), with_(over=part.just_now)),
+        (with_(finished=part.as_before),),
     ),
     Trap(
         "finished sentences pay again",
