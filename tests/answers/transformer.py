@@ -514,7 +514,7 @@ def beam_rows_apart(next_logits, start, end, longest, beam_size=4, alpha=0.6):
     return torch.stack(said)[..., 1:], score
 
 
-def beam_lists(next_logits, start, end, longest, beam_size=4, alpha=0.6):
+def beam_numpy(next_logits, start, end, longest, beam_size=4, alpha=0.6):
     """With lists of Python's own, a sentence after the other."""
     _beams(longest, beam_size)
     found, dtype = [], torch.float64
@@ -527,10 +527,10 @@ def beam_lists(next_logits, start, end, longest, beam_size=4, alpha=0.6):
         for _ in range(longest):
             ways = [b for b in beams if b[2][-1:] == [end]]
             for _, total, said in (b for b in beams if b[2][-1:] != [end]):
-                asked = torch.tensor([[symbol, *said]]), torch.tensor([row])
-                logits = next_logits(*asked)
-                dtype = logits.dtype
-                for s, value in enumerate(logits[0].double().log_softmax(-1).tolist()):
+                logits = next_logits(torch.tensor([[symbol, *said]]), torch.tensor([row]))
+                dtype, x = logits.dtype, logits[0].numpy()
+                logs = x - x.max() - np.log(np.exp(x - x.max()).sum())
+                for s, value in enumerate(logs):
                     more = [*said, s]
                     ways.append(((total + value) / penalty(more), total + value, more))
             beams = sorted(ways, key=lambda way: -way[0])[:beam_size]
@@ -539,7 +539,8 @@ def beam_lists(next_logits, start, end, longest, beam_size=4, alpha=0.6):
         found.append(beams)
     most = max(len(b[2]) for beams in found for b in beams)
     said = [[b[2] + [end] * (most - len(b[2])) for b in beams] for beams in found]
-    return torch.tensor(said), torch.tensor([[b[0] for b in beams] for beams in found]).to(dtype)
+    scores = np.array([[b[0] for b in beams] for beams in found])
+    return torch.tensor(said), torch.from_numpy(scores).to(dtype)
 
 
 def beam_asks_twice(next_logits, start, end, longest, beam_size=4, alpha=0.6):
@@ -595,7 +596,7 @@ RIGHT |= {
 NUMPY |= {
     "label_smoothing_loss": smoothing_numpy,
     "greedy_decode": greedy_numpy,
-    "beam_search": beam_lists,
+    "beam_search": beam_numpy,
 }
 LIBRARY |= {"label_smoothing_loss": [smoothing_library, smoothing_layer]}
 DEAR |= {
