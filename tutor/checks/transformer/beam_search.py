@@ -65,7 +65,12 @@ FAMILY = Family(
     apart={
         pair("many beams", "one symbol"): "there are not so many sentences of one symbol",
     },
-).but(without={"latest": "the same steps in a different order would be equally likely"})
+).but(
+    without={
+        "latest": "the same steps in a different order would be equally likely",
+        "one at once": "the beams of one sentence end at different times in any case",
+    }
+)
 
 EXAMPLE = (((0.01, 0.55, 0.4, 0.04), (0.35, 0.2, 0.3, 0.15), (0.02, 0.03, 0.05, 0.9), (0.25,) * 4),)
 """Of the text: the likeliest first symbol leads to a worse sentence."""
