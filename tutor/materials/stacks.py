@@ -19,9 +19,7 @@ KINDS = ("pre-norm", "post-norm", "no norm", "no residual")
 class _Direct:
     """A layer that hands on what its sublayers give, and not what they were given."""
 
-    def _residual(
-        self, x: Tensor, sublayer: Callable[[Tensor], Tensor], norm: nn.Module
-    ) -> Tensor:
+    def _residual(self, x: Tensor, sublayer: Callable[[Tensor], Tensor], norm: nn.Module) -> Tensor:
         return sublayer(norm(x))
 
 
