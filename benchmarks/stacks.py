@@ -1,7 +1,7 @@
 """What depth wants, and what layers and heads bring: python -m benchmarks.stacks [depth] [sizes]
 
 depth: translators of 2, 8 and 24 layers (`tutor.materials.stacks`), whole and without their norms
-or their residuals, and post-norm without warm-up; 150 steps each on English to German numbers below
+or their residuals, and post-norm without warm-up; 300 steps each on English to German numbers below
 one million.
 sizes: translators with more and fewer layers and heads on numbers below 10^12, once with the
 same number of steps and once with the same processor time as the one in the middle.
@@ -31,11 +31,11 @@ from tutor.transformer import TransformerSeq2Seq
 
 RESULTS = Path(__file__).parent / "results" / "stacks.json"
 SEEDS = (0, 1, 2)
-DEPTHS, DEPTH_STEPS, DEPTH_BATCH = (2, 8, 24), 150, 32
+DEPTHS, DEPTH_STEPS, DEPTH_BATCH = (2, 8, 24), 300, 32
 WITHOUT_WARMUP = "post-norm, no warm-up"
 LAYERS, HEADS, MIDDLE = (2, 4, 8), (1, 2, 4, 8), (4, 4)
 """Layers, half to read and half to write, and heads; and the one in the middle."""
-SIZE_STEPS, SIZE_BATCH = 300, 64
+SIZE_STEPS, SIZE_BATCH = 200, 64
 RATE = 2e-3
 """The largest."""
 
