@@ -86,7 +86,7 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("hundreds of merges", ({long: 1}, 290))
 
 
-_TYPES, _OFTEN = 300, 8
+_TYPES, _OFTEN = 200, 5
 _FEW, _MANY = 1, 21
 
 
