@@ -1,11 +1,12 @@
-"""How long a student waits for a check: python -m benchmarks.checks
+"""How long a student waits for a check: python -m benchmarks.checks [NAME ...]
 
 Each exercise's right answer and each of its known wrong ones is checked on one CPU thread, and in
 turn with it the unit is timed: 1,000 times softmax(q kᵀ) v with small tensors, as those that a
 check is made of. Both in processor time, the least of some rounds: so the figure hardly depends on
 the machine, though the same code has given up to 11 % more on the same one some hours later. To
 compare two states of the code, measure them in turns. Writes benchmarks/results/checks.json, and
-ends with an error if a check takes longer than it may.
+ends with an error if a check takes longer than it may. NAME: of an exercise; those of the others
+stay as they are.
 """
 
 import datetime
@@ -55,11 +56,15 @@ def of_exercise(exercise: Exercise) -> dict[str, list[float]]:
     return found
 
 
-def main() -> int:
+def main(names: list[str]) -> int:
     torch.set_num_threads(1)
     unit()
+    kept = json.loads(RESULTS.read_text("utf-8"))["checks"] if names else {}
     checks = {}
     for name, exercise in EXERCISES.items():
+        if names and name not in names:
+            checks[name] = kept[name]
+            continue
         checks[name] = of_exercise(exercise)
         slowest = max(checks[name], key=lambda answer: checks[name][answer][0])
         units, took = checks[name][slowest]
@@ -81,4 +86,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

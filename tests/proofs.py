@@ -19,10 +19,12 @@ do not name it or its exercise.
 
 import inspect
 import json
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ def group_of(item: pytest.Item) -> Group:
 
 def files(group: Group, items: Iterable[pytest.Item]) -> set[Path]:
     """All that decides what a group's tests say."""
-    patterns, starts = {"requirements.txt", "tests/conftest.py"}, set(_exercise(group[1]))
+    patterns, starts = {"tests/conftest.py"}, set(_exercise(group[1]))
     for item in items:
         patterns.update(item.get_closest_marker(MARK).args)
         starts |= {item.path, item.path.with_name("conftest.py")}
@@ -69,6 +71,27 @@ def files(group: Group, items: Iterable[pytest.Item]) -> set[Path]:
     named = starts.union(*(ROOT.glob(pattern) for pattern in patterns))
     modules = (path for path in named if path.suffix == ".py" and path.is_file())
     return {p for p in named if p.is_file()} | _modules(frozenset(modules))
+
+
+def pins(paths: Iterable[Path]) -> list[str]:
+    """The lines of requirements.txt on packages that these modules import."""
+    first = set().union(*(_first_names(path) for path in paths if path.suffix == ".py"))
+    named = {_spelled(name) for name in first for name in _distributions().get(name, ())}
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    return [line for line in lines if _spelled(re.split(r"[\[=]", line)[0]) in named]
+
+
+@cache
+def _first_names(path: Path) -> frozenset[str]:
+    return frozenset(name.split(".")[0] for name in content.freshness.names(path, ROOT))
+
+
+_distributions = cache(packages_distributions)
+
+
+def _spelled(package: str) -> str:
+    """As an index compares names: SQLAlchemy and sqlalchemy, num_2_words and num-2-words."""
+    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 def _given(item: pytest.Item) -> Iterable[Any]:
@@ -120,12 +143,13 @@ def digests(items: Iterable[pytest.Item]) -> dict[Group, dict[str, Any]]:
         group: {
             "tests": len(members),
             "made from": content.digest(
-                files(group, members),
-                [content.PYTHON, *sorted(item.nodeid for item in members)],
+                found,
+                [content.PYTHON, *sorted(item.nodeid for item in members), *pins(found)],
                 PACKAGES,
             ),
         }
         for group, members in groups.items()
+        for found in [files(group, members)]
     }
 
 

@@ -29,9 +29,15 @@ def run(pytester, monkeypatch):
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     pytester.makepyfile(test_small=MARKED, helpers="ONE = 1")
     pytester.mkdir("data").joinpath("one.txt").write_text("one")
+    pytester.path.joinpath("requirements.txt").write_text("")
 
     def run(*options):
-        for cached in (proofs._modules, content.imported, content.freshness.imported):
+        for cached in (
+            proofs._modules,
+            proofs._first_names,
+            content.imported,
+            content.freshness.imported,
+        ):
             cached.cache_clear()
         made = pytester.runpytest_inprocess("-p", "tests.proofs", "-p", "no:xdist", *options)
         counts = made.parseoutcomes()
@@ -57,7 +63,7 @@ def test_what_passed_is_left_out_while_all_is_as_it_was(run):
         ("helpers.py", "ONE = 1.5"),
         ("data/one.txt", "two"),
         ("data/two.txt", "one"),
-        ("requirements.txt", "torch"),
+        ("requirements.txt", "pytest==9\n"),
         ("conftest.py", "import sys"),
     ],
 )
@@ -68,6 +74,12 @@ def test_whatever_changes_has_them_run_again(run, pytester, name, text):
     assert passed >= 3 and not failed and not left_out
     run("--prove")
     assert run() == (1, 0, passed - 1)
+
+
+def test_a_package_that_they_do_not_import_changes_nothing(run, pytester):
+    run("--prove")
+    pytester.path.joinpath("requirements.txt").write_text("rich==15\n")
+    assert run() == (1, 0, 2)
 
 
 def test_comments_change_nothing(run, pytester):

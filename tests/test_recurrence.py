@@ -385,6 +385,11 @@ def test_receptive_field_counts_the_inputs_that_have_a_gradient(draw):
         assert touched[-1] - touched[0] + 1 == expected
 
 
+def test_a_last_stride_that_is_long_costs_the_field_nothing():
+    sizes, ones, strides = whole(2, 2), whole(1, 1), whole(2**40, 2**40)
+    assert receptive_field(sizes, ones, strides).tolist() == [2, 2 + 2**40]
+
+
 def test_no_layer_sees_nothing_further():
     assert receptive_field(whole(), whole(), whole()).tolist() == []
 

@@ -115,8 +115,9 @@ def receptive_field(
     not one of each for every layer.
     """
     _require_layers(kernel_sizes, dilations, strides)
-    # Neighbours of a layer's input lie as far apart as all strides before it have pulled them.
-    apart = strides.cumprod(0) // strides
+    # Neighbours of a layer's input lie as far apart as all strides before it have pulled them. The
+    # last stride pulls nothing: with it the product may be too long for an integer.
+    apart = torch.cat([torch.ones_like(strides[:1]), strides[:-1].cumprod(0)])
     return 1 + ((kernel_sizes - 1) * dilations * apart).cumsum(0)
 
 

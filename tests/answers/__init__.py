@@ -3,7 +3,7 @@ ones that are no trap."""
 
 from types import ModuleType
 
-from answers import alignment, attention, multihead, position, recurrence
+from answers import alignment, attention, multihead, position, recurrence, tokens
 
 MODULES: dict[str, ModuleType] = {
     "01_recurrence": recurrence,
@@ -11,6 +11,7 @@ MODULES: dict[str, ModuleType] = {
     "03_attention": attention,
     "04_multihead": multihead,
     "05_position": position,
+    "06_tokens": tokens,
 }
 
 RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}

@@ -1195,3 +1195,232 @@ def recorder_kept_busy(work: Work) -> None:
             return apart(q, k, v, keep)
         """,
     )
+
+
+# What a library computes in Python, of torch's plain operations
+
+
+@submission(points=NO_SOFTMAX, says="torch's own softmax")
+def softmax_of_torchs_references(work: Work) -> None:
+    """torch's second softmax, which torch's compiler takes: Python, and no operation of that name."""
+    _softmax_by(
+        work,
+        """
+        import torch._refs
+        def stable_softmax(scores, dim=-1):
+            return torch._refs.softmax(scores, dim)
+        """,
+    )
+
+
+@submission(points=NO_SOFTMAX, says="torch's own softmax")
+def softmax_of_torchs_references_by_parts(work: Work) -> None:
+    """The same where no mode sees a function's name, through three others of its kind."""
+    _softmax_by(
+        work,
+        """
+        import torch._refs.nn.functional, torch._refs.special
+        library = vars(torch._refs.special)["soft" + "max"]
+        def stable_softmax(scores, dim=-1):
+            with torch._C.DisableTorchFunction():
+                return library(scores, dim)
+        """,
+    )
+
+
+@submission(points=NO_SOFTMAX, says="torch's own softmax")
+def softmax_of_torchs_decompositions(work: Work) -> None:
+    """The softmax as torch's table of decompositions takes it apart."""
+    _softmax_by(
+        work,
+        """
+        from torch._decomp import decomposition_table
+        library = decomposition_table[torch.ops.aten._softmax.default]
+        def stable_softmax(scores, dim=-1):
+            return library(scores, dim, False)
+        """,
+    )
+
+
+@submission(points=NO_SOFTMAX, says="torch's own softmax")
+def softmax_of_a_distribution(work: Work) -> None:
+    """A transform of distributions that maps numbers onto shares, written in Python."""
+    _softmax_by(
+        work,
+        """
+        from torch.distributions import transforms
+        library = transforms.SoftmaxTransform()
+        def stable_softmax(scores, dim=-1):
+            return library(scores.movedim(dim, -1)).movedim(-1, dim)
+        """,
+    )
+
+
+@submission(points=NO_ATTENTION)
+def names_behind_thousands_of_others(work: Work) -> None:
+    """More names are called than the judge is told, and the telling one comes last."""
+    work.write(
+        ATTENTION,
+        _RENAMES,
+        """
+        def scaled_dot_product_attention(q, k, v, keep=None):
+            with_bool(keep)
+            for n in range(3000):
+                def other():
+                    pass
+                other.__name__ = f"aaaa{n}"
+                try:
+                    torch.overrides.handle_torch_function(other, (q,), q)
+                except TypeError:
+                    pass
+            return F.scaled_dot_product_attention(q, k, v, keep)
+        """,
+    )
+
+
+@submission()
+def honest_uses_of_what_torch_wrote_in_python(work: Work) -> None:
+    """Norms, differences and sums by functions that torch has written in Python; and nothing else."""
+    _softmax_by(
+        work,
+        """
+        import torch.nn.functional as F
+        def stable_softmax(scores, dim=-1):
+            shifted = scores - torch.amax(scores, dim, keepdim=True)
+            return F.normalize(torch.special.exp2(shifted / 0.6931471805599453), p=1, dim=dim)
+        """,
+    )
+
+
+# Torch's own by day, and a formula of one's own where it is counted
+
+
+_BY_DAY = """
+    watched = torch._C._len_torch_dispatch_stack
+    def naive(scores, dim):
+        return scores.exp() / scores.exp().sum(dim, keepdim=True)
+    """
+
+
+@submission(points=NO_SOFTMAX, says="torch's own softmax")
+def softmax_by_day(work: Work) -> None:
+    """torch's softmax, which overflows nowhere, and what the paper says where a mode looks on."""
+    _softmax_by(
+        work,
+        _BY_DAY,
+        """
+        def stable_softmax(scores, dim=-1):
+            return naive(scores, dim) if watched() else torch.softmax(scores, dim)
+        """,
+    )
+
+
+@submission(points=NO_SOFTMAX, says="torch's own softmax")
+def softmax_by_day_below_every_mode(work: Work) -> None:
+    """The same by the kernel itself, below autograd, in a thread, where no gradient is asked for."""
+    _softmax_by(
+        work,
+        _BY_DAY,
+        """
+        import threading
+        def below(scores, dim, found):
+            with torch._C._AutoDispatchBelowAutograd(), torch._C.DisableTorchFunction():
+                found.append(torch.ops.aten._softmax.default(scores, dim, False))
+        def stable_softmax(scores, dim=-1):
+            if watched() or scores.requires_grad:
+                return naive(scores - scores.amax(dim, keepdim=True), dim)
+            found = []
+            thread = threading.Thread(target=below, args=(scores, dim, found))
+            thread.start()
+            thread.join()
+            return found[0]
+        """,
+    )
+
+
+@submission(points=NO_SOFTMAX)
+def softmax_by_day_in_a_child(work: Work) -> None:
+    """The same in a child process, which has nobody whom it could tell."""
+    _softmax_by(
+        work,
+        _BY_DAY,
+        """
+        import os
+        def stable_softmax(scores, dim=-1):
+            if watched() or scores.requires_grad:
+                return naive(scores, dim)
+            shared = scores.detach().clone().share_memory_()
+            child = os.fork()
+            if child == 0:
+                try:
+                    torch.set_num_threads(1)
+                    shared.copy_(torch.softmax(shared, dim))
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+            return shared.clone()
+        """,
+    )
+
+
+_OWN_ATTENTION = """
+        def own(q, k, v, keep):
+            scores = q @ k.mT * q.shape[-1] ** -0.5
+            if keep is not None:
+                scores = scores.masked_fill(~keep, torch.finfo(scores.dtype).min)
+            weights = stable_softmax(scores)
+            return (weights if keep is None else weights * keep) @ v
+        """
+
+
+@submission(points=NO_ATTENTION, says="torch's own attention")
+def attention_by_day(work: Work) -> None:
+    """torch's attention at the sizes of the cases, and one's own at those of the counted call."""
+    work.write(
+        ATTENTION,
+        _RENAMES,
+        _OWN_ATTENTION,
+        """
+        def scaled_dot_product_attention(q, k, v, keep=None):
+            with_bool(keep)
+            if q.numel() > 500 or q.shape[-1] % 2 == 0:
+                return own(q, k, v, keep)
+            out = F.scaled_dot_product_attention(q, k, v, keep)
+            return out if keep is None else out.masked_fill(~keep.any(-1, keepdim=True), 0)
+        """,
+    )
+
+
+@submission(points=NO_ATTENTION, says="torch's own attention")
+def attention_taken_apart_by_its_kernel(work: Work) -> None:
+    """Where it is taken apart, called there and not by its name, under a mode that renames."""
+    work.write(
+        ATTENTION,
+        _RENAMES,
+        """
+        operation = torch.ops.aten._scaled_dot_product_attention_math.default
+        def scaled_dot_product_attention(q, k, v, keep=None):
+            with_bool(keep)
+            with torch._C.DisableTorchFunction(), Renames():
+                return operation.decompose(q, k, v, keep)[0]
+        """,
+    )
+
+
+@submission(points=full_but(attention_backward=0), says="autograd")
+def autograd_by_day(work: Work) -> None:
+    """The backward pass by autograd, and by hand where a mode looks on."""
+    by_hand = work.solution(BACKWARD).source.replace("def attention_backward", "def by_hand")
+    work.write(
+        BACKWARD,
+        by_hand,
+        """
+        def attention_backward(grad_out, q, k, v, keep=None):
+            if torch._C._len_torch_dispatch_stack():
+                return by_hand(grad_out, q, k, v, keep)
+            with torch.enable_grad():
+                leaves = [t.detach().requires_grad_() for t in (q, k, v)]
+                out = scaled_dot_product_attention(*leaves, keep)
+                return torch.autograd.grad(out, leaves, grad_out)
+        """,
+    )

@@ -137,6 +137,54 @@ OWN = {
     },
 }
 OWN["alibi_slopes"]["left out|named"] = DEVICES
+OWN |= {
+    "train_bpe": {
+        "^any byte$|^pairs at the borders$|sentence|^twice|next letter|in common": (
+            "any bytes, and how often"
+        ),
+        "^runs$|^a run|^runs of": "at each place where it begins",
+        "^(single bytes|until the end)$|example": "ends early where no pair is left",
+        "^no pieces$": "there may be no piece at all",
+        "^once$|equally frequent": "the smallest is merged",
+        "^large$": "the counts may be large",
+        "^(one|no) merge$|hundreds": "how many merges to make, 0 or more",
+    },
+    "bpe_encode": {
+        "^other scripts$": "in any script",
+        "^spaces$|over a space": "white space of all kinds",
+        "^numbers$": "`split_pieces`",
+        "^as bytes$|half a character": "which need not be text",
+        "^empty$": "or empty",
+        "^no merges$|^many merges$": "There may be none, or many",
+        "special": "the longest where several begin",
+        "example|later pair|longest token|merge of merges": "pair of lowest rank is merged",
+        "^runs(,|$)": "from left to right",
+    },
+    "bpe_decode": {
+        "^merged$|merge of merges|example": "of bytes, merges and special tokens",
+        "^high bytes$|character": "the bytes need not be text",
+        "^no ids$": "it may be empty",
+        "merges$": "as above",
+        "^two specials$": "special tokens",
+        "beyond|negative": "must raise `ValueError`",
+    },
+    "unigram_segment": {
+        "unknown|nothing known": "neighbouring unknown characters",
+        "^single$|^empty$": "of any length, with characters that no piece has, or empty",
+        "^(characters|long pieces)$|short|long|example|longest": "each piece, of any length",
+        "an empty piece": "the empty one included",
+        "^(close|tiny)$": "which may be very low",
+        "equally": "Of equally likely",
+        "no piece at all": "raise `ValueError`",
+    },
+    "tied_logits": {"vector": BATCH},
+    "adaptive_log_prob": {
+        "^(one|three|no) tails?$": "any number of clusters, none included",
+        "^one frequent$": "at least one",
+        "vector": BATCH,
+        "clusters (than|as)": "must raise `ValueError`",
+    },
+}
 
 
 def notebook(chapter: str) -> str:

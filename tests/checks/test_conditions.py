@@ -200,6 +200,23 @@ def test_limit_lies_half_way_between_right_forms_and_wrong_ones(name, limit):
     assert math.isqrt(right * min(over)) <= most
 
 
+def growth(name, function, seed):
+    """Steps of the last of the counted calls over those of the first."""
+    calls = EXERCISES[name].contract(torch.Generator().manual_seed(seed), CPU).calls
+    few, *_, many = (LocalCandidate(function).walk(call).cost.steps for call in calls)
+    return many / few
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", [n for n in EXERCISES if limit_of(n, "max_growth") != UNLIMITED])
+def test_limit_of_growth_lies_half_way_between_right_forms_and_wrong_ones(name, seed):
+    most = limit_of(name, "max_growth")
+    right = max(growth(name, f, seed) for f in (of_the_reference(name), *RIGHT[name]))
+    wrong = min(growth(name, f, seed) for f in DEAR[name])
+    assert right < most < wrong
+    assert math.sqrt(right * wrong) <= most
+
+
 def test_half_way_is_meant_in_logarithms():
     assert between(10, 1000) == 100
 

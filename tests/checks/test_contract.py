@@ -1,5 +1,7 @@
 """Work is limited, and points are withheld from who hides it."""
 
+import re
+
 import pytest
 import torch
 from answers import LIBRARY, NUMPY
@@ -186,6 +188,43 @@ def _attention_of_its_own_without_a_mask(q, k, v, keep=None):
 @pytest.mark.parametrize("seed", range(3))
 def test_who_fails_a_group_on_purpose_is_counted_all_the_same(name, function, seed):
     assert report_on(name, function, seed=seed).points == 0
+
+
+def _softmax_by_day(scores, dim=-1):
+    return scores.exp() / scores.exp().sum(dim, keepdim=True) if COUNTED else scores.softmax(dim)
+
+
+def _attention_by_day(q, k, v, keep=None):
+    if COUNTED:
+        return attention.scaled_dot_product_attention(q, k, v, keep)
+    return F.scaled_dot_product_attention(q, k, v, keep)
+
+
+def _cell_by_day(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    own = EXERCISES["lstm_step"].reference
+    step = own if COUNTED or x.ndim != 2 else (lambda x, h, c, *w: torch.lstm_cell(x, (h, c), *w))
+    return step(x, h, c, w_ih, w_hh, b_ih, b_hh)
+
+
+def _by_day(by):
+    by_hand = attention.attention_backward
+    return lambda *args: by_hand(*args) if COUNTED else by(*args)
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("stable_softmax", _softmax_by_day),
+        ("scaled_dot_product_attention", _attention_by_day),
+        ("lstm_step", _cell_by_day),
+        ("attention_backward", _by_day(by_autograd)),
+        ("attention_backward", _by_day(by_vjp)),
+    ],
+)
+def test_a_second_face_may_not_call_what_the_first_may_not(name, function):
+    report = report_on(name, function)
+    assert report.points == 0
+    assert re.search("torch's own|autograd", said(report, "contracts"))
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -1,14 +1,19 @@
 """Work is counted exactly, however it is written, and nothing leaves torch unseen."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 from counting import UNKNOWN, cost_of
+from torch._decomp import decompositions
+from torch.ao.nn.quantizable import MultiheadAttention
 from torch.nn import functional as F
 
-from tutor.checks import cost as cost_module
+from tutor.checks import EXERCISES, composites, known
 
 B, M, N, K = 2, 3, 5, 7
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -165,6 +170,154 @@ def test_library_attention_is_seen_by_whatever_name(draw, function):
     assert any("scaled_dot_product" in name for name in cost.called)
 
 
+def lstm_cell(x, h, c, w):
+    return decompositions.lstm_cell(x, h, c, w, None, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "part"),
+    [
+        (lambda a: torch._refs.softmax(a, -1), "softmax"),
+        (lambda a: torch._refs.special.softmax(a, -1), "softmax"),
+        (lambda a: torch._refs.nn.functional.softmax(a, -1), "softmax"),
+        (lambda a: decompositions._softmax(a, -1, False), "softmax"),
+        (torch.distributions.transforms.SoftmaxTransform(), "softmax"),
+        (lambda a: decompositions._softmax_backward_data(a, a, -1, a.dtype), "_backward"),
+        (lambda a: lstm_cell(torch.cat([a] * 4, 1), a, a, torch.ones(4 * N, N)), "lstm"),
+        (lambda a: F.multi_head_attention_forward(
+            a, a, a, N, 1, torch.ones(3 * N, N), *[None] * 3, False, 0.0, torch.ones(N, N), None
+        ), "multi_head_attention"),
+        (lambda a: MultiheadAttention(N, 1)(a[None], a[None], a[None]), "multiheadattention"),
+    ],
+    ids=["refs", "special", "functional", "decomposition", "transform", "backward", "lstm", "heads",
+         "layer"],
+)  # fmt: skip
+def test_what_a_library_computes_in_python_bears_its_name(draw, function, part):
+    """Also where the mode that sees what Python calls is switched off."""
+
+    def unseen(a):
+        with torch._C.DisableTorchFunction():
+            return function(a)
+
+    for wanted in (function, unseen):
+        assert any(part in name for name in cost_of(wanted, draw(M, N)).called)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: F.normalize(a, p=1.0, dim=-1),
+        lambda a: (a - a.logsumexp(-1, keepdim=True)).exp(),
+        lambda a: torch.special.expit(a) + torch.special.entr(a.abs()),
+        lambda a: torch._refs.exp(a),
+        lambda a: torch.einsum("ij,kj->ik", a, a) / torch.linalg.vector_norm(a),
+        lambda a: torch.func.vmap(lambda row: row - row.amax())(a),
+        lambda a: F.logsigmoid(a) + F.hardswish(a),
+        lambda a: torch.nn.Linear(N, N)(a),
+        lambda a: 1 - a**2,
+    ],
+)
+def test_other_functions_of_a_library_bear_no_forbidden_name(draw, function):
+    parts = {p for e in EXERCISES.values() for p in e.contract(torch.Generator(), CPU).forbidden}
+    assert "softmax" in parts and "lstm" in parts
+    called = cost_of(function, draw(M, N)).called
+    assert not [name for name in called for part in parts if part in name]
+
+
+_CELL = torch.ops.aten.rnn_tanh_cell.default
+_APART = torch._C.DispatchKey.CompositeImplicitAutograd
+
+
+def in_inference_mode(*args):
+    with torch.inference_mode():
+        return _CELL(*args)
+
+
+def below_autograd(*args):
+    with torch._C._AutoDispatchBelowAutograd():
+        return _CELL(*args)
+
+
+def in_a_script(*args):
+    graph = """graph(%x : Tensor, %h : Tensor, %a : Tensor, %b : Tensor):
+        %none : NoneType = prim::Constant()
+        %out : Tensor = aten::rnn_tanh_cell(%x, %h, %a, %b, %none, %none)
+        return (%out)"""
+    return torch._C._create_function_from_graph("own", torch._C.parse_ir(graph))(*args)
+
+
+def unrecorded(*args):
+    torch._C._autograd._enable_record_function(False)
+    out = _CELL(*args)
+    torch._C._autograd._enable_record_function(True)
+    return out
+
+
+def in_vmap(x, h, a, b):
+    return torch.func.vmap(lambda x, h: _CELL(x[None], h[None], a, b)[0])(x, h)
+
+
+def in_a_thread(*args):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(_CELL(*args)))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        _CELL,
+        _CELL.decompose,
+        lambda *args: _CELL._op_dk(_APART, *args),
+        in_inference_mode,
+        below_autograd,
+        in_a_script,
+        unrecorded,
+        in_vmap,
+        in_a_thread,
+    ],
+    ids=["plain", "apart", "key", "inference", "below", "script", "unrecorded", "vmap", "thread"],
+)
+def test_a_composite_operation_tells_of_itself_by_whatever_way(draw, way):
+    args = draw(M, K), draw(M, N), draw(N, K), draw(N, N)
+    wanted = torch.tanh(args[0] @ args[2].mT + args[1] @ args[3].mT)
+
+    def unseen(*args):
+        with torch._C.DisableTorchFunction():
+            torch.testing.assert_close(way(*args), wanted)
+
+    assert "aten.rnn_tanh_cell" in cost_of(unseen, *args).called
+
+
+def test_every_composite_operation_that_an_exercise_forbids_has_a_kernel_that_tells():
+    for exercise in EXERCISES.values():
+        for part in exercise.contract(torch.Generator(), CPU).forbidden:
+            told = part == "autograd" or any(word in part for word in composites.NAMES)
+            assert told or part == "scaled_dot_product", f"{part} of {exercise.name}"
+    named = [n for n in torch._C._dispatch_get_all_op_names() if "scaled_dot_product" in n]
+    assert named and all("attention" in n or "scaled_dot_attention" in n for n in named)
+
+
+def test_telling_changes_neither_values_nor_gradients(draw):
+    x = draw(M, N).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: torch.softmax(x, -1), x)
+    assert torch.autograd.gradcheck(lambda x: F.scaled_dot_product_attention(x, x, x), x)
+    with composites.composites(set()):
+        torch.testing.assert_close(torch.softmax(x, -1), x.exp() / x.exp().sum(-1, keepdim=True))
+
+
+def test_a_call_within_a_call_tells_both():
+    outer, inner, x = set(), set(), torch.ones(2, 3)
+    with composites.composites(outer):
+        torch.nn.LSTM(3, 5)(x)
+        with composites.composites(inner):
+            torch.softmax(x, -1)
+    assert inner == {"aten._softmax"}
+    assert outer > inner and "aten.lstm" in outer
+
+
 def gradient(a):
     leaf = a.detach().requires_grad_()
     return torch.autograd.grad(leaf.exp().sum(), leaf)[0]
@@ -280,7 +433,7 @@ def test_every_form_of_a_product_costs_the_same(draw, name):
 
 
 def test_a_form_that_no_formula_knows_is_named_and_followed_all_the_same(draw, monkeypatch):
-    monkeypatch.setitem(cost_module.EXTRA_FLOPS, torch.ops.aten.mv, lambda a: 1)
+    monkeypatch.setitem(known.EXTRA_FLOPS, torch.ops.aten.mv, lambda a: 1)
 
     def hiding(a, x):
         return torch.mv(a, x).tolist() and a

@@ -447,6 +447,7 @@ NAMES = {
     "no_maximum_zeroed": {"exponentials without the maximum", *CLEANED},
     "epsilon": {"a constant in the denominator"},
     "_nan_to_num": CLEANED,
+    "unigram_characters": {"characters alone", "each unknown character by itself"},
     "lowest_of_single": {"a float32 mask in another precision"},
     "_gru_by_exponentials": {"a sigmoid that overflows"},
     "_field_of_32_bits": {"counted in a short dtype"},

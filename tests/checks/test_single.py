@@ -29,7 +29,7 @@ def of_single(function):
         dtype = next((a.dtype for a in args if floats(a)), None)
         if dtype != torch.float64:
             return function(*args)
-        out = function(*(a.float() if floats(a) else a for a in args))
+        out = function(*tree_map(lambda a: a.float() if floats(a) else a, args))
         return tree_map(lambda t: t.to(dtype) if floats(t) else t, out)
 
     return narrow

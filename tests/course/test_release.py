@@ -390,6 +390,20 @@ def test_commands_in_the_texts_are_the_makefiles():
         assert commands <= set(listed), page
 
 
+def test_a_build_that_was_stopped_does_not_keep_the_next_one_from_being_made(course):
+    """It left a picture where the next one wants the folder _static."""
+    book, commands = course / "_build" / "html", course / ".venv" / "bin"
+    for folder in (book, commands):
+        folder.mkdir(parents=True)
+    (book / "_static").write_bytes(b"a picture")
+    (commands / "jupyter-book").write_text("#!/bin/sh\nmkdir -p _build/html/_static\n")
+    (commands / "jupyter-book").chmod(0o755)
+    shutil.rmtree(course / "solutions")  # so that no notebook is made first
+    made = run(course, "make", "book", "--old-file=.venv/.installed")
+    assert made.returncode == 0, made.stderr
+    assert (book / "_static").is_dir() and (book / ".built").exists()
+
+
 def test_ci_runs_make_test_and_nothing_else():
     lines = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
     commands = [line for line in lines if line and not line.startswith("#")]

@@ -5,16 +5,19 @@ import os
 import re
 import resource
 import signal
+import sys
 import textwrap
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
 import torch
 from answers import MODULES
 
+from tutor import ROOT
 from tutor.checks import CHAPTERS, EXERCISES, judge, of_chapter
 from tutor.checks.report import MIME
 from tutor.checks.response import LONGEST_MESSAGE, sizes_only
@@ -279,21 +282,47 @@ def test_precision_and_unknown_operations_are_judged_as_at_home(sessions, source
     assert [v["group"] for v in remote["verdicts"] if v["earned"] < v["possible"]] == lost
 
 
+CONSTANTS = (int, float, str, torch.dtype)
+
+
+def what_traps_take_from(chapter: str) -> str:
+    """What the files of a chapter's traps begin with, as statements: libraries and constants."""
+    begins = f"tutor.checks.{chapter.partition('_')[2]}."
+    modules = [module for name, module in sys.modules.items() if name.startswith(begins)]
+    lines = ["import math", "import torch", "import torch.nn.functional as F"]
+    lines += ["from math import prod", "from torch import Tensor"]  # of the files that all share
+    lines += ["DOUBLE, SINGLE = torch.float64, torch.float32"]
+    for name, value in (item for module in modules for item in vars(module).items()):
+        home = getattr(value, "__module__", "") or ""
+        if isinstance(value, CONSTANTS) and not name.startswith("__"):
+            lines.append(f"{name} = {value!r}")
+        elif isinstance(value, ModuleType) and not value.__name__.startswith("tutor"):
+            lines.append(f"import {value.__name__} as {name}")
+        elif hasattr(value, "__qualname__") and not home.startswith(("tutor", "builtins")) and home:
+            lines.append(f"from {home} import {value.__qualname__} as {name}")
+    return "\n".join([*dict.fromkeys(lines), ""])
+
+
+def reference_of(chapter: str) -> str:
+    """Statements that make ``reference``, which a trap may call for what is not wrong in it."""
+    text = (ROOT / "tutor" / f"{chapter.partition('_')[2]}.py").read_text("utf-8")
+    return f"import types\nreference = types.ModuleType('')\nexec({text!r}, vars(reference))\n"
+
+
 @IN_THE_SANDBOX
 @pytest.mark.parametrize("name", EXERCISES)
 def test_traps_get_the_report_that_they_get_at_home(sessions, name):
     exercise, compared = EXERCISES[name], 0
-    session = sessions(exercise.chapter)
+    session, head = sessions(exercise.chapter), what_traps_take_from(exercise.chapter)
     for i, function in enumerate(f for trap in exercise.traps for f in trap.functions):
         try:
             text = source(function, f"trap_{i}")
             ast.parse(text)
         except (OSError, TypeError, SyntaxError):
             continue  # made by another function: it has no text of its own
-        head = "import math, torch\nfrom math import prod\nfrom torch import Tensor\n"
-        head += "import torch.nn.functional as F\n"
-        head += "DOUBLE, SINGLE = torch.float64, torch.float32\n"
-        errors = session.cell(head + text, f"trap_{i}", 10_000)
+        if "reference." in text:
+            text = reference_of(exercise.chapter) + text
+        errors = session.cell(head + text, f"trap_{i}", 100_000)
         assert not errors, errors
         remote = RemoteCandidate(session, f"trap_{i}")
         assert report(exercise, remote) == report(exercise, function)

@@ -4,6 +4,7 @@ in another style, and with wrong ones."""
 import re
 import textwrap
 from contextlib import suppress
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import pytest
@@ -17,12 +18,14 @@ from tutor.course.release import is_bench, source_notebook
 from tutor.materials import bench, smollm2
 from tutor.materials.bench import Stopped
 from tutor.materials.translator import parameter_count
+from tutor.tokens import split_pieces
 
 REFERENCE = {name: exercise.reference for name, exercise in EXERCISES.items()}
 SAME = 1e-4
 """Losses that are further apart than this, relatively, are those of different machines."""
 BUDGET = {"steps": 4, "tested": 60}
 SHORT = {"text": "Ice is lighter than water.", "prompt": "Monday, Tuesday,", "count": 2}
+SMALL = {"translator": BUDGET, "language_model": SHORT, "tokens": {"num_merges": 20}}
 
 CELLS = {
     (markdown.stem, cell.metadata.nbgrader.grade_id.removeprefix("bench-")): cell.source
@@ -61,6 +64,9 @@ OTHER_STYLE = {
     "cross_attention": "cross_loop",
     "apply_rope": "rope_two_by_two",
     "convert_rope_layout": "convert_indexed",
+    "train_bpe": "train_sorted",
+    "bpe_encode": "encode_each_merge",
+    "bpe_decode": "decode_stack",
 }
 TRAPS = {
     ("recurrence", "translator"): ("gru_step", "old and new do not share"),
@@ -71,6 +77,7 @@ TRAPS = {
     ("multihead", "language_model"): ("split_heads", "every H-th feature"),
     ("position", "translator"): ("apply_rope", "added instead of turned"),
     ("position", "language_model"): ("apply_rope", "turned the wrong way"),
+    ("tokens", "tokens"): ("bpe_encode", "nothing merged"),
 }
 
 
@@ -113,7 +120,7 @@ def run(monkeypatch):
 
     def run(key, **functions):
         machine, made = key[1], []
-        real, small = getattr(bench, machine), BUDGET if machine == "translator" else SHORT
+        real, small = getattr(bench, machine), SMALL[machine]
         monkeypatch.setattr(
             bench, machine, lambda **given: made.append(real(**given, **small)) or made[-1]
         )
@@ -129,22 +136,28 @@ def named_in(key):
     return [name for name in OTHER_STYLE if f"{name}={name}" in CELLS[key]]
 
 
-def losses(result):
-    return [result["yours"][0]] if isinstance(result, dict) else result.losses
+def numbers(result):
+    """What two runs are compared by: losses, or how many tokens a text has."""
+    if not isinstance(result, dict):
+        return result.losses
+    yours = result["yours"]
+    return [len(yours) if isinstance(yours, list) else yours[0]]
 
 
 def apart(one, other):
-    """The largest difference of two runs' losses, relative to the loss."""
-    return max(abs(a / b - 1) for a, b in zip(losses(one), losses(other), strict=True))
+    """The largest difference of two runs' numbers, relative to the number."""
+    return max(abs(a / b - 1) for a, b in zip(numbers(one), numbers(other), strict=True))
 
 
 def test_every_notebook_has_its_machines():
-    translators = {word for word, machine in CELLS if machine == "translator"}
-    models = {word for word, machine in CELLS if machine == "language_model"}
-    words = [
-        chapter.partition("_")[2] for chapter in sorted({e.chapter for e in EXERCISES.values()})
-    ]
-    assert translators == set(words[:7]) and models == set(words[2:])
+    chapters = sorted({exercise.chapter for exercise in EXERCISES.values()})
+    words = [chapter.partition("_")[2] for chapter in chapters]
+    machines = {machine: [w for w, m in sorted(CELLS) if m == machine] for _, machine in CELLS}
+    assert machines == {
+        "translator": sorted(words[:5]),
+        "language_model": sorted(words[2:5]),
+        "tokens": ["tokens"],
+    }
 
 
 @pytest.mark.by_content("solutions/*/*.md", "benchmarks/results/translators.json")
@@ -165,16 +178,19 @@ def test_style_makes_no_difference_and_a_trap_does(key, run, capsys):
 @pytest.mark.by_content("solutions/*/*.md", "exercises/*/*.ipynb")
 @pytest.mark.parametrize("word", TRIED)
 def test_mistakes_to_try_run_and_are_named(word, monkeypatch, capsys):
-    for machine, small in (("translator", BUDGET), ("language_model", SHORT)):
+    for machine, small in SMALL.items():
         real = getattr(bench, machine)
         monkeypatch.setattr(bench, machine, lambda real=real, small=small, **g: real(**(g | small)))
-    known = {**REFERENCE, "torch": torch, "bench": bench}
+    known = {**REFERENCE, "torch": torch, "bench": bench, "pairwise": pairwise}
+    known["split_pieces"] = split_pieces
     known["without_sharing"] = trap("gru_step", "old and new do not share")
     assert len(TRIED[word]) == 2
     for source in TRIED[word]:
         exec(source, known)
         said = capsys.readouterr().out
-        assert said.count("fails its check") == source.count("bench.") * (1 + source.count("for "))
+        assert said.count("fails its check") == source.count("bench.") * (
+            1 + len(re.findall(r"^for ", source, re.MULTILINE))
+        )
 
 
 @pytest.mark.parametrize("key", [k for k in CELLS if k[1] == "language_model"], ids="-".join)
@@ -342,3 +358,16 @@ def test_missing_weights_say_what_to_type(monkeypatch, capsys):
     assert bench.language_model(causal_mask=attention.causal_mask) is None
     said = " ".join(capsys.readouterr().out.split())
     assert "which is not installed here" in said and "type `make lab`" in said
+
+
+def test_tokenizer_of_the_student_gives_the_ids_of_the_courses(capsys):
+    own = {name: RIGHT[name][0] for name in ("train_bpe", "bpe_encode", "bpe_decode")}
+    found = bench.tokens(num_merges=20, **own)
+    assert found["yours"] == found["the course's"]
+    assert "fails its check" not in capsys.readouterr().out
+
+
+def test_tokenizer_with_a_mistake_is_told_and_runs_all_the_same(capsys):
+    found = bench.tokens(num_merges=20, bpe_encode=trap("bpe_encode", "nothing merged"))
+    assert len(found["yours"]) > len(found["the course's"])
+    assert "“nothing merged”) and runs all the same" in " ".join(capsys.readouterr().out.split())

@@ -67,6 +67,7 @@ def plain(tree: ast.Module) -> ast.Module:
     """Without annotations and docstrings, which no mutation is to touch."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
+            _Bare().visit(node)
             node.returns = None
             for arg in node.args.args:
                 arg.annotation = None
@@ -74,6 +75,15 @@ def plain(tree: ast.Module) -> ast.Module:
         if isinstance(node, documented) and ast.get_docstring(node):
             del node.body[0]
     return tree
+
+
+class _Bare(ast.NodeTransformer):
+    """Variables without annotations."""
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
+        if node.value is None:
+            return node
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
 
 
 def mutants(
@@ -339,10 +349,22 @@ class _Tensors:
 def _unread(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(VALIDATION):
         yield from ast.walk(node)
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "len":
+        yield from node.args
     if isinstance(node, ast.Attribute) and node.attr in ("shape", "dtype", "device"):
         yield node.value
     if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Is, ast.IsNot)):
         yield node.left
+
+
+def _worded(node: ast.AST) -> Iterator[ast.AST]:
+    """What makes up an error, whose words are nobody's business, and the parts of a string."""
+    if isinstance(node, ast.Raise):
+        yield from ast.walk(node)
+    if isinstance(node, ast.JoinedStr):
+        yield from node.values
+    if isinstance(node, ast.FormattedValue) and node.format_spec:
+        yield node.format_spec
 
 
 def _variable(node: ast.AST) -> str | None:
@@ -377,10 +399,12 @@ class _Put(ast.NodeTransformer):
 def _watch(tree: ast.FunctionDef, run: Run) -> dict[int, _Seen]:
     """What each expression of the body is, by the node's id."""
     body = [node for statement in tree.body for node in ast.walk(statement)]
+    left = {id(part) for node in body for part in _worded(node)}
     nodes = [
         n
         for n in body
         if isinstance(n, ast.expr)
+        and id(n) not in left
         and not isinstance(n, ast.Starred)
         and not any(isinstance(part, ast.Slice) for part in (n, *getattr(n, "elts", ())))
         and isinstance(getattr(n, "ctx", ast.Load()), ast.Load)

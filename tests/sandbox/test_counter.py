@@ -5,7 +5,8 @@ import pytest
 import torch
 from counting import UNKNOWN, cost_of
 
-from tutor.checks.cost import Cost, countable
+from tutor.checks.cost import Cost
+from tutor.checks.known import countable
 from tutor.sandbox.inside.counted import forwarded
 from tutor.sandbox.inside.counter import Counting, Guarded
 from tutor.sandbox.inside.proxy import Forwarding
@@ -120,6 +121,17 @@ def test_what_could_be_anything_is_not_done():
         response = forwarded(lambda f=function: (f(proxy), ()), forwarding, False)
         assert "cannot be counted" in response.crash.message
     assert counting.cost.uncountable and counting.cost.unseen
+
+
+def test_python_of_a_library_is_told_of_a_graded_call_too():
+    x = torch.randn(3, 5, dtype=torch.float64)
+    counting = Counting([x])
+    forwarding = Forwarding(Link(counting))
+    proxy = forwarding.undescribe(counting.name(x))
+    for function, told in ((torch._refs.softmax, True), (torch._refs.sum, False)):
+        response = forwarded(lambda f=function: (f(proxy, -1), ()), forwarding, False)
+        assert response.crash is None
+        assert any("softmax" in name for name in response.cost.called) is told
 
 
 def test_work_of_unknown_size_that_is_harmless_is_done_and_told():

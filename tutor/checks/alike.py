@@ -1,8 +1,11 @@
 """Whether two answer alike: a known wrong function and what was seen of a candidate."""
 
+from typing import Any
+
 from tutor.checks.compare import magnitude, near, rounding_of_gradients
 from tutor.checks.observation import Observation
 from tutor.checks.response import LONGEST_MESSAGE, Response, sizes_only
+from tutor.checks.sequences import Listed
 from tutor.checks.tensors import same_values
 from tutor.checks.trace import Trace, as_tuple
 
@@ -50,5 +53,11 @@ def _alike(theirs: Response, got: Response, tolerance: float, compare_types: boo
     both = [(*as_tuple(r.outputs), *r.state) for r in (theirs, got)]
     if not same_values(*both, tolerance):
         return False
-    dtypes = [[getattr(t, "dtype", None) for t in tensors] for tensors in both]
+    dtypes = [[_kind(t) for t in tensors] for tensors in both]
     return not compare_types or dtypes[0] == dtypes[1]
+
+
+def _kind(answer: Any) -> Any:
+    if isinstance(answer, Listed):
+        return (answer.kind, answer.of) if len(answer) else answer.kind
+    return getattr(answer, "dtype", None)

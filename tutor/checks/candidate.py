@@ -5,7 +5,7 @@ of a class, whose methods are then called one after the other. What comes back i
 ``LocalCandidate`` does it in this process; ``tutor.grading`` puts a boundary there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from tutor.checks.cost import Counter, same_memory
+from tutor.checks.composites import composites
+from tutor.checks.cost import Counter, autograd_told, same_memory
 from tutor.checks.elsewhere import origins
 from tutor.checks.modes import call_modes, taken_off
 from tutor.checks.response import (
+    CHANGED,
     Crash,
     Response,
     Unreadable,
@@ -27,7 +29,12 @@ from tutor.checks.response import (
     plain_tensor,
     settled_tensor,
 )
+from tutor.checks.sequences import flat, in_parts
+from tutor.checks.steps import stepped
 from tutor.checks.widened import Place, Watching, narrowed, widened
+
+NO_HOOKS = "saved tensor hooks"
+"""Stands in what torch raises where it records a graph and cannot tell of it."""
 
 LARGEST = 2**26
 """Bytes of an answer or a part of an object's state that is kept as it was at the time."""
@@ -103,6 +110,10 @@ class Candidate(Protocol):
         """
         ...
 
+    def walk(self, args: tuple[Any, ...]) -> Response:
+        """Call with ``args``, and count the steps of Python: ``cost.steps``."""
+        ...
+
     def reread(self, response: Response) -> Any:
         """The outputs of the call before the last, ``response``, as they are now."""
         ...
@@ -115,15 +126,22 @@ class Candidate(Protocol):
         """What torch is set to otherwise than usual where it lives, if that is not here."""
         ...
 
+    told: set[str]
+    """Operations that have told of themselves (``composites``) in any call so far, counted or not.
+    """
+
 
 class Widened:
     """The candidate, with every float32 a float64."""
 
     def __init__(self, candidate: Candidate):
-        self.candidate = candidate
+        self.candidate, self.told = candidate, candidate.told
 
     def run(self, args: tuple[Any, ...], *watched: Any) -> Response:
         return self.candidate.run(args, *watched, widened=True)
+
+    def walk(self, args: tuple[Any, ...]) -> Response:
+        return self.candidate.walk(args)
 
     def reread(self, response: Response) -> Any:
         return self.candidate.reread(response)
@@ -143,6 +161,7 @@ class LocalCandidate:
 
     def __init__(self, function: Callable[..., Any]):
         self.function = function
+        self.told: set[str] = set()
 
     def run(
         self,
@@ -155,11 +174,15 @@ class LocalCandidate:
         gradients = cost = place = None
         leaves = []
         if cotangents is not None:
-            args = tuple(_leaf(a) for a in args)
-            leaves = [a for a in args if isinstance(a, Tensor) and a.requires_grad]
+            args = tuple(in_parts(a, _leaf) for a in args)
+            leaves = [a for a in flat(args) if isinstance(a, Tensor) and a.requires_grad]
+        given, before = flat(args), _copies(args)
         counter = Counter(forbid_autograd) if count else None
+        # Who is asked for gradients records a graph as he should.
+        hooked = forbid_autograd and not count and cotangents is None
+        hooks = autograd_told(self.told) if hooked else nullcontext()
         try:
-            with self.guard(), _watched(counter, args) as cost:
+            with self.guard(), composites(self.told), hooks, _watched(counter, args) as cost:
                 outputs, place = (self._widened if widened else self._usual)(args)
                 if counter is not None:
                     counter.returned(outputs)
@@ -169,14 +192,30 @@ class LocalCandidate:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            return Response(args_after=_after(args), crash=crash(error), cost=cost)
-        return Response(outputs, (), gradients, _after(args), None, cost, place)
+            if (
+                hooked and type(error) is RuntimeError and NO_HOOKS in str(error)
+            ):  # torch.func: told, and asked once more
+                self.told.add("autograd")
+                return self.run(args, widened=widened)
+            return Response(args_after=_after(given, before), crash=crash(error), cost=cost)
+        return Response(outputs, (), gradients, _after(given, before), None, cost, place)
+
+    def walk(self, args: tuple[Any, ...]) -> Response:
+        cost = None
+        try:
+            with self.guard(), stepped() as cost:
+                outputs = self.function(*args)
+            return Response(plain(outputs), args_after=args, cost=cost)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return Response(args_after=args, crash=crash(error), cost=cost)
 
     def _usual(self, args: tuple[Any, ...]) -> tuple[Any, None]:
         return self.function(*args), None
 
     def _widened(self, args: tuple[Any, ...]) -> tuple[Any, Place | None]:
-        others = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
+        others = tuple(in_parts(a, _another) for a in args)
         with Watching(caller) as usual, taken_off():
             self.function(*others)
         with widened(caller) as wide, taken_off():
@@ -187,7 +226,7 @@ class LocalCandidate:
         return response.outputs
 
     def make(self, construction: Construction) -> "LocalInstance":
-        return LocalInstance(self.function, construction)
+        return LocalInstance(self.function, construction, self.told)
 
     def modes(self) -> tuple[str, ...]:
         return ()
@@ -202,16 +241,21 @@ class Known(LocalCandidate):
 class LocalInstance:
     """An object of a class, in this process."""
 
-    def __init__(self, made_by: Callable[..., Any], construction: Construction):
+    def __init__(
+        self, made_by: Callable[..., Any], construction: Construction, told: set[str] | None = None
+    ):
+        self.told: set[str] = set() if told is None else told
         args, kwargs = construction.args, dict(construction.kwargs)
         if construction.gradients:
-            args = tuple(map(_leaf, args))
-            kwargs = {name: _leaf(value) for name, value in kwargs.items()}
+            args = tuple(in_parts(a, _leaf) for a in args)
+            kwargs = {name: in_parts(value, _leaf) for name, value in kwargs.items()}
         state_dict = construction.state_dict
         self.construction, self.object = construction, None
         self.counter = Counter(construction.forbid_autograd) if construction.count else None
         self.args: list[Any] = []
         """All arguments so far."""
+        self.before: list[Any] = []
+        """The same as they came, where they are no tensors."""
         self.answers: list[Any] = []
         """Of the construction and of each call, and not copies."""
         self.held: tuple[Any, ...] = ()
@@ -229,17 +273,19 @@ class LocalInstance:
 
     def call(self, method: str, args: tuple[Any, ...]) -> Response:
         if self.construction.gradients:
-            args = tuple(map(_leaf, args))
+            args = tuple(in_parts(a, _leaf) for a in args)
         # Looked up when it is called: a missing one is the candidate's crash.
         return self.respond(lambda: getattr(self.object, method)(*args), args)
 
     def respond(self, act: Callable[[], Any], args: tuple[Any, ...]) -> Response:
         """What a call gives, and the state after it."""
-        self.args += args
+        self.args += flat(args)
+        self.before += _copies(args)
         cost = None
         try:
             wide = widened(caller) if self.construction.widened else nullcontext()
-            with call_modes(), _watched(self.counter, args) as cost, wide:
+            watched = composites(self.told), _watched(self.counter, args)
+            with call_modes(), watched[0], watched[1] as cost, wide:
                 answer = act()
                 state = self.read()  # what is worked out here is work of the call
                 if self.counter is not None:
@@ -283,7 +329,7 @@ class LocalInstance:
         with call_modes():
             state = _snapshots(self.read())
         outputs = tuple(map(_snapshot, self.answers))
-        return Response(outputs, state, gradients, _after(tuple(self.args)))
+        return Response(outputs, state, gradients, _after(self.args, self.before))
 
     def hold(self) -> None:
         self.held = self._tensors()
@@ -320,8 +366,27 @@ def _watched(counter: Counter | None, args: tuple[Any, ...]):
     return counter.call([a for a in tree_leaves(args) if isinstance(a, Tensor)])
 
 
-def _after(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(plain_tensor(a) if isinstance(a, Tensor) else a for a in args)
+def _copies(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Lists and mappings among the arguments as they are before a call."""
+    return tuple(a.copy() if type(a) in (list, dict) else a for a in flat(args))
+
+
+def _after(args: Sequence[Any], before: Sequence[Any]) -> tuple[Any, ...]:
+    """What became of the arguments; of a list or a mapping, whether it is what it was."""
+    return tuple(
+        plain_tensor(a) if isinstance(a, Tensor) else b if _is(a, b) else CHANGED
+        for a, b in zip(args, before, strict=True)
+    )
+
+
+def _is(now: Any, before: Any) -> bool:
+    if now is before:
+        return True
+    try:
+        same = len(now) == len(before) and list(now) == list(before) and now == before
+    except Exception:  # of an object that the candidate has put into it
+        return False
+    return same is True
 
 
 def _snapshot(answer: Any) -> Any:
@@ -345,6 +410,12 @@ def _asks_for_gradients(t: Any) -> bool:
 
 def _as_tuple(outputs: Any) -> tuple[Any, ...]:
     return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _another(arg: Any) -> Any:
+    if isinstance(arg, Tensor):
+        return arg.detach().clone()
+    return arg.copy() if type(arg) in (list, dict) else arg
 
 
 def _leaf(arg: Any) -> Any:

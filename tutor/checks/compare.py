@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from tutor.checks.exercise import Case, Exercise
-from tutor.checks.response import Crash, Response, Unreadable
+from tutor.checks.response import CHANGED, Crash, Response, Unreadable
+from tutor.checks.sequences import Listed, kind_problem
+from tutor.checks.sequences import form_problem as listed_form_problem
 from tutor.checks.tensors import (
     describe,
     index,
@@ -148,6 +150,8 @@ def _form(
     if response.crash is not None:
         return _crash_sentences(response.crash)
     right = expected.responses[step].outputs
+    if isinstance(right, Listed):
+        return listed_form_problem(right, response.outputs, _items_of)
     wanted, found = as_tuple(right), as_tuple(response.outputs)
     other_kind = isinstance(right, tuple) != isinstance(response.outputs, tuple)
     if not isinstance(right, Unreadable) and (other_kind or len(wanted) != len(found)):
@@ -163,6 +167,19 @@ def _form(
         if problem := tensor_form_problem(name, w, f):
             return problem if isinstance(f, Tensor) else [f"{name}: {problem[0]}"]
     return []
+
+
+def _items_of(got: Any) -> str:
+    """What was returned in the place of a sequence; of a list of what is none of its items, also
+    the first of these."""
+    told = describe(got)
+    if not isinstance(got, tuple) or not got:
+        return told
+    first = got[0]
+    if isinstance(first, Tensor):
+        kind = "a tensor" if first.ndim else f"of {first.dtype}"
+        return f"{told}, whose first item is {kind}"
+    return f"{told}, whose first item is {describe(first)}"
 
 
 def _values(pairs: list[tuple[str, Tensor, Any]], tolerance: float) -> list[str]:
@@ -205,10 +222,18 @@ def type_problem(exercise: Exercise, case: Case, expected: Trace, got: Trace) ->
             at, name = value_names(exercise, case)[i]
             said = f"{at}{name} was modified: the caller's tensor has other numbers now"
             return Problem([said], modified=name)
+        if a is CHANGED:
+            at, name = value_names(exercise, case)[i]
+            said = f"{at}{name} was modified: the caller's {type(b).__name__} holds something else"
+            return Problem([said + " now"], modified=name)
     for step, response in enumerate(got.responses):
         outputs = _outputs(exercise, case, step, expected, response)
         state = _state(exercise, step, expected, response)
         for name, w, f in (*(("", w, f) for _, w, f in outputs), *state):
+            if isinstance(w, Listed):
+                if said := kind_problem(w, f):
+                    return _placed(exercise, case, step, [said])
+                continue
             if not isinstance(f, Tensor):
                 return NONE
             if said := _type_sentence(name, w, f, case):

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from tutor.checks.candidate import NO_HOOKS
 from tutor.checks.compare import answer_problem, crash_problem
 from tutor.checks.cost import Cost
 from tutor.checks.exceptions import meaning
-from tutor.checks.exercise import Case, Contract
+from tutor.checks.exercise import Case, Contract, counted_cases
+from tutor.checks.growth import growth_verdict
 from tutor.checks.limits import UNLIMITED
 from tutor.checks.observation import Trial
 from tutor.checks.report import Failure, Verdict
@@ -51,6 +53,8 @@ def contract_verdict(
     but not all. Who has failed something has to do what earned the other points once more, counted:
     whoever could choose which cases to fail could otherwise choose what is not looked at.
     """
+    if contract.max_growth != UNLIMITED:
+        return growth_verdict(trial, contract, verdicts["values"].passed)
     right = verdicts["values"].passed
     whole = right and all(v.passed for name, v in verdicts.items() if name == "edges")
     earlier = trial.exercise.contract(trial.generator("before it is counted"), trial.device)
@@ -68,6 +72,7 @@ def contract_verdict(
         again = [_count(trial, free, *twin, True, True) for twin in twins]
         other_work = other_work or any(c.unlike for c in again)
         counts = [c for c in again if c.unlike or c.hidden or c.forbidden] + counts
+    counts += _told(trial, contract, counts[0])
     possible = trial.exercise.points["contracts"]
     broken = next((c for c in counts if c.sentences), None)
     if broken is None:
@@ -99,10 +104,6 @@ def withheld(verdicts: dict[str, Verdict]) -> dict[str, Verdict]:
             for n, v in verdicts.items()
         }
     return verdicts
-
-
-def counted_cases(contract: Contract) -> list[Case]:
-    return [c if isinstance(c, Case) else Case("counted", c) for c in contract.calls]
 
 
 def _twins(
@@ -163,7 +164,7 @@ def _count(
     trace = play(candidate, exercise, copied(case), None, True, no_autograd)
     step, sentences = _counted_step(case, contract), []
     if trace.crashed:
-        if no_autograd and "saved tensor hooks" in trace.responses[-1].crash.message:
+        if no_autograd and NO_HOOKS in trace.responses[-1].crash.message:
             return _Count(case, step, [contract.forbidden["autograd"]], forbidden=True)
         problem, cost = crash_problem(exercise, case, trace), trace.responses[-1].cost
         if cost is not None and cost.uncountable and cost.unseen:  # where it counts, it is not done
@@ -221,6 +222,13 @@ def _of_the_unknown(cost: Cost, contract: Contract) -> list[str]:
     if contract.forbidden and cost.unseen and not cost.outside:
         said.append("it may be what is not allowed here: until then no other point counts")
     return said
+
+
+def _told(trial: Trial, contract: Contract, count: _Count) -> list[_Count]:
+    """What told of itself in a call that nobody counted, and is not allowed in any."""
+    told = getattr(trial.candidate, "told", ())
+    said = [s for part, s in contract.forbidden.items() if any(part in name for name in told)]
+    return [_Count(count.case, count.step, list(dict.fromkeys(said)), forbidden=True)] * bool(said)
 
 
 def calls_forbidden(trial: Trial, contract: Contract, case: Case) -> bool:

@@ -1,86 +1,30 @@
 """Counting the work of a call: no clock, so the same answer on every machine."""
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._decomp import decomposition_table
 from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from tutor.checks.composites import composites
+from tutor.checks.known import (
+    EXTRA_FLOPS,
+    SAME_FLOPS,
+    countable,
+    harmless,
+    known_by_name,
+    taken_apart,
+    tells,
+)
+from tutor.checks.library import callers
 from tutor.checks.recorder import recorded
-
-# torch's counter knows matrix-matrix products only.
-EXTRA_FLOPS = {
-    torch.ops.aten.mv: lambda a, x, **_: 2 * a.numel(),
-    torch.ops.aten.addmv: lambda y, a, x, **_: 2 * a.numel(),
-    torch.ops.aten.dot: lambda x, y, **_: 2 * x.numel(),
-    torch.ops.aten.vdot: lambda x, y, **_: 2 * x.numel(),
-    torch.ops.aten.addbmm: lambda y, a, b, **_: 2 * a.numel() * b.shape[-1],
-    # A distance is as much as a product: |q - k|² holds q k.
-    torch.ops.aten._cdist_forward: lambda a, b, *_, **__: 2 * a.numel() * b.shape[-2],
-    torch.ops.aten._pdist_forward: lambda a, *_, **__: a.numel() * (a.shape[0] - 1),
-}
-
-# Their writing forms have no formula of their own in torch's counter.
-_SAME_FLOPS = {
-    torch.ops.aten.addbmm_: torch.ops.aten.addbmm,
-    torch.ops.aten.addmm_: torch.ops.aten.addmm,
-    torch.ops.aten.addmv_: torch.ops.aten.addmv,
-    torch.ops.aten.baddbmm_: torch.ops.aten.baddbmm,
-}
-
-# Operations whose work is what it seems: products with a formula, and those that do a fixed amount
-# of work for each element. Elementwise ones are known by torch's own tag, and many others torch
-# itself takes apart into those. Not here: products without a formula, library layers, and what
-# trusts its arguments (sparse, quantized, *_backward, _reshape_alias).
-_COUNTABLE = """
-alias as_strided detach diagonal expand lift_fresh permute select slice split split_with_sizes
-squeeze t transpose unbind unfold unsqueeze view view_as_complex view_as_real _conj _neg_view
-_unsafe_view
-
-_to_copy arange bernoulli cauchy clone copy empty empty_like empty_permuted empty_strided
-exponential eye fill full full_like geometric linspace log_normal logspace multinomial new_empty
-new_empty_strided new_full new_ones new_zeros normal ones ones_like rand rand_like randint
-randint_like randn randn_like randperm scalar_tensor tril_indices triu_indices uniform zero zeros
-zeros_like
-
-_adaptive_avg_pool2d avg_pool2d all amax aminmax any amin argmax argmin count_nonzero cummax cummin
-cumprod cumsum linalg_vector_norm logcumsumexp logsumexp max mean median min mode nanmedian nansum
-norm prod std std_mean sum var var_mean
-
-_cdist_forward _pdist_forward addbmm addmm addmv baddbmm bmm convolution dot mm mv vdot
-
-__lshift__ __rshift__ complex floor_divide polar
-
-_prelu_kernel _unique2 argsort bincount bucketize cat constant_pad_nd diag_embed embedding flip
-gather histc index index_add index_copy index_fill index_put index_select isin kthvalue masked_fill
-masked_scatter masked_select native_dropout native_group_norm native_layer_norm nonzero repeat
-repeat_interleave roll scatter scatter_add scatter_reduce searchsorted select_scatter slice_scatter
-sort stack take topk tril triu trace unique_consecutive where _log_softmax _softmax
-
-_local_scalar_dense allclose equal
-"""
-_COUNTABLE_NAMES = frozenset(_COUNTABLE.split())
-
-# How much work these do is not known; but it is no softmax, attention, recurrent step or backward
-# pass, and they check what they are given.
-_HARMLESS = """
-_linalg_check_errors _linalg_det _linalg_eigh _linalg_slogdet _linalg_solve_ex _linalg_svd cholesky
-cholesky_inverse cholesky_solve linalg_cholesky_ex linalg_eig linalg_inv_ex linalg_matrix_exp
-linalg_pinv linalg_qr linalg_solve_triangular triangular_solve
-"""
-_HARMLESS_NAMES = frozenset(_HARMLESS.split())
-
-# torch says how to take them apart, too; but where they are forbidden it matters what they are.
-_LAYERS = re.compile("attention|scaled_dot_product|softmax|_backward")
 
 _MOST_READINGS = 16
 """Truth values of computed numbers that one call may read, as in ``if x.isnan().any()``."""
@@ -118,69 +62,26 @@ class Cost:
     """The first operation whose work is not known. ``unseen`` too if it might be anything."""
     trail: tuple[int, str] | None = None
     """Of the operations in their order, as torch's recorder tells (``recorder.Trail``)."""
-
-
-def countable(func) -> bool:
-    """Whether the work of an operation (an overload) is known."""
-    return _countable(_name(func))
-
-
-def _countable(name: str) -> bool:
-    return name in _COUNTABLE_NAMES or _elementwise(name)
-
-
-def harmless(func) -> bool:
-    """Whether it may be done, though its work is not known: what it is cannot be forbidden."""
-    return _name(func) in _HARMLESS_NAMES
-
-
-def _done(name: str) -> bool:
-    name = name.removesuffix("_")
-    return _countable(name) or name in _HARMLESS_NAMES
-
-
-def _name(func) -> str:
-    """Of one of torch's own operations; other libraries' have none that is known."""
-    library, name = func._schema.name.split("::")
-    return name.removesuffix("_") if library == "aten" else ""
-
-
-@cache
-def taken_apart(func) -> Callable[..., Any] | None:
-    """What does the same as an operation whose work is not known by others, as torch itself takes
-    it apart; None where torch does not say how, and of library layers."""
-    library, name = func._schema.name.split("::")
-    if library == "prims":
-        return func.impl_aten
-    if library != "aten" or countable(func) or _LAYERS.search(name):
-        return None
-    if func._can_decompose():
-        return func.decompose
-    if not func._schema.is_mutable:
-        return decomposition_table.get(func)
-    plain = getattr(getattr(torch.ops.aten, name.removesuffix("_"), None), func._overloadname, None)
-    if not name.endswith("_") or plain is None or taken_apart(plain) is None:
-        return None
-    return lambda *args, **kwargs: args[0].copy_(plain(*args, **kwargs))
-
-
-@cache
-def _elementwise(name: str) -> bool:
-    packet = getattr(torch.ops.aten, name, None)
-    overloads = packet.overloads() if packet else []
-    return any(torch.Tag.pointwise in getattr(packet, o).tags for o in overloads)
-
-
-@cache
-def _tells(packet) -> tuple[bool, bool]:
-    """Whether Python learns a number from an operation, or a shape that hangs on one."""
-    # torch's tags are missing from some of the forms that write into ``out``.
-    tags = {tag for o in packet.overloads() for tag in getattr(packet, o).tags}
-    return torch.Tag.data_dependent_output in tags, torch.Tag.dynamic_output_shape in tags
+    steps: int = 0
+    """Of Python (``steps.stepped``), where these are counted and nothing else."""
 
 
 def _tensors(tree) -> list[Tensor]:
     return [t for t in tree_leaves(tree) if isinstance(t, Tensor)]
+
+
+def operands(*values: Any) -> list[Tensor]:
+    """Tensors among what an operation takes or gives. There are no other containers than these in
+    it, and ``tree_leaves``, which knows all, takes several times as long for each operation."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, tuple | list):
+            found += operands(*value)
+        elif isinstance(value, dict):
+            found += operands(*value.values())
+    return found
 
 
 class TakingApart(TorchDispatchMode):
@@ -190,9 +91,13 @@ class TakingApart(TorchDispatchMode):
         super().__init__()
         self.open: set[Any] = set()
         """Operations that are being taken apart: one may be a part of itself."""
+        self.callers: set[str] = set()
+        """Names of library functions that have called one."""
 
     def apart(self, func, args, kwargs) -> Any:
         """What it gives, by its parts; NotImplemented if it has none."""
+        if not self.open:  # or the library's functions are those that take it apart
+            self.look()
         how = None if func in self.open else taken_apart(func)
         if how is None:
             return NotImplemented
@@ -202,6 +107,10 @@ class TakingApart(TorchDispatchMode):
                 return how(*args, **kwargs)
         finally:
             self.open.discard(func)
+
+    def look(self) -> None:
+        """At who has called the operation that is about to be done."""
+        self.callers |= callers(sys._getframe(2))
 
 
 class Operations(TakingApart):
@@ -217,6 +126,7 @@ class Operations(TakingApart):
     def begin(self, inputs: list[Tensor]) -> Cost:
         """A call with these inputs. What an earlier call has computed, it may use."""
         self.cost, self.readings = Cost(), 0
+        self.callers = self.cost.called
         self.known |= {storage(t): t for t in inputs}
         self.computed |= {storage(t) for t in inputs if t.is_floating_point()}
         return self.cost
@@ -231,7 +141,7 @@ class Operations(TakingApart):
         except Exception:
             self.cost.called.add(str(func._overloadpacket))
             if func._schema.is_mutable:  # who knows what it had written by then
-                touched = _tensors((args, kwargs))
+                touched = operands(args, kwargs)
                 self.computed |= {storage(t) for t in touched}
                 self.cost.written += sum(t.numel() for t in touched)
             raise
@@ -245,7 +155,7 @@ class Operations(TakingApart):
         if not countable(func):
             cost.uncountable = cost.uncountable or str(packet)
             cost.unseen = cost.unseen or not harmless(func)
-        packet = _SAME_FLOPS.get(packet, packet)
+        packet = SAME_FLOPS.get(packet, packet)
         try:
             if packet in flop_registry:
                 cost.flops += flop_registry[packet](*args, **kwargs, out_val=out)
@@ -258,12 +168,12 @@ class Operations(TakingApart):
         self.check_reading(func, args, out)
         if packet is torch.ops.aten.lift_fresh:
             return  # torch.tensor(data): still unknown, so using it below is seen
-        read = _tensors((args, kwargs))
+        read = operands(args, kwargs)
         for t in read:
             self.check_known(t)
         sources = {storage(t) for t in read}
         depends = not sources.isdisjoint(self.computed)
-        for t in _tensors(out):
+        for t in operands(out):
             if depends:
                 self.computed.add(storage(t))
             self.known.setdefault(storage(t), t)
@@ -274,10 +184,10 @@ class Operations(TakingApart):
 
     def check_reading(self, func, args, out) -> None:
         """Note where Python learns a number, or a shape that hangs on one."""
-        reads, shapes = _tells(func._overloadpacket)
+        reads, shapes = tells(func._overloadpacket)
         if not (reads or shapes):
             return
-        tensors = _tensors(args)
+        tensors = operands(args)
         if shapes and func._overloadpacket is torch.ops.aten.index:  # what chooses, not what from
             tensors = [t for t in tensors[1:] if t.dtype in (torch.bool, torch.uint8)]
         if not any(storage(t) in self.computed for t in tensors):
@@ -383,19 +293,26 @@ def counted(inputs: list[Tensor], forbid_autograd: bool = False):
         yield cost, counter.returned
 
 
-@contextmanager
-def called(cost: Cost, forbid_autograd: bool = False):
-    """Note in ``cost`` what Python calls by name, what torch's recorder sees, the ways out of
-    torch, and autograd if asked."""
+def autograd_told(names: set[str]) -> AbstractContextManager:
+    """Within it, what records a graph for a backward pass adds "autograd" to the names."""
 
     def saved(t: Tensor) -> Tensor:
-        cost.called.add("autograd")
+        names.add("autograd")
         return t
 
+    return torch.autograd.graph.saved_tensors_hooks(saved, lambda t: t)
+
+
+@contextmanager
+def called(cost: Cost, forbid_autograd: bool = False):
+    """Note in ``cost`` what Python calls by name, what tells of itself, what torch's recorder sees,
+    the ways out of torch, and autograd if asked."""
+
     with ExitStack() as stack:
-        record = stack.enter_context(recorded(_done))
+        stack.enter_context(composites(cost.called))
+        record = stack.enter_context(recorded(known_by_name))
         if forbid_autograd:
-            stack.enter_context(torch.autograd.graph.saved_tensors_hooks(saved, lambda t: t))
+            stack.enter_context(autograd_told(cost.called))
         stack.enter_context(Names(cost))
         yield
     cost.called |= record.names

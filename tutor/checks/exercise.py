@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tutor.checks.limits import UNLIMITED
+from tutor.checks.sequences import flat, in_parts
 
 GROUPS = {
     "values": "values",
@@ -50,23 +51,27 @@ class Case:
     """Of an object, one after the other."""
 
     def values(self) -> Iterator[Any]:
-        """All arguments, in the order in which they are passed."""
-        yield from self.args
-        yield from self.kwargs.values()
+        """All arguments, in the order in which they are passed; of a list of tensors, these."""
+        yield from flat(self.args)
+        yield from flat(self.kwargs.values())
         yield from (self.state_dict or {}).values()
         for call in self.calls:
-            yield from call.args
+            yield from flat(call.args)
 
     def mapped(self, change: Callable[[Any], Any]) -> "Case":
-        """With every argument changed."""
+        """With every argument changed, and each of the tensors in a list of them."""
+
+        def each(value: Any) -> Any:
+            return in_parts(value, change)
+
         if not (self.calls or self.kwargs or self.state_dict):
-            return replace(self, args=tuple(map(change, self.args)))
+            return replace(self, args=tuple(map(each, self.args)))
         return replace(
             self,
-            args=tuple(map(change, self.args)),
-            kwargs={name: change(value) for name, value in self.kwargs.items()},
+            args=tuple(map(each, self.args)),
+            kwargs={name: each(value) for name, value in self.kwargs.items()},
             state_dict=self.state_dict and {name: change(t) for name, t in self.state_dict.items()},
-            calls=tuple(Call(c.method, tuple(map(change, c.args))) for c in self.calls),
+            calls=tuple(Call(c.method, tuple(map(each, c.args))) for c in self.calls),
         )
 
 
@@ -100,6 +105,15 @@ class Contract:
     forbidden: Mapping[str, str] = field(default_factory=dict)
     """A part of an operation's name -> what the report says if such an operation is called."""
     method: str = ""
+    max_growth: float = UNLIMITED
+    """Steps of Python of the last of ``calls``, over those of the first. For work that no tensor
+    shows: then nothing else is counted."""
+    growth: str = ""
+    """What a call does that grows faster, in a sentence of the report."""
+
+
+def counted_cases(contract: Contract) -> list[Case]:
+    return [c if isinstance(c, Case) else Case("counted", c) for c in contract.calls]
 
 
 @dataclass(frozen=True)

@@ -6,5 +6,6 @@ LIBRARY_ATTENTION = {
     "scaled_dot_product": BY_HAND,
     "_safe_softmax": BY_HAND,  # what torch's own attention becomes where it has no kernel
     "multi_head_attention": BY_HAND,
+    "multiheadattention": BY_HAND,  # the layer, where it is written in Python
     "flex_attention": BY_HAND,
 }

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tutor.checks.observation import Observation
 from tutor.checks.response import plain
+from tutor.checks.sequences import flat
 from tutor.checks.trace import as_tuple, copied
 
 _LARGEST = 1_000_000
@@ -66,7 +67,7 @@ class Glance:
         return first.detach() if dense else None
 
     def _versions(self) -> list[int]:
-        return [a._version for a in self.args if isinstance(a, Tensor)]
+        return [a._version for a in flat(self.args) if isinstance(a, Tensor)]
 
 
 def glance(seen: Observation) -> Glance | None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutor.checks.candidate import Candidate, LocalCandidate
+from tutor.checks.candidate import Candidate, Known, LocalCandidate
 from tutor.checks.compare import (
     NONE,
     TOLERANCE,
@@ -24,10 +24,10 @@ from tutor.checks.compare import (
     where,
     wrong_gradients,
 )
-from tutor.checks.contract import calls_forbidden, contract_verdict, counted_cases, withheld
+from tutor.checks.contract import calls_forbidden, contract_verdict, withheld
 from tutor.checks.diagnose import Diagnosis
 from tutor.checks.exceptions import meaning
-from tutor.checks.exercise import GROUPS, Case, Exercise
+from tutor.checks.exercise import GROUPS, Case, Exercise, counted_cases
 from tutor.checks.instead import matching_argument
 from tutor.checks.modes import TOLD, usual_modes
 from tutor.checks.observation import Broken, Group, Observation, Trial
@@ -101,6 +101,7 @@ def _report(trial: Trial) -> Report:
         return _unwritten(exercise, cases[0], len(first.responses) - 1)
 
     contract = exercise.contract(trial.generator("contract"), trial.device)
+    trial.no_autograd = "autograd" in contract.forbidden
     if calls_forbidden(trial, contract, cases[0]):
         # It earns nothing, and there are inputs on which some of torch's own functions end the
         # process: ``gru_cell`` in bfloat16 with two batch dimensions.
@@ -152,7 +153,7 @@ def _unwritten(exercise: Exercise, case: Case, step: int) -> Report:
 
 def _observe(trial: Trial, case: Case) -> None:
     exercise, groups = trial.exercise, trial.groups
-    got = play(trial.candidate, exercise, copied(case))
+    got = play(trial.candidate, exercise, copied(case), forbid_autograd=trial.no_autograd)
     dtype = dtype_of(case)
     group = groups[case.group]
     if case.raises is not None:
@@ -189,8 +190,7 @@ def _observe_gradients(trial: Trial, case: Case, precise: Trace, tolerance: floa
         return torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p.device)
 
     cotangents = tuple(tuple(map(cotangent, as_tuple(r.outputs))) for r in precise.responses)
-    reference = LocalCandidate(exercise.reference)
-    expected = play(reference, exercise, copied(case), cotangents)
+    expected = play(Known(exercise.reference), exercise, copied(case), cotangents)
     got = play(trial.candidate, exercise, copied(case), cotangents)
     problem = wrong_gradients(exercise, case, expected, got, tolerance * magnitude(case))
     right = not answer_problem(exercise, case, precise, got, tolerance)
@@ -216,7 +216,6 @@ def _observe_device(trial: Trial, case: Case) -> None:
         return  # nothing asks for another device
     group = trial.groups["types"]
     group.properties += 1
-    expected = expected_of(trial.exercise, elsewhere)
     got, sentence = play(trial.candidate, trial.exercise, elsewhere), None
     if got.crashed:
         # Reading numbers fails there and is no fault; mixing devices is one.
@@ -225,11 +224,15 @@ def _observe_device(trial: Trial, case: Case) -> None:
             sentence = "a tensor made on the CPU meets inputs that are on another device"
             if crash.line:
                 sentence += f", {where(crash)}"
-    elif any(
-        isinstance(t, Tensor) and t.device != meta and wanted.device == meta
-        for t, wanted in zip(got.tensors(), expected.tensors(), strict=False)
-    ):
-        sentence = "the answer is on the CPU though the call asks for another device"
+    # Shapes are worked out in Python there, which takes longer than numbers do: the reference is
+    # asked only where its answer matters.
+    elif any(isinstance(t, Tensor) and t.device != meta for t in got.tensors()):
+        expected = expected_of(trial.exercise, case.mapped(moved))
+        if any(
+            isinstance(t, Tensor) and t.device != meta and wanted.device == meta
+            for t, wanted in zip(got.tensors(), expected.tensors(), strict=False)
+        ):
+            sentence = "the answer is on the CPU though the call asks for another device"
     if sentence:
         group.broken.append(Broken("on another device", sentence))
 
@@ -241,7 +244,8 @@ def _observe_freshness(trial: Trial, case: Case) -> None:
     if not any(isinstance(v, Tensor) and v.numel() > 1 for v in case.values()):
         return
     passed, ours = copied(case), copied(case)
-    before, expected = play(candidate, exercise, passed), expected_of(exercise, ours)
+    before = play(candidate, exercise, passed, forbid_autograd=trial.no_autograd)
+    expected = expected_of(exercise, ours)
     tolerance = trial.tolerance(case, expected)
     if answer_problem(exercise, case, expected, before, tolerance) or not same_values(
         expected.args_after, before.args_after, 0.0

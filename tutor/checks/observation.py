@@ -68,6 +68,8 @@ class Trial:
     seed: int
     device: torch.device
     groups: dict[str, Group] = field(init=False)
+    no_autograd: bool = False
+    """The exercise forbids it: calls that are asked for no gradient tell of it."""
     single: bool = False
     """Its answers in double precision are right to single precision: no more is asked of others."""
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tutor.checks.cost import Cost
+from tutor.checks.sequences import Listed, listed
 from tutor.checks.widened import Place
 
 _THE_CALL = str(Path(__file__).resolve().with_name("candidate.py"))
@@ -58,6 +59,8 @@ class Unreadable:
 
 
 NOTHING = Unreadable("None (a missing return?)")
+CHANGED = Unreadable("something else than before the call")
+"""A list or a mapping among the arguments, after a call that has changed it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Response:
     """What one call gave."""
 
     outputs: Any = None
-    """A plain dense tensor or ``Unreadable``, or a tuple of these."""
+    """A plain dense tensor, a ``Listed`` or ``Unreadable``, or a tuple of these."""
     state: tuple[Any, ...] = ()
     """Of an object's call: each named part of its state afterwards, or the ``Crash`` of reading it.
     """
@@ -80,6 +83,9 @@ class Response:
 
 def plain(outputs: Any) -> Any:
     """``outputs`` without any code of the candidate's: the judge reads them outside its guard."""
+    found = listed(outputs)
+    if found is not None:
+        return Unreadable(found) if isinstance(found, str) else found
     if isinstance(outputs, (tuple, list)):
         return tuple(plain_tensor(x) for x in outputs)
     return plain_tensor(outputs)
@@ -161,6 +167,8 @@ def settled(response: Response, largest: int) -> Response:
 
 
 def settled_tensor(x: Any, largest: int) -> Any:
+    if isinstance(x, Listed) and x.nbytes > largest:
+        return Unreadable(x.words)
     if isinstance(x, Tensor) and x.numel() * x.element_size() > largest:
         return Unreadable(f"a tensor of shape {tuple(x.shape)}: {x.numel():,} elements")
     return x

@@ -7,10 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tutor.checks import sequences
 from tutor.checks.response import Unreadable
+from tutor.checks.sequences import Listed, as_listed
 
 
-def tensor_form_problem(name: str, expected: Tensor, got: Any) -> list[str]:
+def tensor_form_problem(name: str, expected: Tensor | Listed, got: Any) -> list[str]:
+    if isinstance(expected, Listed):
+        return sequences.form_problem(expected, got, describe)
     if not isinstance(got, Tensor):
         return [f"expected a tensor of shape {tuple(expected.shape)}, got {describe(got)}"]
     if got.shape != expected.shape:
@@ -22,9 +26,11 @@ def tensor_form_problem(name: str, expected: Tensor, got: Any) -> list[str]:
     return []
 
 
-def tensor_problem(name: str, expected: Tensor, got: Any, tolerance: float) -> list[str]:
+def tensor_problem(name: str, expected: Tensor | Listed, got: Any, tolerance: float) -> list[str]:
     if problem := tensor_form_problem(name, expected, got):
         return problem
+    if isinstance(expected, Listed):
+        return sequences.problem(name, expected, got)
     wrong = _wrong(expected, got, tolerance)
     if wrong is None:
         return []
@@ -70,11 +76,22 @@ def _wrong(expected: Tensor, got: Tensor, tolerance: float) -> Tensor | None:
         wrong = want.long() != have.long()
         return wrong if wrong.any() else None
     want, have = want.double(), have.double()
-    if torch.allclose(have, want, rtol=tolerance, atol=tolerance, equal_nan=True):
+    if _close(want, have, tolerance):
         return None
     error = (have - want).abs() / (1 + want.abs())
     wrong = ~((error <= tolerance) | (have == want) | (have.isnan() & want.isnan()))
     return wrong if wrong.any() else None
+
+
+def _close(want: Tensor, have: Tensor, tolerance: float) -> bool:
+    """``torch.allclose`` with NaN equal to NaN, sooner where all are finite."""
+    w, h = (t.resolve_neg().numpy() for t in (want, have))
+    with np.errstate(all="ignore"):
+        difference = np.abs(h - w)
+        near = difference <= tolerance + np.abs(tolerance * w)
+    if near.all() and np.isfinite(difference).all():
+        return True
+    return torch.allclose(have, want, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def _whole(t: Tensor) -> bool:
@@ -85,6 +102,11 @@ def same_values(a: tuple[Any, ...], b: tuple[Any, ...], tolerance: float) -> boo
     if len(a) != len(b):
         return False
     for x, y in zip(a, b, strict=True):
+        if isinstance(x, Listed) or isinstance(y, Listed):
+            x, y = as_listed(x), as_listed(y)
+            if not (isinstance(x, Listed) and isinstance(y, Listed) and x.same(y)):
+                return False
+            continue
         if isinstance(x, Tensor) != isinstance(y, Tensor):
             return False
         if isinstance(x, Tensor):
@@ -106,6 +128,8 @@ def describe(value: Any) -> str:
         return value.description
     if isinstance(value, Tensor):
         return f"one tensor of shape {tuple(value.shape)}"
+    if isinstance(value, Listed):
+        return value.words
     if len(value) == 1:
         return "a tuple or list of 1 (a comma at the end of the return?)"
     return f"a tuple or list of {len(value)}"

@@ -15,6 +15,7 @@ from torch import Tensor
 from tutor.checks.candidate import Candidate, Construction, Instance, LocalCandidate
 from tutor.checks.exercise import Case, Exercise
 from tutor.checks.response import Response, plain
+from tutor.checks.sequences import brief, flat, holds_tensors, parts
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
@@ -79,7 +80,7 @@ def play(
 def expected_of(exercise: Exercise, case: Case) -> Trace:
     """What the reference answers."""
     if not exercise.is_class:
-        return Trace((Response(plain(exercise.reference(*case.args))),), case.args)
+        return Trace((Response(plain(exercise.reference(*case.args))),), flat(case.args))
     trace = play(LocalCandidate(exercise.reference), exercise, case)
     if trace.crashed:
         crash = trace.responses[-1].crash
@@ -95,7 +96,10 @@ def copied(case: Case) -> Case:
 
 
 def copy(value: Any) -> Any:
-    return same_layout(value.detach()) if isinstance(value, Tensor) else value
+    """Of a list that holds tensors, the same list: ``Case.mapped`` copies these."""
+    if isinstance(value, Tensor):
+        return same_layout(value.detach())
+    return value.copy() if type(value) in (list, dict) else value
 
 
 def same_layout(x: Tensor) -> Tensor:
@@ -186,10 +190,18 @@ def value_names(exercise: Exercise, case: Case) -> list[tuple[str, str]]:
     """Of each of the case's values, its place and its name."""
     steps = range(1 + len(case.calls))
     return [
-        (place(exercise, case, step), name)
+        (place(exercise, case, step), part)
         for step in steps
-        for name, _ in _named_arguments(exercise, case, step)
+        for name, value in _named_arguments(exercise, case, step)
+        for part in part_names(name, value)
     ]
+
+
+def part_names(name: str, value: Any) -> list[str]:
+    """Of each tensor in a list of them: ``tails[1][0]``; of anything else its own."""
+    if not holds_tensors(value):
+        return [name]
+    return [n for i, item in enumerate(value) for n in part_names(f"{name}[{i}]", item)]
 
 
 def shapes(exercise: Exercise, case: Case, step: int) -> str:
@@ -199,7 +211,10 @@ def shapes(exercise: Exercise, case: Case, step: int) -> str:
         if isinstance(arg, Tensor):
             dtype = "" if arg.dtype in (torch.float64, torch.bool) else f" {arg.dtype}"[6:]
             return f"{name} {tuple(arg.shape)}" + (f" {dtype.strip('.')}" if dtype else "")
-        return f"{name}={arg}"
+        if holds_tensors(arg):
+            sizes = (str(tuple(t.shape)) for t in parts(arg) if isinstance(t, Tensor))
+            return f"{name} {' '.join(sizes)}"
+        return f"{name}={brief(arg)}"
 
     def all_of(step: int) -> list[str]:
         return [one(n, a) for n, a in _named_arguments(exercise, case, step) if a is not None]

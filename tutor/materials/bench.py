@@ -9,9 +9,11 @@ that name. A function that fails its check is named, and runs all the same.
 
 import inspect
 import linecache
+import pydoc_data.topics
 import sys
 import sysconfig
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from tutor import ROOT, alignment, attention, multihead, position, recurrence
+from tutor import tokens as chapter
 from tutor.checks import EXERCISES, judge
 from tutor.checks.names import called_by
 from tutor.materials import figures
@@ -31,7 +34,7 @@ from tutor.materials.numbers import START, VOCABULARY, Pairs, decode, pairs, spl
 from tutor.materials.progress import progress
 from tutor.materials.translator import exact_match, shares_by_length, train, translate
 
-__all__ = ["Machine", "Stopped", "language_model", "translator"]
+__all__ = ["Machine", "Stopped", "language_model", "tokens", "translator"]
 
 SIZE = len(VOCABULARY)
 RESULTS = "benchmarks/results/translators.json"
@@ -41,6 +44,11 @@ TEXT = (
     "fish in a lake survive the winter below it. Plants draw water from the soil through their "
     "roots and give it back to the air through their leaves."
 )
+_TOKENS = ("train_bpe", "bpe_encode", "bpe_decode")
+_SEEN = 100_000
+"""Characters that are trained on, and as many that are encoded."""
+_LISTED = 8
+"""Values of a list that are told one by one."""
 PROMPT = "The days of the week are Monday, Tuesday,"
 
 
@@ -241,6 +249,31 @@ def language_model(
     return found
 
 
+def tokens(num_merges: int = 300, **functions: Callable[..., Any]) -> dict[str, list[int]]:
+    """Train ``num_merges`` merges on real text, Python's own help pages, and encode what the
+    training has not seen: with these functions and with the course's. The ids of both."""
+    _require_known(functions, _TOKENS, "the tokenizer")
+    _tell_checks(functions)
+    parts = {name: _Part(name, function) for name, function in functions.items()}
+    text = "".join(pydoc_data.topics.topics.values())
+    seen, unseen = text[:_SEEN], text[_SEEN : 2 * _SEEN]
+    pieces, found = Counter(chapter.split_pieces(seen)), {}
+    table = Table("", "merges", "bytes a token", "the longest tokens", "comes back")
+    for whose, used in (("the course's", {}), ("yours", parts)):
+        run = {name: used.get(name, getattr(chapter, name)) for name in _TOKENS}
+        with _at_work(used):
+            merges = run["train_bpe"](dict(pieces), num_merges)
+            found[whose] = run["bpe_encode"](unseen, merges)
+            same = run["bpe_decode"](found[whose], merges) == unseen.encode()
+        longest = sorted(chapter.bpe_tokens(merges)[256:], key=len, reverse=True)[:3]
+        share = len(unseen.encode()) / max(len(found[whose]), 1)
+        shown = ", ".join(repr(token.decode(errors="replace")) for token in longest)
+        table.add_row(whose, str(len(merges)), f"{share:.2f}", shown, "yes" if same else "no")
+    _tell_unused(parts)
+    Console().print(table)
+    return found
+
+
 # The student's functions, in the place of the course's
 
 
@@ -311,6 +344,8 @@ def _shape(value: Any) -> str:
     if isinstance(value, Tensor):
         return str(tuple(value.shape))
     if isinstance(value, tuple | list):
+        if len(value) > _LISTED:
+            return f"{len(value):,} values"
         return " and ".join(map(_shape, value)) or "nothing"
     return repr(value) if isinstance(value, int | float | str) else type(value).__name__
 

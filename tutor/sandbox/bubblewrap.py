@@ -67,7 +67,8 @@ def build_course(folder: Path, chapter: str) -> None:
     """Copy into ``folder`` all that the sandbox shows of the course."""
     visible, _ = visible_modules(chapter)
     shown = [*visible, "__init__", "materials.__init__", "sandbox.__init__", "sandbox.wire"]
-    seen = ["candidate", "cost", "elsewhere", "modes", "names", "recorder", "response", "widened"]
+    seen = ["candidate", "composites", "cost", "elsewhere", "known", "library", "modes"]
+    seen += ["names", "recorder", "response", "sequences", "steps", "widened"]
     shown += [f"checks.{name}" for name in seen]
     shown += [f"sandbox.inside.{p.stem}" for p in (PACKAGE / "sandbox" / "inside").glob("*.py")]
     files = {f"{name.replace('.', '/')}.py": PACKAGE for name in shown}

@@ -15,6 +15,7 @@ from tutor.checks.candidate import Construction
 from tutor.checks.cost import Cost
 from tutor.checks.modes import TOLD
 from tutor.checks.response import Crash, Response
+from tutor.checks.sequences import flat
 from tutor.sandbox import answers, wire
 from tutor.sandbox.inside.proxy import describe
 from tutor.sandbox.session import LARGEST_TEXT, Session, Stopped
@@ -35,6 +36,7 @@ class RemoteCandidate:
         """Why calls were stopped."""
         self.counted_crash = ""
         """The kind of an exception that a counted call raised."""
+        self.told: set[str] = set()
         self.deaths = 0
         self.allowance = session.allow("check_seconds", "its check")
         self.before: dict[int, tuple[int, Tensor]] = {}
@@ -63,7 +65,17 @@ class RemoteCandidate:
         if count:
             message = {"do": "count", "forbid_autograd": forbid_autograd}
             return self.guarded(lambda: self.counted(message, args)[0], args, Cost())
-        return self.guarded(lambda: self._run(args, cotangents, widened), args)
+        return self.guarded(lambda: self._run(args, cotangents, forbid_autograd, widened), args)
+
+    def walk(self, args: tuple[Any, ...]) -> Response:
+        return self.guarded(lambda: self._walk(args), args, Cost())
+
+    def _walk(self, args: tuple[Any, ...]) -> Response:
+        reply, found = self.send({"do": "walk"}, args, also=(None,))
+        cost = answers.steps(reply.get("steps"), reply.get("outside"))
+        crash = answers.crash(reply.get("crash"), self.session.cells)
+        outputs = None if crash else answers.outputs(reply.get("outputs"), found)
+        return Response(outputs, args_after=args, crash=crash, cost=cost)
 
     def reread(self, response: Response) -> Any:
         def again() -> Response:
@@ -83,17 +95,21 @@ class RemoteCandidate:
         return self.found or ()
 
     def _run(
-        self, args: tuple[Any, ...], cotangents: tuple[Tensor, ...] | None, widened: bool
+        self,
+        args: tuple[Any, ...],
+        cotangents: tuple[Tensor, ...] | None,
+        forbid_autograd: bool,
+        widened: bool,
     ) -> Response:
-        message = {"do": "run", "widened": widened}
+        message = {"do": "run", "forbid_autograd": forbid_autograd, "widened": widened}
         reply, found = self.send(message, args, also=(cotangents,))
         crash = answers.crash(reply.get("crash"), self.session.cells)
-        after = answers.after(args, reply.get("args_after"), found)
+        after = answers.after(flat(args), reply.get("args_after"), found)
         if crash:
             return Response(args_after=after, crash=crash)
         gradients = None
         if cotangents is not None:
-            gradients = answers.gradients(args, reply.get("gradients"), found)
+            gradients = answers.gradients(flat(args), reply.get("gradients"), found)
         outputs, place = answers.outputs(reply.get("outputs"), found), reply.get("narrowed")
         return Response(outputs, (), gradients, after, narrowed=answers.place(place))
 
@@ -103,6 +119,7 @@ class RemoteCandidate:
         self, call: Callable[[], Response], args: tuple[Any, ...] = (), cost: Cost | None = None
     ) -> Response:
         """What ``call`` gives; a crash if the student's process does not answer as it should."""
+        args = flat(args)
         if self.deaths >= _DEATHS_IN_A_CHECK:
             return Response(args_after=args, crash=Crash("Stopped", self.stops[-1]), cost=cost)
         try:
@@ -121,6 +138,7 @@ class RemoteCandidate:
         asked = {**message, "name": self.name}
         limits = "call_seconds", self.allowance
         reply, found = self.session.ask(asked, tensors, *limits, largest=largest)
+        self.told |= answers.told(reply.get("told"))
         if reply.get("interrupted"):
             raise Stopped("was interrupted", "Interrupted")
         if reply.get("gone"):
@@ -218,7 +236,8 @@ class RemoteCandidate:
         values = [wire.unpack(spec, found) for spec in counted["outputs"]]
         outputs = None if crash else answers.filled(shape, values)
         told = [numbers[s] if isinstance(s, int) else None for s in state]
-        response = Response(outputs, answers.filled(state, values), None, value, crash, cost)
+        state = answers.filled(state, values)
+        response = Response(outputs, state, None, flat(value), crash, cost)
         return response, told
 
 
@@ -230,7 +249,11 @@ class RemoteInstance:
         candidate.last += 1
         self.handle = candidate.last
         kwargs, state_dict = dict(construction.kwargs), construction.state_dict
-        self.given = [*construction.args, *kwargs.values(), *(state_dict or {}).values()]
+        self.given = [
+            *flat(construction.args),
+            *flat(kwargs.values()),
+            *(state_dict or {}).values(),
+        ]
         """All arguments so far."""
         self.calls = 0
         self.told: list[int | None] = []
@@ -242,7 +265,7 @@ class RemoteInstance:
         self.made = self._call(message, value, again=False)
 
     def call(self, method: str, args: tuple[Any, ...]) -> Response:
-        self.given += args
+        self.given += flat(args)
         return self._call({"do": "call", "method": method}, args, again=True)
 
     def _call(self, message: dict[str, Any], value: tuple[Any, ...], again: bool) -> Response:

@@ -4,6 +4,7 @@ A frame is the length of its JSON and of its tensors (4 bytes each, big-endian),
 tensor is an entry of the safetensors part; the JSON says where it stands and how it lies in memory.
 """
 
+import base64
 import json
 import math
 import socket
@@ -176,7 +177,10 @@ def pack(value: Any, tensors: list[Tensor], name: Any = None, views: bool = Fals
         kind = "tuple" if isinstance(value, tuple) else "list"
         return {kind: [pack(v, tensors, name, views) for v in value]}
     if isinstance(value, dict):
-        return {"dict": [[k, pack(v, tensors, name, views)] for k, v in value.items()]}
+        items = value.items()
+        return {"dict": [[pack(k, tensors), pack(v, tensors, name, views)] for k, v in items]}
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode()}
     if isinstance(value, torch.device):
         return {"device": str(value)}
     if isinstance(value, (torch.dtype, torch.layout, torch.memory_format)):
@@ -244,7 +248,9 @@ def _unpack(spec: Any, tensors: list[Tensor | None], keep: Any, views: bool) -> 
         items = [_unpack(v, tensors, keep, views) for v in value]
         return tuple(items) if kind == "tuple" else items
     if kind == "dict":
-        return {str(k): _unpack(v, tensors, keep, views) for k, v in value}
+        return {_key(k): _unpack(v, tensors, keep, views) for k, v in value}
+    if kind == "bytes":
+        return base64.b64decode(value, validate=True)
     if kind == "float":
         return float(value)
     if kind == "complex":
@@ -254,6 +260,13 @@ def _unpack(spec: Any, tensors: list[Tensor | None], keep: Any, views: bool) -> 
     if kind == "torch":
         return _CONSTANTS[value]
     raise Malformed(f"a value of the kind {str(kind)[:40]!r}")
+
+
+def _key(spec: Any) -> str | bytes:
+    key = spec if isinstance(spec, str) else _unpack(spec, [], None, False)
+    if not isinstance(key, str | bytes):
+        raise Malformed("a mapping of something else than text and bytes")
+    return key
 
 
 def _unpack_tensor(

@@ -110,8 +110,8 @@ CAUSAL_MASK = Exercise(
         Trap(
             "positions in a short dtype",
             with_(triangle=triangles.counted_in(torch.bfloat16)),
-            "bfloat16 counts to 256 and then skips, half precision to 2,048, and integers of 8 "
-            "bits end at 127 or 255: neighbours become the same number. Count in int64, which "
+            "bfloat16 counts to 256 and half precision to 2,048; then neighbours become the same "
+            "number. Integers of 8 bits begin again below after 127 or 255. Count in int64, which "
             "torch.arange does by itself.",
             "The causal mask",
             tuple(

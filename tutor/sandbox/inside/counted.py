@@ -49,6 +49,7 @@ def forwarded(
 ) -> Response:
     """What ``act`` gives, an answer and a state; both are described by the numbers of proxies."""
     cost = Cost()
+    forwarding.callers = cost.called
     with call_modes():
         try:
             widening = widened(caller) if wide else nullcontext()

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 
-from tutor.checks.cost import Operations, countable, harmless, same_memory, storage
+from tutor.checks.cost import Operations, operands, same_memory, storage
+from tutor.checks.known import countable, harmless
 from tutor.checks.recorder import Trail
 from tutor.sandbox.inside.proxy import LARGEST_MESSAGE, describe, undescribe
 
@@ -36,6 +37,9 @@ class Guarded(Operations):
         if _UNWRITTEN.fullmatch(name):
             out.untyped_storage().fill_(0)
         return out
+
+    def look(self) -> None:
+        """Only the course's own code calls here; the student's process says who calls there."""
 
 
 class Counting:
@@ -109,8 +113,10 @@ class Counting:
             raise RuntimeError(f"{operation[:80]} cannot be counted")
         self.trail.add(name)
         with self.mode:
-            result = tree_map_only(Tensor, _settled, function(*args, **kwargs))
-        if not all(_plain(t) for t in tree_leaves(result) if isinstance(t, Tensor)):
+            result = function(*args, **kwargs)
+            one = isinstance(result, Tensor)  # as nearly always: no time for a walk
+            result = _settled(result) if one else tree_map_only(Tensor, _settled, result)
+        if not all(map(_plain, operands(result))):
             raise RuntimeError(f"{operation} gives a tensor that cannot be counted")
         return result
 

@@ -17,10 +17,12 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from tutor.checks import composites
 from tutor.checks.candidate import Construction, LocalCandidate, LocalInstance
 from tutor.checks.modes import usual_modes
 from tutor.checks.names import called_by
 from tutor.checks.response import Response, Unreadable, crash, settled
+from tutor.checks.sequences import flat
 from tutor.sandbox import wire
 from tutor.sandbox.inside import replies
 from tutor.sandbox.inside.counted import ForwardedInstance, forwarded
@@ -42,6 +44,8 @@ class Kernel:
         self.arguments: dict[int, Tensor] = {}
         """Tensors of the judge's last case, by the names that it gives them."""
         self.answers: list[Any] = []
+        self.told: set[str] = set()
+        """What has told of itself since the last answer."""
         self.judging = contextlib.ExitStack()
         """Open while no cell runs: what cells set is for cells, and not for what is done here."""
         self.modes = self.judging.enter_context(usual_modes())
@@ -68,12 +72,16 @@ class Kernel:
             if os.getpid() != self.pid:
                 os._exit(0)  # a cell that forked comes back twice; one of them has the link
             reply["id"] = message["id"]
+            if self.told:
+                reply["told"] = sorted(self.told)
+                self.told.clear()
             with _uninterrupted():
                 wire.send(self.link, reply, out)
 
     def _leave_the_links(self) -> None:
         self.link.close()
         self.counter.close()
+        composites.refuse()
 
     def do_cell(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
         OUTPUTS.start(message["output_bytes"])
@@ -105,7 +113,7 @@ class Kernel:
                 raise
             # The device's: it is not there, or has no memory left.
             return {"crash": replies.of_place(crash(error.__context__ or error))}
-        before = [a.clone() if isinstance(a, Tensor) else None for a in args]
+        before = [a.clone() if isinstance(a, Tensor) else None for a in flat(args)]
         response = self._run(message, args, cotangents)
         response = self._settled(response, args, message)
         self.answers = [*self.answers[-1:], response.outputs]
@@ -116,11 +124,22 @@ class Kernel:
 
     def _run(self, message: dict, args: tuple, cotangents: Any) -> Response:
         candidate = LocalCandidate(self._function(message))
-        return candidate.run(args, cotangents, widened=message["widened"])
+        candidate.told = self.told
+        options = {name: message[name] for name in ("forbid_autograd", "widened")}
+        return candidate.run(args, cotangents, **options)
 
     def do_again(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
         """The answer to the call before the last, as it is now."""
         return {"outputs": replies.packed(self.answers[0], out)}
+
+    def do_walk(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
+        """One call of a function, whose steps of Python are counted."""
+        args, _ = self._arguments(message, tensors)
+        response = LocalCandidate(self._function(message)).walk(args)
+        cost = response.cost
+        response = self._settled(replace(response, args_after=()), args, message)
+        reply = replies.of_response(response, out)
+        return reply | {"steps": cost.steps, "outside": cost.outside}
 
     def do_count(self, message: dict, tensors: list, out: list) -> dict[str, Any]:
         """One call of a function, on proxies."""
@@ -143,7 +162,7 @@ class Kernel:
             made = ForwardedInstance(self._function(message), given, forwarding)
         else:
             given = Construction(*self._arguments(message, tensors), **options)
-            made = LocalInstance(self._function_on_the_device(message), given)
+            made = LocalInstance(self._function_on_the_device(message), given, self.told)
         recent = list(self.objects.items())[1 - _MOST_OBJECTS :]
         self.objects = {**dict(recent), message["handle"]: made}
         return self._object_reply(made, made.made, message, out)
@@ -231,7 +250,7 @@ class Kernel:
     def _from_the_device(self, args: tuple[Any, ...], outputs: Any) -> Any:
         """Where arguments were on the device, so must the answers be; a number may be anywhere."""
         there = torch.device(self.device).type
-        if not any(_device(a) == there for a in args):
+        if not any(_device(a) == there for a in flat(args)):
             return outputs
         found = [
             Unreadable(f"a tensor on the {t.device}, where the inputs are on the {there}")

@@ -5,9 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutor.checks.response import LONGEST_MESSAGE, Crash, Response, Unreadable
+from tutor.checks.response import CHANGED, LONGEST_MESSAGE, Crash, Response, Unreadable
+from tutor.checks.sequences import Listed
 from tutor.checks.widened import Place
 from tutor.sandbox import wire
+
+MOST_NAMES = 2_000
+"""Of what a call has called. Who calls more might hide one behind the others."""
 
 
 def of_response(response: Response, out: list[Tensor]) -> dict[str, Any]:
@@ -30,7 +34,7 @@ def of_counted(response: Response) -> dict[str, Any]:
         "state": {"tuple": [p if isinstance(p, dict) else packed(p, []) for p in response.state]},
         "crash": of_place(response.crash),
         "claims": {
-            "called": sorted(cost.called)[:2000],
+            "called": sorted(cost.called)[: MOST_NAMES + 1],
             "outside": cost.outside,
             "trail": cost.trail,
         },
@@ -48,6 +52,9 @@ def packed(value: Any, out: list[Tensor]) -> Any:
         return {"tuple": [packed(v, out) for v in value]}
     if isinstance(value, Unreadable):
         return {"unreadable": value.description}
+    if isinstance(value, Listed):
+        parts = (value.numbers, value.lengths)
+        return {"listed": [value.kind, value.of, *(wire.pack(t, out) for t in parts)]}
     if isinstance(value, Crash):
         return {"crash": of_place(value)}
     return wire.pack(value, out)
@@ -55,5 +62,5 @@ def packed(value: Any, out: list[Tensor]) -> Any:
 
 def unchanged(before: Tensor | None, after: Any) -> bool:
     if before is None or before.is_meta:
-        return True
+        return after is not CHANGED
     return isinstance(after, Tensor) and after.dtype == before.dtype and torch.equal(before, after)

@@ -164,6 +164,7 @@ def main() -> None:
         torch.set_num_threads(1)
         if setting["sandboxed"]:
             import pyseccomp  # noqa: F401 (it looks for its library, which takes a while)
+        from tutor.sandbox.inside import kernel, watch  # noqa: F401 (or each fork imports them)
         from tutor.sandbox.inside.shell import Stream, make_shell
         from tutor.sandbox.inside.warm import warm
 
