@@ -186,6 +186,34 @@ OWN |= {
     },
 }
 
+_LAYERS = {
+    "^pre-norm$": "pre-norm if True",
+    "another order$": "in another order|order of its tokens has none either",
+}
+OWN |= {
+    "layer_norm": {
+        "^(given|very small)$": "sometimes much smaller or larger",
+        "vector": BATCH,
+        "far from 0": "mean may be far from 0",
+        "all equal": "All features of a token may be equal",
+        "shifted": r"\$7x \+ 100\$ has the norm of \$x\$",
+        "alone": "of each token alone",
+    },
+    "feed_forward": {
+        "vector": BATCH,
+        "nothing above 0": "nothing may be above 0 in the hidden layer",
+        "alone": "Each token is worked on alone",
+    },
+    "encoder_layer": {**_LAYERS, "hidden tokens": "Hidden tokens have no influence"},
+    "decoder_layer": {
+        **_LAYERS,
+        "^no memory$": "`S` may be 0",
+        "^(some of|padded|nothing of) ?memory$": "which tokens of `memory` may be read",
+        "later on": "a later token has no influence on an earlier one",
+        "hidden memory": "Hidden tokens of `memory` have no influence",
+    },
+}
+
 
 def notebook(chapter: str) -> str:
     (path,) = (ROOT / "solutions" / chapter).glob("*.md")
