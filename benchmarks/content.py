@@ -55,11 +55,14 @@ def imported(path: Path) -> frozenset[Path]:
     """
     if ROOT / "tutor" in path.parents:
         return freshness.imported(path)
-    found = set()
-    for name in freshness.names(path, ROOT):
-        stems = [root.joinpath(*name.split(".")) for root in (path.parent, ROOT / "tests", ROOT)]
-        found |= {p for s in stems for p in (s.with_suffix(".py"), s / "__init__.py")}
-    return frozenset(p for p in found if p.is_file())
+    roots = (path.parent, ROOT / "tests", ROOT)
+
+    def files(name: str) -> set[Path]:
+        stems = [root.joinpath(*name.split(".")) for root in roots]
+        there = (p for s in stems for p in (s.with_suffix(".py"), s / "__init__.py"))
+        return {p for p in there if p.is_file()}
+
+    return frozenset(freshness.found(path, ROOT, files))
 
 
 def used_by(text: str) -> set[Path]:

@@ -53,6 +53,16 @@ def test_a_list_of_modules_is_not_what_one_of_them_uses(here, tmp_path):
     assert "tutor/checks/rope/two.py" in names(content.modules(one, listing={shared}), tmp_path)
 
 
+def test_a_package_of_which_only_modules_are_imported_does_not_count(here, tmp_path):
+    here("tutor/checks/__init__.py", "from tutor.checks.flash import FLASH\nALL = [FLASH]")
+    here("tutor/checks/flash.py", "")
+    here("tutor/checks/shapes.py", "")
+    one = here("tutor/one.py", "from tutor.checks import shapes")
+    assert names(content.modules(one), tmp_path) == {"tutor/one.py", "tutor/checks/shapes.py"}
+    one = here("tutor/one.py", "from tutor.checks import ALL, shapes")
+    assert "tutor/checks/flash.py" in names(content.modules(one), tmp_path)
+
+
 def test_tests_are_followed_too(here, tmp_path):
     here("tutor/checks/__init__.py", "from tutor.checks.flash import FLASH")
     here("tutor/checks/flash.py", "")

@@ -6,6 +6,8 @@ from tests import seeds
 from tutor import attention
 from tutor.checks import EXERCISES
 
+pytestmark = pytest.mark.long
+
 FEW = (seeds.PUBLIC_SEED, 1, 2)
 
 

@@ -12,6 +12,7 @@ again until it changes, so its warning would fail one build and be missing from 
 import ast
 import hashlib
 import re
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -28,22 +29,38 @@ FROM = re.compile(
 def imported(path: Path) -> frozenset[Path]:
     """The files of the package that this one imports directly."""
     root = next(p for p in path.parents if p.name == "tutor").parent
-    return frozenset(file for name in names(path, root) for file in files_of(root, name))
+    return frozenset(found(path, root, lambda name: files_of(root, name)))
+
+
+def found(path: Path, root: Path, files: Callable[[str], set[Path]]) -> set[Path]:
+    """The ``files`` of what a module imports anywhere in it: what stands in a package's own file
+    counts only where something of it is imported, and not only modules of the package."""
+    every: set[Path] = set()
+    for base, parts in imports(path, root):
+        modules = [files(f"{base}.{part}") for part in parts]
+        every = every.union(*modules)
+        if not parts or not all(modules):
+            every |= files(base)
+    return every
 
 
 def names(path: Path, root: Path) -> set[str]:
     """What a module imports anywhere in it, with its dots: modules, and whatever is in them."""
-    found: set[str] = set()
+    each = imports(path, root)
+    return {name for base, parts in each for name in (base, *(f"{base}.{part}" for part in parts))}
+
+
+def imports(path: Path, root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each module that is imported, and what is imported from it."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            yield from ((alias.name, []) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 up = path.parents[node.level - 1].relative_to(root).parts
                 base = ".".join([*up, base]).rstrip(".")
-            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    return found
+            yield base, [alias.name for alias in node.names]
 
 
 def files_of(root: Path, module: str) -> set[Path]:

@@ -476,6 +476,16 @@ def adaptive_matrix_first(hidden, head, tails):
     return torch.cat(parts, -1)
 
 
+def adaptive_down_twice(hidden, head, tails):
+    """The small product of each cluster is made twice."""
+    frequent, scores = _head(hidden, head, tails)
+    parts = [scores[..., :frequent]]
+    for i, (down, up) in enumerate(tails):
+        small = (hidden @ down.mT + hidden @ down.mT) / 2
+        parts.append((small @ up.mT).log_softmax(-1) + scores[..., frequent + i, None])
+    return torch.cat(parts, -1)
+
+
 def adaptive_numpy(hidden, head, tails):
     wide = torch.float32 if hidden.dtype == torch.bfloat16 else hidden.dtype
     h, w = (t.detach().to(wide).numpy() for t in (hidden, head))
@@ -509,7 +519,7 @@ DEAR = {
     "train_bpe": [train_again, train_again_in_c],
     "unigram_segment": [unigram_everything],
     "tied_logits": [tied_broadcast, tied_twice],
-    "adaptive_log_prob": [adaptive_matrix_first],
+    "adaptive_log_prob": [adaptive_matrix_first, adaptive_down_twice],
 }
 
 
