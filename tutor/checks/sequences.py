@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tutor.checks.table_model import TableModel
+
 LARGEST = 2**23
 """Items of a sequence that is looked at, those of its items included."""
 
@@ -327,8 +329,10 @@ def ordinal(i: int) -> str:
 
 
 def parts(value: Any) -> Iterator[Any]:
-    """The tensors in a tuple or list that holds some, in order; any other value itself."""
-    if holds_tensors(value):
+    """The tensors in a tuple, list or model that holds some, in order; any other value itself."""
+    if isinstance(value, TableModel):
+        yield from value.tensors
+    elif holds_tensors(value):
         for item in value:
             yield from parts(item)
     else:
@@ -337,6 +341,8 @@ def parts(value: Any) -> Iterator[Any]:
 
 def in_parts(value: Any, change: Callable[[Any], Any]) -> Any:
     """The same with each of its ``parts`` changed."""
+    if isinstance(value, TableModel):
+        return value.of(change)
     if not holds_tensors(value):
         return change(value)
     items = (in_parts(item, change) for item in value)
