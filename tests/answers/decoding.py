@@ -86,12 +86,12 @@ def smoothing_weights(logits, target, smoothing=0.1, ignore_index=0):
     """Each place has its weight before anything is summed."""
     _smoothed(logits, target, smoothing)
     keep = target != ignore_index
-    weight = keep / keep.sum().clamp(min=1)
+    weight = keep.to(logits.dtype) / keep.sum().clamp(min=1)
     logs = logits.log_softmax(-1)
     right = torch.gather(logs, -1, (target * keep).unsqueeze(-1)).squeeze(-1)
     mixed = (1 - smoothing) * right
     mixed = mixed + smoothing * logs.mean(-1) if smoothing else mixed
-    return -(mixed.masked_fill(~keep, 0) * weight.to(logs.dtype)).sum()
+    return -(mixed.masked_fill(~keep, 0) * weight).sum()
 
 
 def smoothing_numpy(logits, target, smoothing=0.1, ignore_index=0):

@@ -35,7 +35,8 @@ class LayerDraw(Draw):
 
     def norm(self, width: int, dtype: torch.dtype = DOUBLE) -> tuple[Tensor, Tensor]:
         """Weight and bias, neither near what they begin as."""
-        return self.normal(width, dtype=dtype) + 2, self.normal(width, dtype=dtype)
+        weight, bias = (self.normal(width, dtype=dtype) / 2 for _ in range(2))
+        return weight + 1, bias
 
     def feed(self, c: int, f: int, cout: int, dtype: torch.dtype = DOUBLE) -> tuple[Tensor, ...]:
         """w_in, b_in, w_out, b_out."""
