@@ -30,8 +30,9 @@ class LayerDraw(Draw):
 
     def heads(self, c: int, cm: int, h: int, d: int, dv: int, dtype=DOUBLE) -> tuple[Tensor, ...]:
         """w_q, w_k, w_v, w_out of an attention whose answer is as wide as what asks."""
-        shapes = ((c, h * d), (cm, h * d), (cm, h * dv), (h * dv, c))
-        return tuple(self.weight(*shape, dtype=dtype) for shape in shapes)
+        shapes = ((c, h * d), (cm, h * d), (cm, h * dv))
+        w_out = self.weight(h * dv, c, dtype=dtype) / 2
+        return *(self.weight(*shape, dtype=dtype) for shape in shapes), w_out
 
     def norm(self, width: int, dtype: torch.dtype = DOUBLE) -> tuple[Tensor, Tensor]:
         """Weight and bias, neither near what they begin as."""
@@ -43,8 +44,8 @@ class LayerDraw(Draw):
         return (
             self.weight(c, f, dtype=dtype),
             self.normal(f, dtype=dtype),
-            self.weight(f, cout, dtype=dtype),
-            self.normal(cout, dtype=dtype),
+            self.weight(f, cout, dtype=dtype) / 2,
+            self.normal(cout, dtype=dtype) / 2,
         )
 
 
