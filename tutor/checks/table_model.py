@@ -13,9 +13,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils._pytree import register_pytree_node
 
+from tutor.checks.sequences import Compound
+
 
 @dataclass(frozen=True, eq=False)
-class TableModel:
+class TableModel(Compound):
     """``model(written, rows)``: scores (N, V) of the symbol that follows each of N beginnings.
 
     h = Σ_t fade^(T - 1 - t) tables[row, written_t], and the scores are h readout readout. So they
@@ -57,7 +59,6 @@ class TableModel:
         return self.tables, self.readout
 
     def of(self, change: Callable[[Any], Any]) -> "TableModel":
-        """The same with each of its tensors changed."""
         return TableModel(*map(change, self.tensors), self.fade)
 
 

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from tutor import transformer as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
-from tutor.checks.draw import laid
+from tutor.checks.draw import HALF, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.families import BATCH, DTYPE, LAYOUT
 from tutor.checks.forbidden import LIBRARY_NORMS
@@ -59,6 +59,9 @@ def _by_hand(draw: LayerDraw) -> Iterator[Case]:
     yield Case("sizes drawn by lot", inputs(*(draw.integer(2, 7) for _ in range(3))))
     x, *rest = inputs(B, T, C)
     yield Case("a mean far from 0", (x + 1e4, *rest), "edges")
+    # The features are exact, and their mean is not: in half precision it is rounded.
+    low = ((x + 100).to(HALF), *(t.to(HALF) for t in rest))
+    yield Case("a mean far from 0, in half precision", low, "edges")
     x = x.clone()
     x[:, 0] = 3.0
     yield Case("a token whose features are all equal", (x, *rest), "edges")
