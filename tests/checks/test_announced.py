@@ -44,7 +44,8 @@ RULES = {
     "^(named|given)$": DEVICES,
     "ten million|^far$": "right at position ten million",
     (
-        "^one |^a pair$|^width 1$|^of one|^more queries$|^wider|^one width$|^square$|^full$|"
+        "^one |^a pair$|^width 1$|^of one|^more (queries$|sentences)|^wider|^one width$|^square$|"
+        "^full$|"
         "^as (tokens|features|many|long|wide)|as many|^heads of one|^all widths|^of (three|two)|"
         "^newest$|^two queries|^two heads|^many|^rectangular|^four$|^twelve$|^square weights"
     ): SIZES,
@@ -190,7 +191,6 @@ OF_DECODERS = {
     "^(one start|the end)$": "and it may be the symbol `end`|as in `greedy_decode`",
     "^latest$|by turns|example": "(the model|in some cases) .* the latest (symbol )?alone",
     "^(likely|none|(one )?at once)$|one after another": "None may finish|as in `greedy_decode`",
-    "^large$": LARGE,
     "must raise ValueError": "must raise a `ValueError`",
     "as in a batch": "Each sentence of a batch gets what it gets by itself|for all sentences",
 }
@@ -216,7 +216,6 @@ OWN |= {
         **OF_DECODERS,
         "^(one symbol|long|nothing)$": "how many symbols are written at most, 0 or more",
         "equally likely": "Of equally likely symbols the first one is taken",
-        "more sentences|as many": SIZES,
     },
     "beam_search": {
         **OF_DECODERS,

@@ -104,6 +104,15 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     sizes = [draw.integer(2, 9) for _ in range(3)]
     lot = draw.normal(*sizes), draw.integers(*sizes[:-1], low=0, high=sizes[-1])
     yield Case("sizes drawn by lot", (*lot, 0.1, 0))
+    one = torch.zeros(2, _T, dtype=torch.int64, device=draw.device)
+    one[1, 3:] = -100
+    yield Case("one symbol", (draw.normal(2, _T, 1), one, 0.1, -100), "edges")
+    # Small integers end at 127, and half precision counts to 2,048.
+    high = torch.tensor([[2049, 256, 2048], [0, 2048, 2048]]).to(draw.device)
+    yield Case("many symbols", (draw.normal(2, 3, 2100), high, 0.1, 2048), "edges")
+    long = draw.integers(2200, low=1, high=3)
+    long[2151:] = 0
+    yield Case("thousands of places", (draw.normal(2200, 3), long, 0.1, 0), "edges")
     for smoothing in (-0.1, 1.5):
         label = f"a smoothing of {smoothing} must raise ValueError"
         yield Case(label, (logits, target, smoothing), "edges", ValueError)
