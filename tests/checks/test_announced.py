@@ -216,6 +216,7 @@ OWN |= {
         **OF_DECODERS,
         "^(one symbol|long|nothing)$": "how many symbols are written at most, 0 or more",
         "equally likely": "Of equally likely symbols the first one is taken",
+        "^close scores$": "two of them may differ by very little",
     },
     "beam_search": {
         **OF_DECODERS,

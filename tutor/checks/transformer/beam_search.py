@@ -26,6 +26,7 @@ from tutor.checks.transformer.writing import (
     STEPS,
     SYMBOLS,
     asked_flops,
+    counting,
     drawn,
     filled,
     markov,
@@ -96,6 +97,7 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     several = model_of(many, 0.9, draw), draw.integers(5, low=1, high=SYMBOLS), 0
     yield Case("as many beams as sentences", (*several, LONGEST, 5, 0.6))
     yield Case("as many beams as symbols", (*several, LONGEST, SYMBOLS, 0.3))
+    yield Case("many symbols", (*counting(draw), 8, 2, 0.6), "edges")
     wrong = markov(draw, *EXAMPLE), start, 3
     yield Case("a negative length must raise ValueError", (*wrong, -1, 2), "edges", ValueError)
     yield Case("a beam of 0 must raise ValueError", (*wrong, 2, 0), "edges", ValueError)

@@ -150,12 +150,13 @@ TRAPS = (
         with_(penalty=part.the_length),
         "the penalty is ((5 + length) / 6)^alpha.",
         SECTION,
-        (with_(penalty=part.no_constant), with_(penalty=part.without_power)),
+        (with_(penalty=part.no_constant),),
     ),
     Trap(
         "always the same exponent",
         with_(exponent=0.6),
-        "0.6 is what alpha is where it is left out.",
+        "alpha is what the call says, and 0.6 where it says nothing; a penalty without any power "
+        "is that of alpha 1.",
         SECTION,
         (with_(exponent=1.0),),
     ),

@@ -7,7 +7,7 @@ from torch import Generator
 
 from tutor import transformer as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
-from tutor.checks.draw import Draw
+from tutor.checks.draw import DOUBLE, Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Property
 from tutor.checks.limits import between
 from tutor.checks.transformer.greedy_traps import TRAPS
@@ -25,6 +25,7 @@ from tutor.checks.transformer.writing import (
     STEPS,
     SYMBOLS,
     asked_flops,
+    counting,
     drawn,
     filled,
     markov,
@@ -60,6 +61,11 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     even = ((0.25, 0.25, 0.25, 0.25), (0.1, 0.4, 0.4, 0.1), (0.3, 0.1, 0.3, 0.3), (0.25,) * 4)
     tied = markov(draw, even), symbols(1), 3, LONGEST
     yield Case("equally likely symbols", tied, "edges")
+    # In single precision the two likeliest are equally likely, and the first of them is 0.
+    near = torch.tensor([[[0.0, 1e-9, 0.0, -1.0]] * 4], dtype=DOUBLE)
+    close = model_of(near, 0.0, draw, turned=False), symbols(1), 3, LONGEST
+    yield Case("close scores", close, "edges")
+    yield Case("many symbols", (*counting(draw), 8), "edges")
     # After 1 comes 2, after 2 comes 1, and so on.
     turns = ((0.1, 0.8, 0.1), (0.1, 0.1, 0.8), (0.1, 0.8, 0.1))
     yield Case("two symbols by turns", (markov(draw, turns), symbols(0), 0, LONGEST))

@@ -231,10 +231,6 @@ def none_at_all(lengths, alpha):
     return torch.ones_like(lengths)
 
 
-def without_power(lengths, alpha):
-    return (5 + lengths) / 6
-
-
 def no_constant(lengths, alpha):
     return (5 + lengths) ** alpha / 6
 

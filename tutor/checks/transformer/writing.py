@@ -103,6 +103,15 @@ def markov(draw: Draw, *tables: Sequence[Sequence[float]]) -> TableModel:
     return model_of(wanted, 0.0, draw, turned=False)
 
 
+def counting(draw: Draw) -> tuple[TableModel, Tensor, int]:
+    """As ``drawn``: one sentence that goes from each symbol to the next, over 127, where small
+    integers end."""
+    symbols, first, end = 140, 125, 131
+    wanted = draw.normal(1, symbols, symbols).cpu() + 12 * torch.eye(symbols).roll(1, -1)
+    start = torch.tensor([first], device=draw.device)
+    return model_of(wanted, 0.0, draw, turned=False), start, end
+
+
 _LEVELS, _LEVEL = 4, 3
 """Symbols of a level are followed by those of the next, and the last ones by the end."""
 STEPS = _LEVELS
