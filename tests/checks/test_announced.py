@@ -224,6 +224,7 @@ OWN |= {
         "^(beam of one|many beams)$": "any number of beams, also one, also more than there are",
         "^(no penalty|strong)$": "the exponent of the length penalty, 0 or more",
         "left out$": "beam_size: int = 4|0.6 if it is left out",
+        "^close scores$": "as in `greedy_decode`",
         "a longer sentence": "divided by the penalty of its length",
         "is greedy": "A beam of one is greedy decoding",
         "best of all": "finds the best sentence of all",

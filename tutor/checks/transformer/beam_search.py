@@ -1,5 +1,6 @@
 """What ``beam_search`` must satisfy, and where its known wrong answers go wrong."""
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -77,6 +78,18 @@ EXAMPLE = (((0.01, 0.55, 0.4, 0.04), (0.35, 0.2, 0.3, 0.15), (0.02, 0.03, 0.05, 
 """Of the text: the likeliest first symbol leads to a worse sentence."""
 
 
+def _close() -> Iterator[tuple[tuple[float, ...], ...]]:
+    """Two best sentences whose scores differ in the eleventh digit: those of one length, of which
+    the second is better; and a short and a long one, with the long one better, or the short."""
+    little, ends = 1e-11, ((0.02, 0.02, 0.02, 0.94),) * 2
+    yield (0.2, 0.3, 0.3 * (1 + little), 0.2), *ends, (0.25,) * 4
+    for more in (little, -little):
+        both = math.exp(math.log(0.4) * (7 / 6) ** _ALPHA * (1 - more))  # as good as 0.4 at once
+        last = both / 0.38
+        rest = (1 - last) / 3
+        yield (0.11, 0.38, 0.11, 0.4), (rest, rest, rest, last), (0.25,) * 4, (0.25,) * 4
+
+
 def _arguments(draw: Draw, row: Row) -> tuple:
     return *drawn(draw, row), row["longest"], row["beams"], row["alpha"]
 
@@ -98,6 +111,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("as many beams as sentences", (*several, LONGEST, 5, 0.6))
     yield Case("as many beams as symbols", (*several, LONGEST, SYMBOLS, 0.3))
     yield Case("many symbols", (*counting(draw), 8, 2, 0.6), "edges")
+    starts = torch.zeros(3, dtype=torch.long, device=draw.device)
+    yield Case("close scores", (markov(draw, *_close()), starts, 3, 3, 2, _ALPHA), "edges")
     wrong = markov(draw, *EXAMPLE), start, 3
     yield Case("a negative length must raise ValueError", (*wrong, -1, 2), "edges", ValueError)
     yield Case("a beam of 0 must raise ValueError", (*wrong, 2, 0), "edges", ValueError)
