@@ -116,8 +116,9 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     for smoothing in (-0.1, 1.5):
         label = f"a smoothing of {smoothing} must raise ValueError"
         yield Case(label, (logits, target, smoothing), "edges", ValueError)
-    label = "targets of other places must raise ValueError"
-    yield Case(label, (logits, target[:, 1:]), "edges", ValueError)
+    for count, other in (("fewer", target[:, 1:]), ("more", target.repeat(1, 2))):
+        label = f"targets of {count} places must raise ValueError"
+        yield Case(label, (logits, other), "edges", ValueError)
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
