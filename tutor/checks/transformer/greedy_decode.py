@@ -62,7 +62,7 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     tied = markov(draw, even), symbols(1), 3, LONGEST
     yield Case("equally likely symbols", tied, "edges")
     # In single precision the two likeliest are equally likely, and the first of them is 0.
-    near = torch.tensor([[[0.0, 1e-9, 0.0, -1.0]] * 4], dtype=DOUBLE)
+    near = torch.tensor([[[1.0, 1 + 1e-9, 1.0, 0.0]] * 4], dtype=DOUBLE)
     close = model_of(near, 0.0, draw, turned=False), symbols(1), 3, LONGEST
     yield Case("close scores", close, "edges")
     yield Case("many symbols", (*counting(draw), 8), "edges")
