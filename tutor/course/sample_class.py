@@ -136,6 +136,11 @@ def _write(
     for part in filter(_of_the_checks, (*used, *(function.__defaults__ or ()))):
         if part.__name__ not in texts and part not in (function, *within):
             _write(part, part.__name__, texts, (function, *within))
+    for alias, part in function.__globals__.items():
+        if _of_the_checks(part) and part.__name__ != alias and re.search(rf"\b{alias}\b", text):
+            if part.__name__ not in texts:
+                _write(part, part.__name__, texts, (function, *within))
+            texts[alias] = f"{alias} = {part.__name__}"
     for constant in re.findall(r"=([A-Z][A-Z_]*)\b", text):  # a default that has a name
         value = function.__globals__.get(constant)
         if isinstance(value, tuple) and constant not in texts:
