@@ -154,7 +154,7 @@ def _write(function: Callable, name: str, texts: _Texts, within: tuple[Callable,
             _write(part, texts.name_of(part), texts, (function, *within))
     for alias, part in function.__globals__.items():
         if part in parts and texts.name_of(part) != alias:  # not the keyword of that name
-            named = rf"(?<![\w.]){alias}\b(?!\s*=[^=])"
+            named = rf"(?<![\w.'\"]){alias}\b(?!\s*=[^=])"
             text = re.sub(named, texts.name_of(part), text)
     for constant in re.findall(r"=([A-Z][A-Z_]*)\b", text):  # a default that has a name
         value = function.__globals__.get(constant)
@@ -163,7 +163,7 @@ def _write(function: Callable, name: str, texts: _Texts, within: tuple[Callable,
             texts[constant] = f"{constant} = ({parts})"
     for variable, value in made_with.items():
         # Not the attribute of that name, nor the keyword: x.dtype, torch.ones(2, dtype=dtype).
-        named = rf"(?<![\w.]){variable}\b(?!\s*=[^=])"
+        named = rf"(?<![\w.'\"]){variable}\b(?!\s*=[^=])"
         text = re.sub(named, _written(value, texts), text)
     texts[name] = text.replace(f"def {function.__name__}(", f"def {name}(", 1).strip()
 
