@@ -153,9 +153,11 @@ def _write(function: Callable, name: str, texts: _Texts, within: tuple[Callable,
         if texts.name_of(part) not in texts:
             _write(part, texts.name_of(part), texts, (function, *within))
     for alias, part in function.__globals__.items():
-        if part in parts and texts.name_of(part) != alias:  # not the keyword of that name
-            named = rf"(?<![\w.'\"]){alias}\b(?!\s*=[^=])"
-            text = re.sub(named, texts.name_of(part), text)
+        if part in parts and texts.name_of(part) != alias:
+            # Not the keyword of that name; and of a parameter the default alone.
+            parameter = alias in function.__code__.co_varnames
+            before = "(?<==)" if parameter else r"(?<![\w.'\"])"
+            text = re.sub(rf"{before}{alias}\b(?!\s*=[^=])", texts.name_of(part), text)
     for constant in re.findall(r"=([A-Z][A-Z_]*)\b", text):  # a default that has a name
         value = function.__globals__.get(constant)
         if isinstance(value, tuple) and constant not in texts:
