@@ -96,8 +96,7 @@ def smoothing_weights(logits, target, smoothing=0.1, ignore_index=0):
 
 def smoothing_numpy(logits, target, smoothing=0.1, ignore_index=0):
     _smoothed(logits, target, smoothing)
-    wide = torch.float32 if logits.dtype == torch.bfloat16 else logits.dtype
-    x, t = logits.detach().to(wide).numpy(), target.numpy()
+    x, t = logits.detach().double().numpy(), target.numpy()
     x = x - x.max(-1, keepdims=True)
     logs = x - np.log(np.exp(x).sum(-1, keepdims=True))
     keep = t != ignore_index
@@ -106,7 +105,7 @@ def smoothing_numpy(logits, target, smoothing=0.1, ignore_index=0):
     if smoothing:
         loss = loss - smoothing * logs.mean(-1)
     mean = np.where(keep, loss, 0).sum() / max(1, keep.sum())
-    return torch.as_tensor(mean).to(logits.dtype)
+    return torch.from_numpy(np.array(mean)).to(logits.dtype)
 
 
 def smoothing_identity(logits, target, smoothing=0.1, ignore_index=0):

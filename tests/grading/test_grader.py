@@ -152,7 +152,8 @@ def needed(name: str) -> dict[str, str]:
 
 
 def answers_in(session, module) -> None:
-    """Run the file of answers there, and before it what it has from others."""
+    """Run the file of answers there, and before it what it has from others, which is found by its
+    name, too."""
     shared = """
     import sys, types
     answers = sys.modules["answers"] = types.ModuleType("answers")
@@ -160,6 +161,7 @@ def answers_in(session, module) -> None:
         module = sys.modules[f"answers.{name}"] = types.ModuleType(f"answers.{name}")
         setattr(answers, name, module)
         exec(text, vars(module))
+        globals().update((n, f) for n, f in vars(module).items() if not n.startswith("_"))
     """
     *others, _ = needed(module.__name__.partition(".")[2]).items()
     calls = "".join(f"have({name!r}, {text!r})\n" for name, text in others)
@@ -176,7 +178,7 @@ def test_right_answers_get_the_report_that_they_get_at_home(sessions, chapter):
     compared = 0
     for name, functions in module.RIGHT.items():
         for function in functions:
-            if getattr(module, function.__name__, None) is function:
+            if getattr(sys.modules[function.__module__], function.__name__, None) is function:
                 remote = RemoteCandidate(session, function.__name__)
                 assert report(EXERCISES[name], remote) == report(EXERCISES[name], function)
                 compared += 1

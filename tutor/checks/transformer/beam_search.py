@@ -106,6 +106,10 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     longer = markov(draw, (*late, (0.25,) * 4)), start, 3, LONGEST
     yield Case("a longer sentence that a penalty prefers", (*longer, 2, 1.0))
     yield Case("a longer sentence without a penalty", (*longer, 2, 0.0))
+    # The end at once has 0.27; the two best of two symbols have 0.25 and 0.245, less penalty.
+    short = ((0.115, 0.5, 0.115, 0.27), (0.5, 0.005, 0.49, 0.005), (0.25,) * 4, (0.25,) * 4)
+    falls = markov(draw, short), start, 3, 2, 2, _ALPHA
+    yield Case("a short sentence that a penalty drops", falls, "edges")
     many = draw.normal(5, SYMBOLS, SYMBOLS, scale=1.0)
     several = model_of(many, 0.9, draw), draw.integers(5, low=1, high=SYMBOLS), 0
     yield Case("as many beams as sentences", (*several, LONGEST, 5, 0.6))

@@ -78,6 +78,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     )
     one_by_one = markov(draw, steps, steps, steps), symbols(1, 0, 2), 3, LONGEST
     yield Case("sentences that end one after another", one_by_one)
+    at_once = markov(draw, steps, steps), symbols(2, 0), 3, LONGEST
+    yield Case("one sentence that is its end alone", at_once, "edges")
     many = draw.normal(5, SYMBOLS, SYMBOLS, scale=2.0)
     several = model_of(many, 0.9, draw), symbols(1, 2, 3, 4, 5), 0, 9
     yield Case("more sentences than symbols are written", several)
