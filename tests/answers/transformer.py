@@ -491,9 +491,11 @@ def feed_broadcast(x, w_in, b_in, w_out, b_out):
     return (hidden[..., :, None] * w_out).sum(-2) + b_out
 
 
-def cross_values_twice(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
-    twice = memory @ w_v - memory @ w_v
-    return cross_attention(x, memory, w_q, w_k, w_v, w_out, num_heads, keep) + 0 * twice.sum()
+def cross_values_again(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
+    """The values a second time, where a sequence reads itself: one product of the layer's many."""
+    found = cross_attention(x, memory, w_q, w_k, w_v, w_out, num_heads, keep)
+    again = memory @ w_v if x is memory else found
+    return found + (again - again).sum()
 
 
 def cross_products_at_once(x, memory, w_q, w_k, w_v, w_out, num_heads, keep=None):
@@ -511,11 +513,11 @@ DEAR = decoding.DEAR | {
     "layer_norm": [norm_differences],
     "feed_forward": [feed_twice, feed_broadcast],
     "encoder_layer": [
-        _by_parts(cross_values_twice, norm_var, feed_linear),
+        _by_parts(cross_values_again, norm_var, feed_linear),
         _by_parts(cross_products_at_once, norm_var, feed_linear),
     ],
     "decoder_layer": [
-        _decoder_of(cross_values_twice, norm_var, feed_linear),
+        _decoder_of(cross_values_again, norm_var, feed_linear),
         _decoder_of(cross_products_at_once, norm_var, feed_linear),
     ],
 }

@@ -225,7 +225,7 @@ OWN |= {
         "^(no penalty|strong)$": "the exponent of the length penalty, 0 or more",
         "left out$": "beam_size: int = 4|0.6 if it is left out",
         "^close scores$": "as in `greedy_decode`",
-        "a longer sentence": "divided by the penalty of its length",
+        "^a (longer|short) sentence": "divided by the penalty of its length",
         "is greedy": "A beam of one is greedy decoding",
         "best of all": "finds the best sentence of all",
         "each score": "each score is the one that you find",

@@ -158,14 +158,15 @@ def _shuffled_memory(call, generator: Generator, device: torch.device) -> str | 
 def _contract(generator: Generator, device: torch.device) -> Contract:
     draw = LayerDraw(generator, device)
     b, h, n = 2, 4, 24
-    # As in the encoder's layer, with attention twice.
+    # As in the encoder's layer, with attention twice, and three norms.
     product, scores = 2 * b * n**3, b * h * n * n
+    vectors = (2 * 3 + 3) * product // n
     parameters = _parameters(draw, n, h, n // h, n // h, 2 * n, n)
     x, memory = draw.normal(b, n, n), draw.normal(b, n, n)
     keeps = (causal_mask(n, n, device=device), draw.keep(b, 1, n))
     return Contract(
         calls=((x, memory, *parameters, *keeps, False), (x, memory, *parameters, None, None, True)),
-        max_flops=between(16 * product, 17 * product),
+        max_flops=between(16 * product + vectors, 17 * product),
         max_intermediate=between(2 * scores, scores * (n // h)),
         forbidden=LIBRARY_ATTENTION,
     )

@@ -105,11 +105,13 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     # Four projections, the scores of all heads and what they read cost the same; the two matrices
     # of the feed-forward, twice as wide within, twice as much each.
     product, scores = 2 * b * n**3, b * h * n * n
+    # Mean and variance of both norms, and the biases of both matrices, as products with a vector.
+    vectors = (2 * 2 + 3) * product // n
     parameters = _parameters(draw, n, h, n // h, n // h, 2 * n)
     x, keep = draw.normal(b, n, n), causal_mask(n, n, device=device)
     return Contract(
         calls=((x, *parameters, keep, False), (x, *parameters, None, True)),
-        max_flops=between(10 * product, 11 * product),
+        max_flops=between(10 * product + vectors, 11 * product),
         max_intermediate=between(2 * scores, scores * (n // h)),
         forbidden=LIBRARY_ATTENTION,
     )
