@@ -3,7 +3,7 @@ ones that are no trap."""
 
 from types import ModuleType
 
-from answers import alignment, attention, multihead, position, recurrence, tokens
+from answers import alignment, attention, multihead, position, recurrence, tokens, transformer
 
 MODULES: dict[str, ModuleType] = {
     "01_recurrence": recurrence,
@@ -12,6 +12,7 @@ MODULES: dict[str, ModuleType] = {
     "04_multihead": multihead,
     "05_position": position,
     "06_tokens": tokens,
+    "07_transformer": transformer,
 }
 
 RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}

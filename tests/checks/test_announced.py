@@ -44,7 +44,8 @@ RULES = {
     "^(named|given)$": DEVICES,
     "ten million|^far$": "right at position ten million",
     (
-        "^one |^a pair$|^width 1$|^of one|^more queries$|^wider|^one width$|^square$|^full$|"
+        "^one |^a pair$|^width 1$|^of one|^more (queries$|sentences)|^wider|^one width$|^square$|"
+        "^full$|"
         "^as (tokens|features|many|long|wide)|as many|^heads of one|^all widths|^of (three|two)|"
         "^newest$|^two queries|^two heads|^many|^rectangular|^four$|^twelve$|^square weights"
     ): SIZES,
@@ -183,6 +184,79 @@ OWN |= {
         "^one frequent$": "at least one",
         "vector": BATCH,
         "clusters (than|as)": "must raise `ValueError`",
+    },
+}
+OF_DECODERS = {
+    "^(symbol 0|last symbol)$": "any of 0 to V - 1|as in `greedy_decode`",
+    "^(one start|the end)$": "and it may be the symbol `end`|as in `greedy_decode`",
+    "^latest$|by turns|example": "(the model|in some cases) .* the latest (symbol )?alone",
+    "^(likely|none|(one )?at once)$|one after another": "None may finish|as in `greedy_decode`",
+    "must raise ValueError": "must raise a `ValueError`",
+    "as in a batch": "Each sentence of a batch gets what it gets by itself|for all sentences",
+}
+OWN |= {
+    "label_smoothing_loss": {
+        "^third$|^all smoothing$": "from 0 to 1",
+        "^no smoothing$|cannot be": "With .* 0\\$ a logit may be `-inf`",
+        "^(no padding|one place|empty sentence|all padding)$": "no padding, one place of it, whole",
+        "^(last symbol|no symbol)$": "any symbol, or a number that is no symbol",
+        "left out$": "smoothing: float = 0.1, ignore_index: int = 0",
+        "example|without a batch": BATCH,
+        "worth nothing": "counts for nothing",
+        "must raise ValueError": "must raise a `ValueError`",
+    },
+    "warmup_rate": {
+        "^(falling|top)$|largest rate": "then falls with the root of the step",
+        "^(first|far)$|example": "the first step is 1, and there may be millions",
+        "^odd$|^width 1$|^one step$": "at least 1",
+        "^default$": "4,000 if it is left out",
+        "must raise ValueError": "must raise a `ValueError`",
+    },
+    "greedy_decode": {
+        **OF_DECODERS,
+        "^(one symbol|long|nothing)$": "how many symbols are written at most, 0 or more",
+        "equally likely": "Of equally likely symbols the first one is taken",
+        "^close scores$": "two of them may differ by very little",
+    },
+    "beam_search": {
+        **OF_DECODERS,
+        "^(one symbol|long)$": "`longest` is at least 1 here",
+        "^(beam of one|many beams)$": "any number of beams, also one, also more than there are",
+        "^(no penalty|strong)$": "the exponent of the length penalty, 0 or more",
+        "left out$": "beam_size: int = 4|0.6 if it is left out",
+        "^close scores$": "as in `greedy_decode`",
+        "^a (longer|short) sentence": "divided by the penalty of its length",
+        "is greedy": "A beam of one is greedy decoding",
+        "best of all": "finds the best sentence of all",
+        "each score": "each score is the one that you find",
+    },
+}
+
+_LAYERS = {
+    "^pre-norm$": "pre-norm if True",
+    "another order$": "in another order|order of its tokens has none either",
+}
+OWN |= {
+    "layer_norm": {
+        "^(given|very small)$": "sometimes much smaller or larger",
+        "vector": BATCH,
+        "far from 0": "mean may be far from 0",
+        "all equal": "All features of a token may be equal",
+        "shifted": r"\$7x \+ 100\$ has the norm of \$x\$",
+        "alone": "of each token alone",
+    },
+    "feed_forward": {
+        "vector": BATCH,
+        "nothing above 0": "nothing may be above 0 in the hidden layer",
+        "alone": "Each token is worked on alone",
+    },
+    "encoder_layer": {**_LAYERS, "hidden tokens": "Hidden tokens have no influence"},
+    "decoder_layer": {
+        **_LAYERS,
+        "^no memory$": "`S` may be 0",
+        "^(some of|padded|nothing of) ?memory$": "which tokens of `memory` may be read",
+        "later on": "a later token has no influence on an earlier one",
+        "hidden memory": "Hidden tokens of `memory` have no influence",
     },
 }
 

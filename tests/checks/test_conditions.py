@@ -1,5 +1,6 @@
 """Conditions are crossed: every two that a function must cope with meet in a case."""
 
+import inspect
 import itertools
 import math
 
@@ -134,6 +135,26 @@ def turned(row):
     return 2 if "behind" in row else 1
 
 
+MASKS = {"keep": "mask", "memory_keep": "memory mask"}
+"""Arguments, and the factors that say which masks they are."""
+
+
+def masks_of(name, row, case):
+    """Each mask of a kind that the row names, with the kind."""
+    masks = {
+        argument: value
+        for argument, value in zip(
+            inspect.signature(EXERCISES[name].reference).parameters, case.args, strict=False
+        )
+        if isinstance(value, Tensor) and value.dtype == torch.bool
+    }
+    named = {argument: row[MASKS[argument]] for argument in masks.keys() & MASKS.keys()}
+    found = [(kind, masks[argument]) for argument, kind in named.items() if kind]
+    asked = sum(bool(row[factor]) for factor in MASKS.values())
+    assert not masks or len(found) == asked, case.label
+    return found
+
+
 @every_exercise
 def test_cases_are_what_their_labels_say(name):
     """Of what can be seen from outside: dtype, layout, batch dimensions, the mask."""
@@ -141,12 +162,10 @@ def test_cases_are_what_their_labels_say(name):
         floats = [a for a in case.args if isinstance(a, Tensor) and a.is_floating_point()]
         if row["dtype"] and floats:
             assert floats[0].dtype == row["dtype"], case.label
-        masks = [a for a in case.args if isinstance(a, Tensor) and a.dtype == torch.bool]
-        if row["mask"] and masks:
-            (keep,) = masks
+        for kind, keep in masks_of(name, row, case):
             assert not keep.all()
             nothing = ~keep.any(-1)
-            assert nothing.any() == (row["mask"] == "nothing"), case.label
+            assert nothing.any() == (kind == "nothing"), case.label
         if row["layout"] is None:
             assert all(a.is_contiguous() for a in floats), case.label
         elif any(min(a.shape, default=1) > 1 and a.ndim > turned(row) for a in floats):

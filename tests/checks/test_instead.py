@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from tutor.attention import scaled_dot_product_attention
 from tutor.checks import EXERCISES, judge
 from tutor.multihead import merge_heads, split_heads
+from tutor.transformer import label_smoothing_loss
 
 
 def _masked(scores, keep):
@@ -114,3 +115,11 @@ def test_features_in_another_order():
 
     said = str(report_on("sinusoidal_encoding", wrong))
     assert "has the right numbers with its features in the order (2, 4, 1, 3, 5, 0)" in said
+
+
+def test_number_that_is_zero_has_no_inverse():
+    def wrong(logits, target, smoothing=0.1, ignore_index=0):
+        right = label_smoothing_loss(logits, target, smoothing, ignore_index)
+        return right + (0.5 if smoothing == 0 else 0)
+
+    assert "would be right" not in str(report_on("label_smoothing_loss", wrong))

@@ -175,6 +175,13 @@ def test_tensor_made_on_the_cpu_is_refused_without_any_gpu():
     assert [v.group for v in report.verdicts if not v.passed] == ["types"]
 
 
+def test_answer_on_the_cpu_ends_no_check_whose_reference_reads_numbers():
+    def ends_at_once(next_logits, start, end, longest):
+        return torch.full((len(start), 1), end)
+
+    assert report_on("greedy_decode", ends_at_once).points == 0
+
+
 def _row_by_row(lengths, num_keys, device):
     keep = torch.zeros(*lengths.shape, 1, num_keys, dtype=torch.bool, device=device)
     for row, n in zip(keep.view(-1, num_keys), lengths.flatten(), strict=True):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import answers
 import nbformat
 import pytest
 import torch
@@ -138,17 +139,33 @@ def report(exercise, candidate) -> dict:
     return found
 
 
+def needed(name: str) -> dict[str, str]:
+    """The text of a file of answers by its name, after those from which it takes something."""
+    text = (Path(answers.__file__).parent / f"{name}.py").read_text("utf-8")
+    found: dict[str, str] = {}
+    for node in ast.walk(ast.parse(text)):
+        package, _, module = (getattr(node, "module", None) or "").partition(".")
+        if isinstance(node, ast.ImportFrom) and package == "answers":
+            for other in [module] if module else [alias.name for alias in node.names]:
+                found |= needed(other)
+    return found | {name: text}
+
+
 def answers_in(session, module) -> None:
-    """Run the file of answers there, and before it what it has from another."""
-    text = (Path(module.__file__).parent / "weights.py").read_text("utf-8")
-    shared = f"""
+    """Run the file of answers there, and before it what it has from others, which is found by its
+    name, too."""
+    shared = """
     import sys, types
-    answers = types.ModuleType("answers")
-    answers.weights = types.ModuleType("answers.weights")
-    exec({text!r}, vars(answers.weights))
-    sys.modules |= {{"answers": answers, "answers.weights": answers.weights}}
+    answers = sys.modules["answers"] = types.ModuleType("answers")
+    def have(name, text):
+        module = sys.modules[f"answers.{name}"] = types.ModuleType(f"answers.{name}")
+        setattr(answers, name, module)
+        exec(text, vars(module))
+        globals().update((n, f) for n, f in vars(module).items() if not n.startswith("_"))
     """
-    assert not session.cell(textwrap.dedent(shared), "shared", 10_000)
+    *others, _ = needed(module.__name__.partition(".")[2]).items()
+    calls = "".join(f"have({name!r}, {text!r})\n" for name, text in others)
+    assert not session.cell(textwrap.dedent(shared) + calls, "shared", 10_000)
     outputs = session.cell(Path(module.__file__).read_text("utf-8"), "answers", 10_000)
     assert not [o for o in outputs if o["output_type"] == "error"]
 
@@ -161,7 +178,7 @@ def test_right_answers_get_the_report_that_they_get_at_home(sessions, chapter):
     compared = 0
     for name, functions in module.RIGHT.items():
         for function in functions:
-            if getattr(module, function.__name__, None) is function:
+            if getattr(sys.modules[function.__module__], function.__name__, None) is function:
                 remote = RemoteCandidate(session, function.__name__)
                 assert report(EXERCISES[name], remote) == report(EXERCISES[name], function)
                 compared += 1
@@ -285,21 +302,27 @@ def test_precision_and_unknown_operations_are_judged_as_at_home(sessions, source
 CONSTANTS = (int, float, str, torch.dtype)
 
 
+def _constant(value) -> bool:
+    return isinstance(value, CONSTANTS) or (type(value) is tuple and all(map(_constant, value)))
+
+
 def what_traps_take_from(chapter: str) -> str:
     """What the files of a chapter's traps begin with, as statements: libraries and constants."""
     begins = f"tutor.checks.{chapter.partition('_')[2]}."
     modules = [module for name, module in sys.modules.items() if name.startswith(begins)]
-    lines = ["import math", "import torch", "import torch.nn.functional as F"]
+    constants, lines = [], ["import math", "import torch", "import torch.nn.functional as F"]
     lines += ["from math import prod", "from torch import Tensor"]  # of the files that all share
     lines += ["DOUBLE, SINGLE = torch.float64, torch.float32"]
     for name, value in (item for module in modules for item in vars(module).items()):
         home = getattr(value, "__module__", "") or ""
-        if isinstance(value, CONSTANTS) and not name.startswith("__"):
-            lines.append(f"{name} = {value!r}")
+        if _constant(value) and not name.startswith("__"):
+            constants.append(f"{name} = {value!r}")
         elif isinstance(value, ModuleType) and not value.__name__.startswith("tutor"):
             lines.append(f"import {value.__name__} as {name}")
         elif hasattr(value, "__qualname__") and not home.startswith(("tutor", "builtins")) and home:
             lines.append(f"from {home} import {value.__qualname__} as {name}")
+    # A size may have a library's name, as F has: the traps mean the library.
+    lines = ["import torch", *constants, *lines]
     return "\n".join([*dict.fromkeys(lines), ""])
 
 

@@ -1,6 +1,7 @@
 """The bench: what stands in the notebooks runs, with the reference's functions, with a student's
 in another style, and with wrong ones."""
 
+import json
 import re
 import textwrap
 from contextlib import suppress
@@ -16,9 +17,12 @@ from tutor import ROOT, alignment, attention
 from tutor.checks import EXERCISES
 from tutor.course.release import is_bench, source_notebook
 from tutor.materials import bench, smollm2
+from tutor.materials import train as training
 from tutor.materials.bench import Stopped
+from tutor.materials.numbers import VOCABULARY
 from tutor.materials.translator import parameter_count
 from tutor.tokens import split_pieces
+from tutor.transformer import TransformerConfig, TransformerSeq2Seq
 
 REFERENCE = {name: exercise.reference for name, exercise in EXERCISES.items()}
 SAME = 1e-4
@@ -67,6 +71,10 @@ OTHER_STYLE = {
     "train_bpe": "train_sorted",
     "bpe_encode": "encode_each_merge",
     "bpe_decode": "decode_stack",
+    "layer_norm": "norm_var",
+    "feed_forward": "feed_linear",
+    "encoder_layer": "encoder_step_by_step",
+    "decoder_layer": "decoder_step_by_step",
 }
 TRAPS = {
     ("recurrence", "translator"): ("gru_step", "old and new do not share"),
@@ -78,6 +86,7 @@ TRAPS = {
     ("position", "translator"): ("apply_rope", "added instead of turned"),
     ("position", "language_model"): ("apply_rope", "turned the wrong way"),
     ("tokens", "tokens"): ("bpe_encode", "nothing merged"),
+    ("transformer", "translator"): ("decoder_layer", "look-ahead"),
 }
 
 
@@ -154,7 +163,7 @@ def test_every_notebook_has_its_machines():
     words = [chapter.partition("_")[2] for chapter in chapters]
     machines = {machine: [w for w, m in sorted(CELLS) if m == machine] for _, machine in CELLS}
     assert machines == {
-        "translator": sorted(words[:5]),
+        "translator": sorted([*words[:5], "transformer"]),
         "language_model": sorted(words[2:5]),
         "tokens": ["tokens"],
     }
@@ -346,6 +355,107 @@ def test_function_that_nothing_calls_is_named(capsys):
 def test_what_fits_no_translator_is_refused(functions, error, message):
     with pytest.raises(error, match=message):
         bench.translator(**functions, **BUDGET)
+
+
+LAYERS = ("layer_norm", "feed_forward", "encoder_layer", "decoder_layer")
+
+
+def test_transformer_is_made_of_all_that_it_is_given():
+    given = {name: REFERENCE[name] for name in ("split_heads", "tied_logits", *LAYERS)}
+    machine = bench.translator(**given, **BUDGET)
+    assert all(part.calls for part in machine.parts.values())
+    assert len(machine.losses) == BUDGET["steps"] and isinstance(machine.says(21), str)
+
+
+def test_transformer_of_functions_is_the_courses_with_the_same_weights():
+    """Of the functions: its layers and its norms. Attention has no biases in either."""
+    recipe = training.Recipe(num_layers=1)
+    model = bench.assembled(recipe).double()
+    config = TransformerConfig(
+        recipe.width, recipe.num_heads, recipe.hidden_width, 1, 1, norm_first=True, dropout=0.0
+    )
+    theirs = TransformerSeq2Seq(len(VOCABULARY), config).double()
+    theirs.embedding.load_state_dict(model.embedding.state_dict())
+    for name, attentions in (
+        ("encoder", ["self_attn"]),
+        ("decoder", ["self_attn", "multihead_attn"]),
+    ):
+        stack, own = getattr(theirs.transformer, name), getattr(model.transformer, name)
+        (layer,), (parameters,) = stack.layers, own.layers
+        rest = list(parameters)
+        with torch.no_grad():
+            for part in attentions:
+                *w_in, w_out = (rest.pop(0) for _ in range(4))
+                attention = getattr(layer, part)
+                attention.in_proj_weight.copy_(torch.cat([w.mT for w in w_in]))
+                attention.out_proj.weight.copy_(w_out.mT)
+                for bias in (attention.in_proj_bias, attention.out_proj.bias):
+                    bias.zero_()
+            for part in (layer.linear1, layer.linear2):
+                part.weight.copy_(rest.pop(0).mT)
+                part.bias.copy_(rest.pop(0))
+            for number in range(1, len(attentions) + 2):
+                norm = getattr(layer, f"norm{number}")
+                norm.weight.copy_(rest.pop(0))
+                norm.bias.copy_(rest.pop(0))
+    _, testing = training.data_of(recipe)
+    some = testing[torch.arange(5)]
+    ours, wanted = (m(some.source, some.lengths, some.target[:, :-1]) for m in (model, theirs))
+    torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-10)
+
+
+def test_functions_of_earlier_notebooks_are_taken_and_what_is_missing_is_told(tmp_path, capsys):
+    folder = tmp_path / "04_multihead"
+    folder.mkdir()
+    cells = [
+        (
+            "setup",
+            False,
+            "import torch\nfrom tutor.attention import scaled_dot_product_attention\n",
+        ),
+        ("split_heads-solution", True, OWN_SPLIT),
+        ("merge_heads-solution", True, "def merge_heads(heads):\n    raise NotImplementedError\n"),
+        ("cross_attention-solution", True, "def cross_attention(\n"),
+    ]
+    made = [
+        {
+            "cell_type": "code",
+            "source": source.splitlines(keepends=True),
+            "metadata": {"nbgrader": {"grade_id": grade_id, "solution": solution}},
+        }
+        for grade_id, solution, source in cells
+    ]
+    (folder / "multihead.ipynb").write_text(json.dumps({"cells": made}))
+    found = bench.written("04_multihead", beside=tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert set(found) == {"split_heads"}
+    assert "multihead.ipynb, cross_attention-solution: SyntaxError" in said
+    stands_in = "stands in for merge_heads, multi_head_attention, cross_attention: not written yet"
+    assert stands_in in said
+    machine = bench.translator(**found, layer_norm=REFERENCE["layer_norm"], **BUDGET)
+    assert machine.parts["split_heads"].calls
+
+
+OWN_SPLIT = """def split_heads(x, num_heads):
+    return x.unflatten(-1, (num_heads, -1)).transpose(-3, -2)
+"""
+
+
+def test_function_that_the_first_cell_imports_is_the_students_while_it_runs():
+    """A layer of chapter 7's notebook calls what chapter 4's has."""
+    space = {}
+    exec(
+        "from tutor.multihead import cross_attention, multi_head_attention\n"
+        "def attended(*args):\n    return cross_attention(*args)\n",
+        space,
+    )
+    reference = REFERENCE["cross_attention"]
+    own = next(f for f in RIGHT["cross_attention"] if f.__name__ == "cross_loop")
+    given = {"cross_attention": own, "decoder_layer": space["attended"]}
+    parts = {name: bench.Part(name, function) for name, function in given.items()}
+    with bench.in_place(parts):
+        assert space["cross_attention"] is parts["cross_attention"]
+    assert space["cross_attention"] is reference
 
 
 def test_what_smollm2_does_not_call_is_refused():

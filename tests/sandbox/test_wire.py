@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from tutor.checks.table_model import TableModel
 from tutor.sandbox import wire
 
 DTYPES = (torch.bool, torch.int8, torch.int64, torch.float16, torch.bfloat16, torch.float64)
@@ -264,3 +265,15 @@ def test_silence_is_late_and_an_end_is_closed(link):
     link[0].close()
     with pytest.raises(wire.Closed):
         wire.receive(link[1], soon())
+
+
+def test_a_model_arrives_at_a_student_and_nobody_accepts_one_from_there(link):
+    model = TableModel(torch.randn(2, 5, 5).double(), torch.randn(5, 5).double(), 0.5)
+    asked = torch.tensor([[0, 3], [4, 1], [2, 2]]), torch.tensor([1, 0, 1])
+    tensors: list[Tensor] = []
+    wire.send(link[0], wire.pack((model, 3), tensors, views=True), tensors)
+    message, sent = wire.receive(link[1], soon())
+    with pytest.raises(wire.Malformed, match="of the kind 'model'"):
+        wire.unpack(message, list(sent))
+    got, _ = wire.unpack(message, list(sent), views=True)
+    assert torch.equal(got(*asked), model(*asked)) and got.fade == 0.5

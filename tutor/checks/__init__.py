@@ -8,7 +8,15 @@ from typing import Any
 
 import torch
 
-from tutor.checks import alignment, attention, multihead, position, recurrence, tokens
+from tutor.checks import (
+    alignment,
+    attention,
+    multihead,
+    position,
+    recurrence,
+    tokens,
+    transformer,
+)
 from tutor.checks.exercise import Exercise
 from tutor.checks.judge import PUBLIC_SEED, judge
 from tutor.checks.names import called_by, functions_of, names, spoken_of
@@ -28,7 +36,7 @@ __all__ = [
 
 CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     module.CHAPTER: module.EXERCISES
-    for module in (recurrence, alignment, attention, multihead, position, tokens)
+    for module in (recurrence, alignment, attention, multihead, position, tokens, transformer)
 }
 """The exercises of each chapter, in the order of the course."""
 

@@ -15,7 +15,11 @@ from typing import Any
 
 import torch
 
-NAMES = ("attention", "bilinear", "gru", "lstm", "rnn", "softmax", "_backward")
+_NORMS = ("batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm")
+NAMES = (
+    *("attention", "bilinear", "cross_entropy", "gru", "lstm", "rnn", "softmax"),
+    *(*_NORMS, "_backward"),
+)
 """Of what exercises may forbid."""
 _APART = {"CompositeImplicitAutograd": "CPU", "FuncTorchBatchedDecomposition": "FuncTorchBatched"}
 """Where operations are taken apart, each with a key at which torch hands out what it does there."""

@@ -9,3 +9,8 @@ LIBRARY_ATTENTION = {
     "multiheadattention": BY_HAND,  # the layer, where it is written in Python
     "flex_attention": BY_HAND,
 }
+
+LIBRARY_NORMS = {
+    f"{kind}_norm": "it calls torch's own norm; this exercise is to write it"
+    for kind in ("layer", "group", "batch", "instance", "rms")
+}

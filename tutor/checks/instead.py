@@ -159,7 +159,7 @@ def _of_a_number(name: str) -> tuple[tuple[str, Change], ...]:
         (f"{name} - 1", lambda v, _: v - 1 if v > 1 else None),
         (f"{name} + 1", lambda v, _: v + 1),
         ("1", kept_whole(lambda v: 1)),
-        (f"1 / {name}", lambda v, _: 1 / v if isinstance(v, float) else None),
+        (f"1 / {name}", lambda v, _: 1 / v if isinstance(v, float) and v else None),
         (f"math.log10({name})", _logarithm(math.log10)),
         (f"math.exp(math.log10({name}))", _logarithm(lambda v: math.exp(math.log10(v)))),
         (f"{name} ** math.log(2)", _logarithm(lambda v: v ** math.log(2))),

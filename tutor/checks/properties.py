@@ -45,11 +45,13 @@ def broken_by(
 ) -> str | None:
     """What does not hold, in a sentence."""
 
-    def call(*args: Any) -> Tensor:
+    def call(*args: Any) -> Tensor | tuple[Tensor, ...]:
         case = Case(prop.label, args)
         response = play(candidate, exercise, copied(case)).responses[0]
-        _of_a_tensor(response)
         (wanted,) = expected_of(exercise, copied(case)).responses
+        if isinstance(wanted.outputs, tuple):
+            return _of_several(wanted, response)
+        _of_a_tensor(response)
         return _of_the_shape(wanted.outputs, response.outputs).detach()
 
     if exercise.is_class:
@@ -67,6 +69,18 @@ def _of_a_tensor(response: Response, who: str = "it") -> None:
         raise _Stop(f"{who} raised {response.crash.kind}")
     if not isinstance(response.outputs, Tensor):
         raise _Stop(f"{who} did not return a tensor")
+
+
+def _of_several(wanted: Response, response: Response) -> tuple[Tensor, ...]:
+    if response.crash is not None:
+        raise _Stop(f"it raised {response.crash.kind}")
+    found = as_tuple(response.outputs)
+    if len(found) != len(wanted.outputs) or not isinstance(response.outputs, tuple):
+        raise _Stop(f"it returned {describe(response.outputs)}")
+    for f in found:
+        _of_a_tensor(replace(response, outputs=f))
+    pairs = zip(wanted.outputs, found, strict=True)
+    return tuple(_of_the_shape(w, f).detach() for w, f in pairs)
 
 
 def _of_the_shape(wanted: Tensor, got: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ the items are sequences themselves, one of their lengths. Nothing of the candida
 that, it is as large as it looks, and it goes between processes as every tensor does.
 """
 
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -326,9 +327,28 @@ def ordinal(i: int) -> str:
 # Of arguments
 
 
+class Compound(ABC):
+    """An argument that is made of tensors and is no tuple or list of them, such as a model."""
+
+    @property
+    @abstractmethod
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What it is made of."""
+
+    @abstractmethod
+    def of(self, change: Callable[[Any], Any]) -> "Compound":
+        """The same with each of its tensors changed."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """What it is, for the head of a report."""
+
+
 def parts(value: Any) -> Iterator[Any]:
-    """The tensors in a tuple or list that holds some, in order; any other value itself."""
-    if holds_tensors(value):
+    """The tensors in a tuple, a list or a ``Compound``, in order; any other value itself."""
+    if isinstance(value, Compound):
+        yield from value.tensors
+    elif holds_tensors(value):
         for item in value:
             yield from parts(item)
     else:
@@ -337,6 +357,8 @@ def parts(value: Any) -> Iterator[Any]:
 
 def in_parts(value: Any, change: Callable[[Any], Any]) -> Any:
     """The same with each of its ``parts`` changed."""
+    if isinstance(value, Compound):
+        return value.of(change)
     if not holds_tensors(value):
         return change(value)
     items = (in_parts(item, change) for item in value)
@@ -345,7 +367,7 @@ def in_parts(value: Any, change: Callable[[Any], Any]) -> Any:
 
 def holds_tensors(value: Any) -> bool:
     return type(value) in (tuple, list) and any(
-        isinstance(item, Tensor) or holds_tensors(item) for item in value
+        isinstance(item, Tensor | Compound) or holds_tensors(item) for item in value
     )
 
 

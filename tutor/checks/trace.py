@@ -15,7 +15,7 @@ from torch import Tensor
 from tutor.checks.candidate import Candidate, Construction, Instance, LocalCandidate
 from tutor.checks.exercise import Case, Exercise
 from tutor.checks.response import Response, plain
-from tutor.checks.sequences import brief, flat, holds_tensors, parts
+from tutor.checks.sequences import Compound, brief, flat, holds_tensors, parts
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
@@ -199,6 +199,8 @@ def value_names(exercise: Exercise, case: Case) -> list[tuple[str, str]]:
 
 def part_names(name: str, value: Any) -> list[str]:
     """Of each tensor in a list of them: ``tails[1][0]``; of anything else its own."""
+    if isinstance(value, Compound):
+        return [name] * len(value.tensors)
     if not holds_tensors(value):
         return [name]
     return [n for i, item in enumerate(value) for n in part_names(f"{name}[{i}]", item)]
@@ -214,6 +216,8 @@ def shapes(exercise: Exercise, case: Case, step: int) -> str:
         if holds_tensors(arg):
             sizes = (str(tuple(t.shape)) for t in parts(arg) if isinstance(t, Tensor))
             return f"{name} {' '.join(sizes)}"
+        if isinstance(arg, Compound):
+            return f"{name}: {arg}"
         return f"{name}={brief(arg)}"
 
     def all_of(step: int) -> list[str]:

@@ -13,6 +13,7 @@ import textwrap
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +114,27 @@ def source(function: Callable, name: str) -> str:
     Where another function made it, what it was made with stands in its text. TypeError if that
     cannot be written down.
     """
-    texts: dict[str, str] = {}
+    texts = _Texts()
     _write(function, name, texts)
     return "\n\n".join(texts.values())
 
 
-def _write(
-    function: Callable, name: str, texts: dict[str, str], within: tuple[Callable, ...] = ()
-) -> None:
+class _Texts(dict[str, str]):
+    """Texts by name, and the functions whose they are: two files may use a name for two things."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, Callable] = {}
+
+    def name_of(self, function: Callable) -> str:
+        """The name that it has here, or is to get."""
+        name, n = function.__name__, 1
+        while self.functions.setdefault(name, function) is not function:
+            n += 1
+            name = f"{function.__name__}_{n}"
+        return name
+
+
+def _write(function: Callable, name: str, texts: _Texts, within: tuple[Callable, ...] = ()) -> None:
     """Add its text to ``texts``, by name, after those of the functions that it uses; ``within``
     these, which may have a method's name: ``tanh`` is among the names of ``s.tanh()``."""
     made_with = inspect.getclosurevars(function).nonlocals
@@ -132,10 +146,18 @@ def _write(
     for name_of, module in known.items():
         if isinstance(module, types.ModuleType) and module.__name__.startswith("tutor.checks."):
             used += [getattr(module, n) for n in re.findall(rf"\b{name_of}\.(\w+)", text)]
-            text = re.sub(rf"\b{name_of}\.", "", text)
-    for part in filter(_of_the_checks, (*used, *(function.__defaults__ or ()))):
-        if part.__name__ not in texts and part not in (function, *within):
-            _write(part, part.__name__, texts, (function, *within))
+            text = re.sub(rf"\b{name_of}\.(\w+)", partial(_bare, module, texts), text)
+    parts = [p for p in (*used, *(function.__defaults__ or ())) if _of_the_checks(p)]
+    parts = [part for part in parts if part not in (function, *within)]
+    for part in parts:
+        if texts.name_of(part) not in texts:
+            _write(part, texts.name_of(part), texts, (function, *within))
+    for alias, part in function.__globals__.items():
+        if part in parts and texts.name_of(part) != alias:
+            # Not the keyword of that name; and of a parameter the default alone.
+            parameter = alias in function.__code__.co_varnames
+            before = "(?<==)" if parameter else r"(?<![\w.'\"])"
+            text = re.sub(rf"{before}{alias}\b(?!\s*=[^=])", texts.name_of(part), text)
     for constant in re.findall(r"=([A-Z][A-Z_]*)\b", text):  # a default that has a name
         value = function.__globals__.get(constant)
         if isinstance(value, tuple) and constant not in texts:
@@ -143,12 +165,18 @@ def _write(
             texts[constant] = f"{constant} = ({parts})"
     for variable, value in made_with.items():
         # Not the attribute of that name, nor the keyword: x.dtype, torch.ones(2, dtype=dtype).
-        named = rf"(?<![\w.]){variable}\b(?!\s*=[^=])"
+        named = rf"(?<![\w.'\"]){variable}\b(?!\s*=[^=])"
         text = re.sub(named, _written(value, texts), text)
     texts[name] = text.replace(f"def {function.__name__}(", f"def {name}(", 1).strip()
 
 
-def _written(value: Any, texts: dict[str, str]) -> str:
+def _bare(module: types.ModuleType, texts: _Texts, named: re.Match[str]) -> str:
+    """Of module.name the name, as it stands in ``texts``."""
+    value = getattr(module, named[1])
+    return texts.name_of(value) if _of_the_checks(value) else named[1]
+
+
+def _written(value: Any, texts: _Texts) -> str:
     if isinstance(value, dict):
         parts = (f"{k!r}: {_written(v, texts)}" for k, v in value.items())
         return "{" + ", ".join(parts) + "}"
@@ -160,9 +188,7 @@ def _written(value: Any, texts: dict[str, str]) -> str:
         return f"torch.{value.__name__}"
     if not _of_the_checks(value):
         raise TypeError(f"{value} has no text of its own")
-    name = value.__name__
-    if value.__closure__:  # others of this name may have been made with something else
-        name += f"_{sum(n.startswith(name) for n in texts)}"
+    name = texts.name_of(value)
     if name not in texts:
         _write(value, name, texts)
     return name

@@ -8,6 +8,7 @@ that name. A function that fails its check is named, and runs all the same.
 """
 
 import inspect
+import json
 import linecache
 import pydoc_data.topics
 import sys
@@ -16,7 +17,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,21 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from tutor import ROOT, alignment, attention, multihead, position, recurrence
+from tutor import ROOT, alignment, attention, multihead, position, recurrence, transformer
 from tutor import tokens as chapter
 from tutor.checks import EXERCISES, judge
 from tutor.checks.names import called_by
 from tutor.materials import figures
+from tutor.materials import train as training
 from tutor.materials.numbers import START, VOCABULARY, Pairs, decode, pairs, split
 from tutor.materials.progress import progress
 from tutor.materials.translator import exact_match, shares_by_length, train, translate
 
-__all__ = ["Machine", "Stopped", "language_model", "tokens", "translator"]
+__all__ = ["Machine", "Stopped", "language_model", "tokens", "translator", "written"]
 
 SIZE = len(VOCABULARY)
 RESULTS = "benchmarks/results/translators.json"
+TRANSFORMER_RESULTS = "benchmarks/results/transformer.json"
 TEXT = (
     "Water is a molecule of two atoms of hydrogen and one of oxygen. At sea level it boils at one "
     "hundred degrees, and it freezes at zero. Ice is lighter than water, so it floats, and the "
@@ -89,6 +92,63 @@ class _Heads(multihead.MultiHeadAttention):
         return multihead.cross_attention(x, memory, w_q, w_k, w_v, w_out, self.num_heads, keep)
 
 
+class _Layers(nn.Module):
+    """Layers, pre-norm, each of which is chapter 7's function with parameters of its own, and a
+    last norm. With two attentions in each they are a decoder's."""
+
+    def __init__(self, config: transformer.TransformerConfig, number: int, attentions: int) -> None:
+        super().__init__()
+        self.num_heads, self.attentions = config.num_heads, attentions
+        c, f = config.width, config.hidden_width
+        self.layers = nn.ModuleList(
+            nn.ParameterList(
+                [
+                    *(_matrix(c, c) for _ in range(4 * attentions)),
+                    *(_matrix(c, f), torch.zeros(f), _matrix(f, c), torch.zeros(c)),
+                    *(start(c) for _ in range(attentions + 1) for start in _NORM),
+                ]
+            )
+            for _ in range(number)
+        )
+        self.norm = nn.ParameterList([start(c) for start in _NORM])
+
+    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+        """given: keep; of a decoder memory, keep and memory_keep."""
+        for parameters in self.layers:
+            fours = [tuple(parameters[4 * i : 4 * i + 4]) for i in range(self.attentions + 1)]
+            rest = parameters[4 * len(fours) :]
+            norms = tuple(zip(rest[::2], rest[1::2], strict=True))
+            if self.attentions == 1:
+                (keep,) = given
+                x = transformer.encoder_layer(x, *fours, norms, self.num_heads, keep, True)
+            else:
+                memory, *keeps = given
+                *both, feed = fours
+                given_weights = (tuple(both), feed, norms, self.num_heads)
+                x = transformer.decoder_layer(x, memory, *given_weights, *keeps, True)
+        return transformer.layer_norm(x, *self.norm)
+
+
+_NORM = (torch.ones, torch.zeros)
+"""Of so many features: weight and bias of a norm at the beginning."""
+
+
+def _matrix(rows: int, columns: int) -> Tensor:
+    return nn.init.xavier_uniform_(torch.empty(rows, columns))
+
+
+def assembled(recipe: training.Recipe) -> nn.Module:
+    """Chapter 7's translator, whose layers are its functions."""
+    config = transformer.TransformerConfig(
+        recipe.width, recipe.num_heads, recipe.hidden_width, 0, 0, recipe.dropout, norm_first=True
+    )
+    torch.manual_seed(recipe.seed)
+    model = transformer.TransformerSeq2Seq(SIZE, config)
+    for name, attentions in (("encoder", 1), ("decoder", 2)):
+        setattr(model.transformer, name, _Layers(config, recipe.num_layers, attentions))
+    return model
+
+
 def _turned(given: set[str]) -> nn.Module:
     """Chapter 5's, without recurrence in its encoder: queries and keys turn by their positions."""
     encoder = multihead.MultiHeadAttention(48, 4, attention=position.rotary_attention)
@@ -134,6 +194,27 @@ TRANSLATORS: dict[str, tuple[tuple[str, ...], Callable[[set[str]], nn.Module]]] 
 }
 """By chapter: the functions that its translator calls, and the translator itself."""
 
+TRANSFORMER = "07_transformer"
+_TRANSFORMER = (
+    *_ATTENTION,
+    "causal_mask",
+    "split_heads",
+    "merge_heads",
+    "multi_head_attention",
+    "cross_attention",
+    "sinusoidal_encoding",
+    "tied_logits",
+    "layer_norm",
+    "feed_forward",
+    "encoder_layer",
+    "decoder_layer",
+    "label_smoothing_loss",
+    "warmup_rate",
+    "greedy_decode",
+)
+"""The functions of chapters 3 to 7 that chapter 7's translator calls. It is larger than those
+before it, and learns one language, as ``tutor.materials.train`` does it."""
+
 _ONE_OF = ({"rnn_step", "lstm_step", "gru_step"}, {"additive_scores", "general_scores"})
 
 _LANGUAGE_MODEL = (
@@ -175,30 +256,26 @@ class Machine:
 
 
 def translator(
-    *, steps: int = 600, tested: int = 3000, seed: int = 0, **functions: Callable[..., Any]
+    *, steps: int | None = None, tested: int = 3000, seed: int = 0, **functions: Callable[..., Any]
 ) -> Machine:
     """Train the translator of the chapter that asks for these functions, with them in it.
 
     Shows translations of numbers that it has never seen, and its curve in the course's figure.
+    steps: as many as the course's own takes, if it is not given.
     ValueError for functions that no translator calls together; Stopped where one of them fails.
     """
     chapter, build = _translator_of(functions)
     _tell_checks(functions)
-    parts = {name: _Part(name, function) for name, function in functions.items()}
-    learning, testing = split()
-    testing = testing[torch.arange(0, len(testing), max(1, len(testing) // tested))]
+    parts = {name: Part(name, function) for name, function in functions.items()}
     with _one_thread(), torch.random.fork_rng(devices=[]), _at_work(parts):
-        torch.manual_seed(seed)
-        model = build(set(functions))
-        losses = train(model, learning, steps, seed=seed)
-        right = exact_match(model, testing)
+        learned = _transformer if build is None else _learned(build, set(functions))
+        model, losses, testing, right = learned(steps, tested, seed)
         shares = shares_by_length(right, testing)
     machine = Machine(model, parts, losses, right.double().mean().item())
     _tell_unused(parts)
     _tell_translations(machine, testing)
     number, runs = int(chapter[:2]), _courses(chapter)
-    (seeds,) = (s for name, s in runs.items() if int(name.partition(":")[0]) == number)
-    low, high = (f(s["exact"] for s in seeds) for f in (min, max))
+    low, high = (f(s["exact"] for s in _seeds(number, runs)) for f in (min, max))
     print(
         f"Right to the last symbol: {machine.exact:.1%} of {len(testing):,} translations, with "
         f"your {_list(functions)}. The course's: {low:.1%} to {high:.1%}, by the seed."
@@ -206,6 +283,76 @@ def translator(
     figures.use_style()
     figures.translators(runs, number, yours=shares)
     return machine
+
+
+_Learned = tuple[nn.Module, list[float], Pairs, Tensor]
+"""A model, its losses, what it was tested with, and what of that is right."""
+
+
+def _learned(
+    build: Callable[[set[str]], nn.Module], given: set[str]
+) -> Callable[[int | None, int, int], _Learned]:
+    def learn(steps: int | None, tested: int, seed: int) -> _Learned:
+        learning, testing = split()
+        testing = _some(testing, tested)
+        torch.manual_seed(seed)
+        model = build(given)
+        losses = train(model, learning, 600 if steps is None else steps, seed=seed)
+        return model, losses, testing, exact_match(model, testing)
+
+    return learn
+
+
+def _transformer(steps: int | None, tested: int, seed: int) -> _Learned:
+    recipe = training.Recipe(seed=seed)
+    recipe = replace(recipe, steps=recipe.steps if steps is None else steps)
+    with in_place({"build": assembled}):
+        found = training.train(recipe)
+    _, testing = training.data_of(recipe)
+    testing = _some(testing, tested)
+    said = training.translations(found.model, testing)
+    return found.model, found.losses, testing, training.exact(said, testing)
+
+
+def _some(data: Pairs, number: int) -> Pairs:
+    return data[torch.arange(0, len(data), max(1, len(data) // number))]
+
+
+def written(*chapters: str, beside: Path | None = None) -> dict[str, Callable[..., Any]]:
+    """Your functions of these chapters that chapter 7's translator calls, out of the notebooks in
+    the folders beside this one's: ``written("03_attention", "04_multihead")``.
+
+    Says what is not there, or not written yet: the course's own stands in for that.
+    """
+    beside, found, missing = beside or Path.cwd().parent, {}, []
+    known = [name for name in _TRANSFORMER if name in EXERCISES]
+    for folder in chapters:
+        asked = [name for name in known if EXERCISES[name].chapter == folder]
+        paths = sorted((beside / folder).glob("*.ipynb"))
+        mine = _written_in(paths[0], asked) if paths else {}
+        found |= mine
+        missing += [name for name in asked if name not in mine]
+    if missing:
+        print(f"The course's own stands in for {', '.join(missing)}: not written yet.")
+    return found
+
+
+def _written_in(path: Path, names: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """Runs the notebook's first cell and those of its solutions that are written."""
+    space: dict[str, Any] = {"__name__": path.stem}
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        about = cell["metadata"].get("nbgrader", {})
+        source = "".join(cell["source"])
+        asked = about.get("solution") or about.get("grade_id") == "setup"
+        if cell["cell_type"] != "code" or not asked or "raise NotImplementedError" in source:
+            continue
+        place = f"<{path.name}, {about['grade_id']}>"
+        linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)
+        try:
+            exec(compile(source, place, "exec"), space)
+        except Exception as error:
+            print(f"{path.name}, {about['grade_id']}: {type(error).__name__}: {error}")
+    return {name: space[name] for name in names if callable(space.get(name))}
 
 
 def language_model(
@@ -228,7 +375,7 @@ def language_model(
         )
         return None
     _tell_checks(functions)
-    parts = {name: _Part(name, function) for name, function in functions.items()}
+    parts = {name: Part(name, function) for name, function in functions.items()}
     found, (weights, tokenizer) = {}, smollm2.read_model(path)
     layout = "half" if "convert_rope_layout" in functions else "interleaved"
     with _one_thread(), progress(2 * count, "token") as show:
@@ -254,7 +401,7 @@ def tokens(num_merges: int = 300, **functions: Callable[..., Any]) -> dict[str, 
     training has not seen: with these functions and with the course's. The ids of both."""
     _require_known(functions, _TOKENS, "the tokenizer")
     _tell_checks(functions)
-    parts = {name: _Part(name, function) for name, function in functions.items()}
+    parts = {name: Part(name, function) for name, function in functions.items()}
     text = "".join(pydoc_data.topics.topics.values())
     seen, unseen = text[:_SEEN], text[_SEEN : 2 * _SEEN]
     pieces, found = Counter(chapter.split_pieces(seen)), {}
@@ -285,7 +432,7 @@ class Stopped(Exception):
         return str(self).splitlines()
 
 
-class _Part:
+class Part:
     """A function that knows what it was called with when it, or what is made with it, stops."""
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
@@ -354,7 +501,7 @@ def _shape(value: Any) -> str:
 def _at_work(parts: Mapping[str, Any]) -> Iterator[None]:
     """While it lasts, the course's modules find these where they look for their own."""
     try:
-        with _in_place(_by_hand(parts)):
+        with in_place(_by_hand(parts)):
             yield
     except Stopped:
         raise
@@ -369,17 +516,36 @@ def _at_work(parts: Mapping[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _in_place(functions: Mapping[str, Any]) -> Iterator[None]:
-    modules = [recurrence, alignment, attention, multihead, position]
-    modules += filter(None, [sys.modules.get("tutor.materials.smollm2")])
-    ours = [(m, name, getattr(m, name)) for m in modules for name in functions if hasattr(m, name)]
+def in_place(functions: Mapping[str, Any]) -> Iterator[None]:
+    modules = [recurrence, alignment, attention, multihead, position, chapter, transformer]
+    modules += filter(None, [training, sys.modules.get("tutor.materials.smollm2")])
+    spaces = [vars(m) for m in modules]
+    ours = [(s, name, s[name]) for s in spaces for name in functions if name in s]
+    ours += _imported(functions)
     try:
-        for module, name, _ in ours:
-            setattr(module, name, functions[name])
+        for space, name, _ in ours:
+            space[name] = functions[name]
         yield
     finally:
-        for module, name, function in ours:
-            setattr(module, name, function)
+        for space, name, function in ours:
+            space[name] = function
+
+
+def _imported(functions: Mapping[str, Any]) -> list[tuple[dict[str, Any], str, Any]]:
+    """Where a student's functions find the course's own, which a notebook's first cell imports."""
+    parts = [part for part in functions.values() if isinstance(part, Part)]
+    spaces = {id(s): s for p in parts if (s := getattr(p.function, "__globals__", None))}
+    return [
+        (space, part.name, part.reference)
+        for space in spaces.values()
+        for part in parts
+        if space.get(part.name) is part.reference and space is not vars(_module_of(part))
+    ]
+
+
+def _module_of(part: "Part") -> Any:
+    """The chapter in which the course's own is at home: it is found there anyway."""
+    return sys.modules[part.reference.__module__]
 
 
 def _by_hand(parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -404,11 +570,13 @@ def _by_hand(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _translator_of(
     functions: Mapping[str, Any],
-) -> tuple[str, Callable[[set[str]], nn.Module]]:
-    known = [name for names, _ in TRANSLATORS.values() for name in names]
+) -> tuple[str, Callable[[set[str]], nn.Module] | None]:
+    """The chapter, and what builds its translator; None for chapter 7's, which is trained in a way
+    of its own."""
+    known = [name for names, _ in TRANSLATORS.values() for name in names] + list(_TRANSFORMER)
     _require_known(functions, known, "A translator")
     chapter = max(EXERCISES[name].chapter for name in functions)
-    names, build = TRANSLATORS[chapter]
+    names, build = TRANSLATORS.get(chapter, (_TRANSFORMER, None))
     _require_known(functions, names, f"Chapter {int(chapter[:2])}'s translator")
     for group in _ONE_OF:
         if len(both := [name for name in functions if name in group]) > 1:
@@ -423,6 +591,14 @@ def _courses(chapter: str) -> dict[str, list[dict[str, Any]]]:
         return results["runs"]
     before = {name: seeds for name, seeds in results["runs"].items() if int(name[0]) <= 2}
     return before | {n: seeds for n, seeds in results["parallel"].items() if "sinusoids" not in n}
+
+
+def _seeds(number: int, runs: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The runs of the course's translator of that chapter."""
+    if number == int(TRANSFORMER[:2]):
+        return figures.results(TRANSFORMER_RESULTS)["small/en-de"]
+    (seeds,) = (s for name, s in runs.items() if int(name.partition(":")[0]) == number)
+    return seeds
 
 
 def _require_known(functions: Mapping[str, Any], names: Sequence[str], machine: str) -> None:
@@ -450,7 +626,7 @@ def _tell_checks(functions: Mapping[str, Callable[..., Any]]) -> None:
             )
 
 
-def _tell_unused(parts: Mapping[str, _Part]) -> None:
+def _tell_unused(parts: Mapping[str, Part]) -> None:
     inside = [f for part in parts.values() for f in called_by(part.function, set()).values()]
     for part in parts.values():
         if not part.calls and part.function not in inside:

@@ -269,8 +269,8 @@ def matches_and_steps(results: Mapping[str, Any], chapter: int) -> list[tuple[st
         1, 2, figsize=(5.8, 1.1 + 0.36 * len(shown)), sharey=True, width_ratios=(3, 2)
     )
     for row, (kind, name) in enumerate(shown):
-        number = int(name.partition(":")[0]) - 1
-        colour, mark = MODELS[number], MARKS[number]
+        number = min(int(name.partition(":")[0]), 6) - 1  # chapters 1 to 5, and 7
+        colour, mark = (*MODELS, INK)[number], (*MARKS, "P")[number]
         for (marker, of), at in zip(drawn, (row - 0.16, row + 0.16), strict=True):
             if of is drawn[1][1] and name not in results["large"]:
                 continue

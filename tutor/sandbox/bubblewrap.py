@@ -68,7 +68,7 @@ def build_course(folder: Path, chapter: str) -> None:
     visible, _ = visible_modules(chapter)
     shown = [*visible, "__init__", "materials.__init__", "sandbox.__init__", "sandbox.wire"]
     seen = ["candidate", "composites", "cost", "elsewhere", "known", "library", "modes"]
-    seen += ["names", "recorder", "response", "sequences", "steps", "widened"]
+    seen += ["names", "recorder", "response", "sequences", "steps", "table_model", "widened"]
     shown += [f"checks.{name}" for name in seen]
     shown += [f"sandbox.inside.{p.stem}" for p in (PACKAGE / "sandbox" / "inside").glob("*.py")]
     files = {f"{name.replace('.', '/')}.py": PACKAGE for name in shown}

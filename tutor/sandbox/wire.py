@@ -17,6 +17,8 @@ import torch
 from safetensors import TensorSpec, deserialize, serialize
 from torch import Tensor
 
+from tutor.checks.table_model import TableModel
+
 _HEADER = struct.Struct(">II")
 _LARGEST_JSON = 8 * 2**20
 _LARGEST_TABLE = 2**16
@@ -179,6 +181,9 @@ def pack(value: Any, tensors: list[Tensor], name: Any = None, views: bool = Fals
     if isinstance(value, dict):
         items = value.items()
         return {"dict": [[pack(k, tensors), pack(v, tensors, name, views)] for k, v in items]}
+    if isinstance(value, TableModel):
+        parts = (pack(t, tensors, name, views) for t in value.tensors)
+        return {"model": [*parts, value.fade]}
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode()}
     if isinstance(value, torch.device):
@@ -226,6 +231,7 @@ def unpack(spec: Any, tensors: list[Tensor | None], keep: Any = None, views: boo
 
     ``keep(number, tensor)`` is given what the sender named, and returns what to use in its place.
     With ``views`` the sender is trusted, and may send views: few numbers may become a large tensor.
+    And models, which are called.
     """
     try:
         return _unpack(spec, tensors, keep, views)
@@ -249,6 +255,9 @@ def _unpack(spec: Any, tensors: list[Tensor | None], keep: Any, views: bool) -> 
         return tuple(items) if kind == "tuple" else items
     if kind == "dict":
         return {_key(k): _unpack(v, tensors, keep, views) for k, v in value}
+    if kind == "model" and views:
+        *parts, fade = value
+        return TableModel(*(_unpack(part, tensors, keep, views) for part in parts), fade)
     if kind == "bytes":
         return base64.b64decode(value, validate=True)
     if kind == "float":

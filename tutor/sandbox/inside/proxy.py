@@ -18,6 +18,7 @@ from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from tutor.checks.cost import TakingApart
+from tutor.checks.table_model import TableModel
 from tutor.sandbox import wire
 
 LARGEST_MESSAGE = 2**17
@@ -183,6 +184,8 @@ def describe(value: Any, name: Any) -> Any:
             return {type(v).__name__ if type(v) in (tuple, list) else "tuple": [one(x) for x in v]}
         if isinstance(v, dict):
             return {"dict": [[k, one(x)] for k, x in v.items()]}
+        if isinstance(v, TableModel):
+            return {"model": [*map(one, v.tensors), v.fade]}
         if isinstance(v, (torch.SymInt, torch.SymFloat, torch.SymBool)):
             raise TypeError("symbolic sizes cannot be counted")
         return wire.pack(v, [])
@@ -214,6 +217,8 @@ def undescribe(spec: Any, named: Any) -> Any:
             return (tuple if kind == "tuple" else list)(one(x) for x in s[kind])
         if kind == "dict":
             return {k: one(x) for k, x in s[kind]}
+        if kind == "model":
+            return TableModel(*map(one, s[kind]))
         return wire.unpack(s, [])
 
     return one(spec)
