@@ -133,6 +133,15 @@ LAYER_NORM = Exercise(
             "standard deviation it is √eps, some 300 times, too small to protect small numbers as "
             "the formula does, and weights that were trained with the one do not fit the other.",
             NORM,
+            (with_(under=norms.outside_of_std),),
+        ),
+        Trap(
+            "a root squared",
+            with_(under=norms.of_the_root_squared),
+            "the number is the variance again, and the gradient is not: that of a root is infinite "
+            "at 0, and infinity times 0 is nan. Where all features are equal the variance is 0. "
+            "Add eps to it before any root is taken.",
+            NORM,
         ),
         Trap(
             "eps twice",
@@ -247,7 +256,11 @@ LAYER_NORM = Exercise(
             "mean far from 0 both are large and nearly equal, and their difference is rounding: "
             "even less than 0, whose root is nan. Take off the mean first, and square then.",
             NORM,
-            (with_(spread=norms.less_the_square_of_the_mean, under=norms.not_below_zero),),
+            (
+                with_(spread=norms.less_the_square_of_the_mean, under=norms.not_below_zero),
+                with_(spread=norms.mean_less_the_square_of_the_mean),
+                with_(spread=norms.mean_less_the_square_of_the_mean, under=norms.not_below_zero),
+            ),
         ),
         Trap(
             "mean distance",

@@ -59,6 +59,11 @@ def _arguments(draw: Draw, row: Row) -> tuple[int, ...]:
 def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("the example of the text", (1, 4, 4))
     yield Case("the paper's largest rate", (_USUAL, 512, _USUAL))
+    yield Case("a step before the end of the warm-up", (9, 512, 10))
+    yield Case("a step after the end of the warm-up", (11, 512, 10))
+    # Both are in both groups, so that no points hang on what is drawn.
+    yield Case("a step before the end of a warm-up of two", (1, 512, 2), "edges")
+    yield Case("a step after a warm-up of one", (2, 512, 1), "edges")
     for name, wrong in {
         "step 0": (0, 512, 10),
         "a negative step": (-2, 512, 10),
@@ -138,6 +143,11 @@ def _inverse(width):
     return 1 / width
 
 
+def _half_of_inverse(width):
+    """width ** -1 / 2"""
+    return 1 / width / 2
+
+
 def _one(width):
     return 1.0
 
@@ -168,6 +178,15 @@ def _share(step, top):
 
 def _half_power(step, top):
     return step * top**-0.5
+
+
+def _half_of_hyperbola(step, top):
+    return 1 / step / 2
+
+
+def _half_of_cube(step, top):
+    """step * top ** -3 / 2"""
+    return step * top**-3 / 2
 
 
 def _root_rising(step, top):
@@ -202,6 +221,16 @@ def _jump(step, width, warmup_steps=_USUAL):
     if step <= warmup_steps:
         return _rate(step, width, warmup_steps)
     return _rate(step - warmup_steps, width, warmup_steps, rising=_never)
+
+
+def _late(step, width, warmup_steps=_USUAL):
+    chosen = {"falling": _never} if step <= warmup_steps + 1 else {"rising": _never}
+    return _rate(step, width, warmup_steps, **chosen)
+
+
+def _early(step, width, warmup_steps=_USUAL):
+    chosen = {"falling": _never} if step < warmup_steps - 1 else {"rising": _never}
+    return _rate(step, width, warmup_steps, **chosen)
 
 
 _SECTION = "Warm-up"
@@ -246,6 +275,26 @@ WARMUP_RATE = Exercise(
             with_(scaled=_inverse),
             "the rate is divided by the root of the width, and not by the width.",
             _SECTION,
+        ),
+        Trap(
+            "-1/2 without its brackets",
+            with_(scaled=_half_of_inverse),
+            "`**` comes before `/`: `width ** -1/2` is half of 1 / width. Write `** -0.5`.",
+            _SECTION,
+            (
+                with_(falling=_half_of_hyperbola),
+                with_(scaled=_half_of_inverse, falling=_half_of_hyperbola),
+                with_(rising=_half_of_cube),
+                with_(scaled=_half_of_inverse, falling=_half_of_hyperbola, rising=_half_of_cube),
+            ),
+        ),
+        Trap(
+            "the two change places a step off",
+            _late,
+            "the line counts up to step `warmup_steps`, where both curves have the same rate, and "
+            "the root from there. `min` finds the place by itself.",
+            _SECTION,
+            (_early,),
         ),
         Trap(
             "the width left out",
