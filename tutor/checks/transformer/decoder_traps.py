@@ -144,10 +144,7 @@ _OWN = (
         "norm of its own.",
         DECODER,
         (
-            *(
-                with_(remember=decoders.remembered(norms.norm, number, always))
-                for number, always in ((0, False), (0, True), (1, True), (2, False), (2, True))
-            ),
+            with_(remember=decoders.remembered(norms.norm, 1, always=True)),
             with_(remember=decoders.remembered(norms.norm, 1, as_wide=True)),
         ),
     ),
