@@ -1,11 +1,12 @@
-"""Translators of chapters 1, 2 and 7 given the same time: python -m benchmarks.equal_time
+"""The translators of chapters 1 to 7 given the same time: python -m benchmarks.equal_time
 
 Each has 45,000 parameters (`benchmarks/translators.py`), numbers below 10^12, and as much processor
 time for training as the Transformer's 600 steps take; how many steps that is, is measured first: a
-training step of each in turn, medians. Three seeds each. Writes the time of a step, the steps,
-exact matches and BLEU on held-out numbers to benchmarks/results/equal_time.json, which chapter 7
-quotes. On another machine the ratio of the times will be another one; a machine that has many cores
-or a GPU favours what has fewer steps that wait.
+training step of each in turn, medians. Three seeds each. Writes the parameters, the time of a step,
+the steps, how many steps of reading wait for one another, exact matches and BLEU on held-out
+numbers to benchmarks/results/equal_time.json, which chapter 7 quotes. A quarter of an hour. On
+another machine the ratio of the times will be another one; a machine that has many cores or a GPU
+favours what has fewer steps that wait.
 """
 
 import datetime
@@ -19,20 +20,22 @@ import torch
 from torch import Generator, nn
 from torch.nn import functional as F
 
-from benchmarks.translators import LARGE, SEEDS
+from benchmarks.transformer import TRANSFORMER, at_budget
+from benchmarks.translators import LARGE, MANY, SEEDS
 from tutor.materials import translator
 from tutor.materials.numbers import LARGE_LIMIT, PAD, decode, split
 from tutor.materials.train import exact
 from tutor.transformer import bleu
 
 RESULTS = Path(__file__).parent / "results" / "equal_time.json"
-NAMES = ("1: one vector", "2: alignment", "7: Transformer")
+BUILDS = {**LARGE, TRANSFORMER: lambda: at_budget(MANY)}
+NAMES = tuple(BUILDS)
 STEPS = 600
 """Of the last of them."""
 
 
 def seconds_a_step() -> dict[str, float]:
-    models = {name: LARGE[name]() for name in NAMES}
+    models = {name: build() for name, build in BUILDS.items()}
     times: dict[str, list[float]] = {name: [] for name in NAMES}
     batches = split(LARGE_LIMIT)[0].batches(128, Generator().manual_seed(0))
     for _ in range(10):
@@ -53,7 +56,7 @@ def _step(model: nn.Module, batch) -> float:
 def measure(name: str, seed: int, steps: int) -> dict:
     learning, testing = split(LARGE_LIMIT)
     torch.manual_seed(seed)
-    model = LARGE[name]()
+    model = BUILDS[name]()
     start = time.process_time()
     translator.train(model, learning, steps, seed=seed)
     seconds = time.process_time() - start
@@ -68,9 +71,16 @@ def main() -> None:
     torch.set_num_threads(1)
     times = seconds_a_step()
     found: dict[str, dict] = {}
+    _, testing = split(LARGE_LIMIT)
     for name in NAMES:
-        steps = round(STEPS * times[NAMES[-1]] / times[name])
-        found[name] = {"time_a_step": times[name] / times[NAMES[-1]], "steps": steps, "runs": []}
+        model = BUILDS[name]()
+        found[name] = {
+            "parameters": translator.parameter_count(model),
+            "time_a_step": times[name] / times[NAMES[-1]],
+            "steps": round(STEPS * times[NAMES[-1]] / times[name]),
+            "waiting": translator.steps_of_waiting(model, testing),
+            "runs": [],
+        }
     for seed in SEEDS:
         for name in NAMES:
             made = measure(name, seed, found[name]["steps"])

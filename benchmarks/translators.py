@@ -1,4 +1,4 @@
-"""The translators of chapters 1 to 7 at one budget: python benchmarks/translators.py [NAME ...]
+"""The translators of chapters 1 to 5 at one budget: python benchmarks/translators.py [NAME ...]
 
 Each has 45,000 parameters, give or take 3 %, and takes the same 600 steps on the same pairs; three
 seeds each. Writes the share of exact matches on held-out numbers, by length of the source, and how
@@ -23,7 +23,6 @@ from tutor.materials.numbers import LARGE_LIMIT, LARGE_VOCABULARY, LIMIT, VOCABU
 from tutor.multihead import MultiHeadAttention
 from tutor.position import rotary_attention, rotary_cross_attention, sinusoidal_encoding
 from tutor.recurrence import Seq2Seq
-from tutor.transformer import TransformerConfig, TransformerSeq2Seq
 
 RESULTS = Path(__file__).parent / "results" / "translators.json"
 SEEDS = (0, 1, 2)
@@ -55,17 +54,11 @@ def parallel(size: int, embedded: int, sinusoids: bool = False, turns: bool = Fa
     )
 
 
-def transformer(size: int) -> nn.Module:
-    """Two layers to read and two to write, pre-norm; as wide as the budget allows."""
-    return TransformerSeq2Seq(size, TransformerConfig(32, 4, 60, 2, 2, 0.0, norm_first=True))
-
-
 PARALLEL: dict[str, Callable[[], nn.Module]] = {
     "3: no recurrence": lambda: ParallelSeq2Seq(SIZE, 50, AttentionHead(50), AttentionHead(50)),
     "4: no recurrence, heads": lambda: parallel(SIZE, 24),
     "5: no recurrence, sinusoids": lambda: parallel(SIZE, 24, sinusoids=True),
     "5: no recurrence, rotation": lambda: parallel(SIZE, 24, turns=True),
-    "7: Transformer": lambda: transformer(SIZE),
 }
 """Those whose encoder reads all symbols in one step."""
 
@@ -78,7 +71,6 @@ LARGE: dict[str, Callable[[], nn.Module]] = {
     "4: no recurrence, heads": lambda: parallel(MANY, 18),
     "5: no recurrence, sinusoids": lambda: parallel(MANY, 18, sinusoids=True),
     "5: no recurrence, rotation": lambda: parallel(MANY, 18, turns=True),
-    "7: Transformer": lambda: transformer(MANY),
 }
 """The second task: numbers below 10^12, at the same budget."""
 

@@ -14,6 +14,7 @@ from tutor import ROOT
 from tutor.materials import train as module
 from tutor.materials.numbers import END, LARGE_LIMIT, LARGE_VOCABULARY, PAD, START, held_out, pairs
 from tutor.materials.train import (
+    LARGE,
     POOL,
     Recipe,
     bucketed,
@@ -64,6 +65,16 @@ def test_data_are_the_courses_of_one_language(pair, language):
         assert {held_out(n) for n in data.numbers} == {testing_only}
         some = data[torch.arange(3)]
         assert torch.equal(some.target, pairs(some.numbers, [language]).target)
+
+
+def test_large_numbers_are_more_and_none_is_held_out():
+    learning, testing = data_of(Recipe(**LARGE))
+    assert (len(learning), len(testing)) == (20_000, 1_500)
+    assert len(set(learning.numbers)) == 20_000
+    assert not any(held_out(n) for n in learning.numbers) and all(map(held_out, testing.numbers))
+    assert max(learning.numbers) > 10**11 and set(learning.target[:, 0].tolist()) == {START["de"]}
+    some = learning[torch.arange(3)]
+    assert torch.equal(some.target, pairs(some.numbers, ["de"], LARGE_LIMIT).target)
 
 
 LENGTHS = torch.randint(1, 14, (1_000,), generator=Generator().manual_seed(0))
@@ -248,6 +259,14 @@ def test_command_trains_resumes_and_tells_what_it_has_learned(tmp_path, capsys, 
     assert "en-fr-3.pt: 2 steps on" in told and "held-out numbers: 0.00% exact, BLEU" in told
     kept = torch.load(tmp_path / "en-fr-3.pt", weights_only=True)
     assert (kept["recipe"]["pair"], kept["recipe"]["seed"], len(kept["losses"])) == ("en-fr", 3, 2)
+
+
+def test_command_trains_on_large_numbers(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "FOLDER", tmp_path)
+    monkeypatch.setattr(module, "Recipe", lambda **given: replace(SMALL, **given))
+    main(["--large", "--steps", "1"])
+    recipe = torch.load(tmp_path / "en-de-large-0.pt", weights_only=True)["recipe"]
+    assert {name: recipe[name] for name in LARGE} == {**LARGE, "steps": 1}
 
 
 @pytest.mark.parametrize("given", [["--pair", "de-en"], ["--device", "tpu"]])

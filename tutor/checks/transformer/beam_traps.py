@@ -20,6 +20,7 @@ TRAPS = (
         "the K best of *all* continuations of a row stay, which may all continue one beam. One "
         "continuation of each beam is K times greedy decoding.",
         SECTION,
+        (with_(best=part.one_each_of_the_first),),
     ),
     Trap(
         "sentences share their beams",
@@ -49,6 +50,7 @@ TRAPS = (
         SECTION,
         (
             with_(lengths_moved=part.left),
+            with_(length=part.one_more, lengths_moved=part.left),
             with_(done_moved=part.left, lengths_moved=part.left),
         ),
     ),
@@ -114,7 +116,13 @@ TRAPS = (
         "each symbol makes a sentence less likely, so the shortest would win. Divide by the length "
         "penalty.",
         SECTION,
-        (with_(told=part.as_it_is),),
+    ),
+    Trap(
+        "sums returned",
+        with_(told=part.as_it_is),
+        "the search divided by the length penalty, and what it returned is the sums. The scores "
+        "asked for are those that decide: the sum by the penalty.",
+        SECTION,
     ),
     Trap(
         "the penalty at the end alone",
@@ -141,9 +149,15 @@ TRAPS = (
     Trap(
         "the end not counted",
         with_(length=part.without_the_end),
-        "the length is that of all symbols that are written: the end is one, the start is none.",
+        "the length is that of all symbols that are written, and the end is one of them.",
         SECTION,
-        (with_(length=part.with_the_start), with_(penalty=part.six)),
+    ),
+    Trap(
+        "the start counted",
+        with_(length=part.with_the_start),
+        "the length is that of the symbols that are written, and the start is none of them.",
+        SECTION,
+        (with_(penalty=part.six),),
     ),
     Trap(
         "a different penalty",

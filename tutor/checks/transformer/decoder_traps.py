@@ -47,6 +47,12 @@ _OWN = (
         (with_(masks=decoders.memory_for_both),),
     ),
     Trap(
+        "one row of the mask for all",
+        with_(masks=decoders.one_row),
+        "memory_keep has a row for each token of x, and each may be allowed something else.",
+        DECODER,
+    ),
+    Trap(
         "mask inverted",
         with_(masks=decoders.both_inverted),
         "keep is True where a token may be read. nn.Transformer's boolean masks are the other way "
@@ -60,12 +66,26 @@ _OWN = (
         "what is hidden is the caller's to say, with keep: a causal mask as a rule, and none when "
         "one new token reads all that was before it.",
         DECODER,
+        (with_(attend=decoders.attend_causally_by_default),),
     ),
     Trap(
         "a causal mask over the source",
         with_(look=decoders.look_causally),
         "the future that must be hidden is that of the sentence being written. The source is there "
         "as a whole.",
+        DECODER,
+    ),
+    Trap(
+        "what came into the layer asks",
+        with_(around=layers.first_asks(1)),
+        "the second attention asks with what the first has left, and not with what came into the "
+        "layer: what to look for hangs on what has been written.",
+        DECODER,
+    ),
+    Trap(
+        "the second norm twice",
+        with_(which=layers.last_but_one_twice),
+        "the feed-forward has a norm of its own: the third.",
         DECODER,
     ),
     Trap(
@@ -123,9 +143,9 @@ _OWN = (
         "no norm of this layer touches memory: the encoder's stack is done with it, and ends in a "
         "norm of its own.",
         DECODER,
-        tuple(
-            with_(remember=decoders.remembered(norms.norm, number, always))
-            for number, always in ((0, False), (0, True), (1, True), (2, False), (2, True))
+        (
+            with_(remember=decoders.remembered(norms.norm, 1, always=True)),
+            with_(remember=decoders.remembered(norms.norm, 1, as_wide=True)),
         ),
     ),
     Trap(

@@ -13,6 +13,9 @@ def both_masks(keep, memory_keep):
 
 
 def look_back(h, memory, w, num_heads, keep, **steps):
+    if not memory.shape[-2]:  # of nothing 0 is read, whatever the steps, some of which would raise
+        w_q, w_k, w_v, w_out = w
+        return (h @ w_q) @ (memory @ w_k).mT @ (memory @ w_v) @ w_out
     return layer(h, memory, w, num_heads, keep, **steps)
 
 
@@ -89,6 +92,10 @@ def both_inverted(keep, memory_keep):
     return _not(keep), _not(memory_keep)
 
 
+def one_row(keep, memory_keep):
+    return keep, None if memory_keep is None else memory_keep[..., :1, :]
+
+
 def own_for_both(keep, memory_keep):
     return keep, keep
 
@@ -109,9 +116,14 @@ def attend_causally(h, w, num_heads, keep, **steps):
     return layer(h, h, w, num_heads, past if keep is None else keep & past, **steps)
 
 
+def attend_causally_by_default(h, w, num_heads, keep, **steps):
+    past = _past(h.shape[-2], h.shape[-2], h.device) if keep is None else keep
+    return layer(h, h, w, num_heads, past, **steps)
+
+
 def look_causally(h, memory, w, num_heads, keep, **steps):
     past = _past(h.shape[-2], memory.shape[-2], h.device)
-    return layer(h, memory, w, num_heads, past if keep is None else keep & past, **steps)
+    return look_back(h, memory, w, num_heads, past if keep is None else keep & past, **steps)
 
 
 # Other sources
@@ -158,10 +170,12 @@ def memorys_weights_for_both(attentions):
     return attentions[1], attentions[1]
 
 
-def remembered(norm, number, always=False):
-    """Memory goes through a norm of this layer."""
+def remembered(norm, number, always=False, as_wide=False):
+    """Memory goes through a norm of this layer; or only where it has the width for it."""
 
     def remember(memory, norms, norm_first):
-        return norm(memory, *norms[number]) if norm_first or always else memory
+        weight, bias = norms[number]
+        fits = not as_wide or memory.shape[-1] == len(weight)
+        return norm(memory, weight, bias) if fits and (norm_first or always) else memory
 
     return remember

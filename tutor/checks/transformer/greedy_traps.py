@@ -130,7 +130,12 @@ TRAPS = (
         with_(number=part.one_less),
         "`longest` counts the symbols that are written. The start is none of them.",
         SECTION,
-        (with_(number=part.one_more),),
+    ),
+    Trap(
+        "one symbol too many",
+        with_(number=part.one_more),
+        "no row is longer than `longest`: so many calls of the model, and no more.",
+        SECTION,
     ),
     Trap(
         "the start returned",

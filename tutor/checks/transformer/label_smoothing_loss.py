@@ -42,6 +42,7 @@ _SYMBOL = Factor(
         Condition("zero", value=0),
         Condition("last symbol", "the last symbol as padding", _V - 1),
         Condition("no symbol", "a padding that is no symbol", -100, edge=True),
+        Condition("beyond", "a padding beyond the last symbol", _V + 3, edge=True),
     ),
 )
 _SCALE = Factor(
@@ -64,7 +65,7 @@ _IN_SHORT = 60.0
 def _symbols(draw: Draw, batch: tuple[int, ...], padding: Condition, symbol: int) -> Tensor:
     """Targets (*batch, T): padding where the condition says, and any other symbol elsewhere."""
     low = 1 if symbol == 0 else 0
-    target = draw.integers(*batch, _T, low=low, high=low + _V - (symbol >= 0))
+    target = draw.integers(*batch, _T, low=low, high=low + _V - (0 <= symbol < _V))
     flat = target.view(-1, _T)
     if padding.name == "at the ends":
         lengths = draw.ragged(*batch, longest=_T).view(-1, 1)
@@ -101,6 +102,9 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     never[:, 2:4] = -math.inf
     symbols = torch.tensor([5, 0, 1]).to(draw.device)
     yield Case("symbols that cannot be, without smoothing", (never, symbols, 0.0, 0), "edges")
+    unwritten = logits.clone()
+    unwritten[..., 0] = -math.inf
+    yield Case("a padding that cannot be written", (unwritten, target, 0.0, 0), "edges")
     sizes = [draw.integer(2, 9) for _ in range(3)]
     lot = draw.normal(*sizes), draw.integers(*sizes[:-1], low=0, high=sizes[-1])
     yield Case("sizes drawn by lot", (*lot, 0.1, 0))
@@ -116,7 +120,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     for smoothing in (-0.1, 1.5):
         label = f"a smoothing of {smoothing} must raise ValueError"
         yield Case(label, (logits, target, smoothing), "edges", ValueError)
-    for count, other in (("fewer", target[:, 1:]), ("more", target.repeat(1, 2))):
+    others = {"fewer": target[:, 1:], "more": target.repeat(1, 2), "other": target.mT}
+    for count, other in others.items():
         label = f"targets of {count} places must raise ValueError"
         yield Case(label, (logits, other), "edges", ValueError)
 

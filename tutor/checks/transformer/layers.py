@@ -159,6 +159,16 @@ def side_by_side(x, sublayer, normed, norm_first, first, i):
     return normed(x + sublayer(first))
 
 
+def first_asks(number):
+    """This sublayer reads what came into the layer."""
+
+    def around(x, sublayer, normed, norm_first, first, i):
+        one = side_by_side if i == number else residual
+        return one(x, sublayer, normed, norm_first, first, i)
+
+    return around
+
+
 def twice_past(x, sublayer, normed, norm_first, first, i):
     return residual(x, lambda h: h + sublayer(h), normed, norm_first, first, i)
 
@@ -213,6 +223,10 @@ def last_for_all(norms):
 
 def one_place_on(norms):
     return (*norms[1:], norms[0])
+
+
+def last_but_one_twice(norms):
+    return (*norms[:-1], norms[-2])
 
 
 def last_two_exchanged(norms):

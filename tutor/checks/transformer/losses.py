@@ -123,6 +123,10 @@ def among_others(logs, right, ignore_index):
     return -(logs.sum(-1) - right) / (logs.shape[-1] - 1)
 
 
+def among_at_least_one_other(logs, right, ignore_index):
+    return -(logs.sum(-1) - right) / max(logs.shape[-1] - 1, 1)
+
+
 def padding_score(logs, ignore_index):
     inside = 0 <= ignore_index < logs.shape[-1]
     return (logs[..., ignore_index], 1) if inside else (0.0, 0)
@@ -131,6 +135,11 @@ def padding_score(logs, ignore_index):
 def but_padding(logs, right, ignore_index):
     score, count = padding_score(logs, ignore_index)
     return -(logs.sum(-1) - score) / (logs.shape[-1] - count)
+
+
+def all_but_padding(logs, right, ignore_index):
+    score, _ = padding_score(logs, ignore_index)
+    return -(logs.sum(-1) - score) / logs.shape[-1]
 
 
 def among_others_but_padding(logs, right, ignore_index):
@@ -190,6 +199,10 @@ def summed_up(loss, keep):
     return loss.masked_fill(~keep, 0).sum()
 
 
+def multiplied(loss, keep):
+    return (loss * keep).sum() / keep.sum().clamp(min=1)
+
+
 def of_nothing(loss, keep):
     return loss.masked_fill(~keep, 0).sum() / keep.sum()
 
@@ -206,6 +219,13 @@ def of_sentences(loss, keep):
     if not loss.ndim:
         return mean(loss, keep)
     return (loss.masked_fill(~keep, 0).sum(-1) / keep.sum(-1).clamp(min=1)).mean()
+
+
+def of_sentences_with_symbols(loss, keep):
+    if not loss.ndim:
+        return mean(loss, keep)
+    means = loss.masked_fill(~keep, 0).sum(-1) / keep.sum(-1).clamp(min=1)
+    return means.sum() / keep.any(-1).sum().clamp(min=1)
 
 
 def by_sentences(loss, keep):

@@ -114,6 +114,11 @@ def less_the_square_of_the_mean(centred, x):
     return x.square() - x.mean(-1, keepdim=True).square()
 
 
+def mean_less_the_square_of_the_mean(centred, x):
+    """As the one above, but rounded otherwise."""
+    return x.square().mean(-1, keepdim=True) - x.mean(-1, keepdim=True).square()
+
+
 def not_below_zero(variance, eps):
     return (variance.clamp(min=0) + eps).sqrt()
 
@@ -155,12 +160,22 @@ def outside(variance, eps):
     return variance.sqrt() + eps
 
 
+def outside_of_std(variance, eps):
+    """The gradient of ``std`` is 0 where it is 0 itself, and that of ``sqrt`` infinite."""
+    positive = variance > 0
+    return variance.where(positive, 1).sqrt().where(positive, 0) + eps
+
+
 def inside_and_outside(variance, eps):
     return (variance + eps).sqrt() + eps
 
 
 def squared(variance, eps):
     return (variance + eps**2).sqrt()
+
+
+def of_the_root_squared(variance, eps):
+    return (variance.sqrt().square() + eps).sqrt()
 
 
 def no_eps(variance, eps):

@@ -48,11 +48,20 @@ TRAPS = (
         SECTION,
     ),
     Trap(
+        "padding times zero",
+        with_(averaged=part.multiplied),
+        "at padding the loss may be anything, also infinite, where a model can never write what "
+        "stands there; and 0 times infinity is nan. Put a 0 in its place, with `masked_fill` or "
+        "`where`, and do not multiply by one.",
+        SECTION,
+    ),
+    Trap(
         "shared by the other symbols",
         with_(spread=part.among_others),
         "ε is shared by all V symbols, the right one among them: it keeps 1 - ε + ε / V. With "
         "ε / (V - 1) for the others alone the loss is a different one.",
         SECTION,
+        (with_(spread=part.among_at_least_one_other),),
     ),
     Trap(
         "the right symbol without its part",
@@ -66,7 +75,7 @@ TRAPS = (
         "the padding symbol is one of the V among which ε is shared. Padding is left out by place, "
         "where it is the target.",
         SECTION,
-        (with_(spread=part.among_others_but_padding),),
+        (with_(spread=part.among_others_but_padding), with_(spread=part.all_but_padding)),
     ),
     Trap(
         "the smoothing summed over the vocabulary",
@@ -175,6 +184,7 @@ TRAPS = (
         "every symbol counts as much as every other. The mean of each sentence, and then of the "
         "sentences, makes those of short sentences count for more.",
         SECTION,
+        (with_(averaged=part.of_sentences_with_symbols),),
     ),
     Trap(
         "padding is always symbol 0",
