@@ -206,7 +206,7 @@ OWN |= {
         "must raise ValueError": "must raise a `ValueError`",
     },
     "warmup_rate": {
-        "^(falling|top)$|largest rate|^a step (before|after)": "then falls with the root of the step",
+        "^(falling|top)$|largest rate|^a step ": "then falls with the root of the step",
         "^(first|far)$|example": "the first step is 1, and there may be millions",
         "^odd$|^width 1$|^one step$": "at least 1",
         "^default$": "4,000 if it is left out",
