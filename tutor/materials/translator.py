@@ -6,18 +6,13 @@ target, the scores of the one that follows. Chapters 1 to 7 build one each and p
 B batch, S and T symbols of source and target, V vocabulary.
 """
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
-from IPython import get_ipython
-from IPython.display import HTML, display
 from jaxtyping import Bool, Int
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from tutor.materials.numbers import END, PAD, START, Pairs
+from tutor.materials.progress import progress
 
 __all__ = [
     "exact_match",
@@ -41,15 +36,15 @@ def train(
 ) -> list[float]:
     """Teacher forcing with Adam, one cycle of the learning rate; the loss of each step.
 
-    The loss is the mean cross-entropy of the next symbol in nats, padding left out. Shows its
-    progress in a notebook. The model is left in eval mode.
+    The loss is the mean cross-entropy of the next symbol in nats, padding left out. A bar shows
+    how far it is. The model is left in eval mode.
     """
     model.train()
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=0.1)
     batches = data.batches(batch_size, Generator().manual_seed(seed))
     losses = []
-    with _progress(steps) as show:
+    with progress(steps) as show:
         for step in range(steps):
             batch = next(batches)
             logits = model(batch.source, batch.lengths, batch.target[:, :-1])
@@ -62,7 +57,7 @@ def train(
             optimiser.step()
             schedule.step()
             losses.append(loss.item())
-            show(step + 1, losses[-1])
+            show(step + 1, f"loss {losses[-1]:.3f}")
     model.eval()
     return losses
 
@@ -134,23 +129,3 @@ def steps_of_waiting(model: nn.Module, data: Pairs) -> int:
 
 def parameter_count(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
-
-
-@contextmanager
-def _progress(steps: int) -> Iterator:
-    """A bar in a notebook, which one line replaces at the end; nothing elsewhere."""
-    if get_ipython() is None:
-        yield lambda step, loss: None
-        return
-    shown, start, last = display(HTML(""), display_id=True), time.monotonic(), [0.0, 0.0]
-
-    def show(step: int, loss: float) -> None:
-        last[1] = loss
-        if time.monotonic() - last[0] > 0.2:
-            last[0] = time.monotonic()
-            bar = f'<progress value="{step}" max="{steps}"></progress>'
-            shown.update(HTML(f"{bar} step {step} of {steps}, loss {loss:.3f}"))
-
-    yield show
-    seconds = time.monotonic() - start
-    shown.update(HTML(f"{steps} steps in {seconds:.0f} s, loss at the end {last[1]:.3f}"))
