@@ -11,8 +11,8 @@ from tutor.attention import causal_mask
 from tutor.checks import softmax
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
+from tutor.checks.crossings import MASK, TOKENS, masked
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.families import MASK, TOKENS, masked
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
 from tutor.checks.transformer import layers
