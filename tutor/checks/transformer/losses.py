@@ -247,3 +247,12 @@ def smoothed_padding(logits, target, smoothing=0.1, ignore_index=0, count=places
 
 def smoothed_padding_by_all(logits, target, smoothing=0.1, ignore_index=0):
     return smoothed_padding(logits, target, smoothing, ignore_index, everywhere)
+
+
+def row_of_shares(logits, target, smoothing=0.1, ignore_index=0):
+    """With a share for each symbol at each place: the padding's number must be one of them."""
+    if not 0 <= smoothing <= 1 or logits.shape[:-1] != target.shape:
+        raise ValueError("a smoothing from 0 to 1, and a target for each place")
+    rest = smoothing / logits.shape[-1]
+    shares = torch.full_like(logits, rest).scatter(-1, target[..., None], 1 - smoothing + rest)
+    return mean(-(shares * logits.log_softmax(-1)).sum(-1), target != ignore_index)

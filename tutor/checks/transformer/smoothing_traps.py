@@ -48,6 +48,15 @@ TRAPS = (
         SECTION,
     ),
     Trap(
+        "a share for every symbol",
+        part.row_of_shares,
+        "a row of V shares at each place gives the same sum on paper, and fails twice: a share of "
+        "0 times the infinite cost of a symbol that cannot be is nan, and the padding's number, "
+        "which may be none of the V, is no place to write a share. Gather the right symbol's "
+        "logarithm, with the target clamped, and leave the second term out without smoothing.",
+        SECTION,
+    ),
+    Trap(
         "padding times zero",
         with_(averaged=part.multiplied),
         "at padding the loss may be anything, also infinite, where a model can never write what "
