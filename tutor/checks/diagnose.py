@@ -114,6 +114,8 @@ class Diagnosis:
 
     def _of_others(self, name: str) -> tuple[tuple[Trap, ...], Observation | None]:
         items = self._failing[name]
+        if not items:
+            return self._of_raising(name)
         accounts = self.accounts
         given = {
             account: [item[0] for item in items if self.agrees(account.function, item)]
@@ -136,6 +138,20 @@ class Diagnosis:
         if name == "values" and not self.accounts and len(items) >= _ENOUGH:
             # Three mistakes at once, say, of which the edge cases show two more.
             return tuple(t for a in self._one(items, []) for t in a.traps), items[0][0]
+        return (), None
+
+    def _of_raising(self, name: str) -> tuple[tuple[Trap, ...], Observation | None]:
+        """Where all that is wrong in a group is what bad input gets: one that gives it as well."""
+        raising = [o for o in self.trial.groups[name].observations if o.case.raises is not None]
+        wrong = [(o, False) for o in raising if o.problem]
+        refused = [o for o in raising if not o.problem]
+        for function, trap in self.known if wrong else ():
+            if (
+                all(self.agrees(function, item) for item in wrong)
+                and all(self._trace(function, o).crashed for o in refused)
+                and not self.contradicted(function)
+            ):
+                return (trap,), wrong[0][0]
         return (), None
 
     def of_broken(self, broken: Broken) -> tuple[Trap, ...]:

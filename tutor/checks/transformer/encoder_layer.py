@@ -153,6 +153,13 @@ _OWN = (
         ENCODER,
     ),
     Trap(
+        "past the attention and its norm",
+        layers.left_out_where_nothing_is_read,
+        "where a token may read nothing, the attention gives 0, and x + 0 goes on through the norm "
+        "as for every other token. Only what is added is nothing, not the sublayer.",
+        ENCODER,
+    ),
+    Trap(
         "mask inverted",
         _with(mask=layers.inverted),
         "keep is True where a token may be read. nn.Transformer's boolean masks are the other way "
