@@ -103,8 +103,8 @@ def _report(trial: Trial) -> Report:
     trial.no_autograd = "autograd" in contract.forbidden
     if calls_forbidden(trial, contract, cases[0]):
         # It earns nothing, and there are inputs on which some of torch's own functions end the
-        # process: ``gru_cell`` in bfloat16 with two batch dimensions.
-        cases = cases[:1]
+        # process: ``gru_cell`` in bfloat16 with two batch dimensions. One case names no mistake.
+        cases, trial.exercise = cases[:1], replace(exercise, traps=())
     for case in cases:
         _observe(trial, case)
     forgive_single_precision(trial)
