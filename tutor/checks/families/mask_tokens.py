@@ -102,7 +102,7 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     mask = [_MASK, 6, 7], [no] * 3, [0.1, 0.9, 0.1], [0.95, 0.1, 0.1], [1, 2, 3]
     yield Case("the mask's own id in the text", of(*mask), "edges")
     single = [5], [no], [0.1], [0.2], [3]
-    yield Case("a single token", of(*single), "edges")
+    yield Case("one token", of(*single), "edges")
     tokens, special, *rest = of(*example)
     yield Case(
         "shapes that differ must raise ValueError",
