@@ -4,18 +4,21 @@ B passages, T tokens of each, C model width, V vocabulary.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from tutor.families import FamilyModel, bert, gpt2, sample, shift_for_next_token
+from tutor.families import FamilyConfig, FamilyModel, gpt2, llama, sample, shift_for_next_token
 from tutor.materials.help_pages import LENGTH, MASK, VOCABULARY, Passages, bytes_of, masked
 from tutor.materials.learning import begin, learn
 
 __all__ = [
     "FILLER",
+    "GPT2",
+    "LADDER",
     "WRITER",
     "Classifier",
     "classifier",
@@ -27,15 +30,29 @@ __all__ = [
 ]
 
 SIZES = {"vocabulary": VOCABULARY, "max_length": LENGTH, "width": 96, "num_heads": 4}
-SIZES |= {"hidden_width": 384}
-WRITER = gpt2(**SIZES, num_decoder_layers=3)
-FILLER = bert(**SIZES, num_encoder_layers=3, segments=0)
-BATCH = 32
+_GATED = {"hidden_width": 256, "tied": True}
+"""Three matrices of this width have as many entries as two of 384."""
+GPT2 = gpt2(**SIZES, hidden_width=384, num_decoder_layers=2)
+WRITER = llama(**SIZES, **_GATED, num_decoder_layers=2)
+FILLER = llama(**SIZES, **_GATED, num_decoder_layers=0, num_encoder_layers=2)
+"""A LLaMA that reads both ways: of BERT it has the task and the mask, and LLaMA's parts."""
+LADDER = {
+    "GPT-2": GPT2,
+    "RMSNorm": replace(GPT2, norm=nn.RMSNorm, norm_eps=1e-6),
+    "no bias": replace(GPT2, bias=False),
+    "SwiGLU": replace(GPT2, activation=F.silu, gated=True, hidden_width=256),
+    "rotary positions": replace(GPT2, positions="rope"),
+    "LLaMA: all four": WRITER,
+}
+"""GPT-2, and what LLaMA has in the place of its parts: one at a time, and all."""
+BATCH = 16
 
 
-def writer(data: Passages, steps: int, seed: int = 0) -> tuple[FamilyModel, list[float]]:
-    """A GPT-2 that has learned what comes next, and its losses in nats a token."""
-    model, generator = begin(WRITER, seed), Generator().manual_seed(seed)
+def writer(
+    data: Passages, steps: int, seed: int = 0, config: FamilyConfig = WRITER
+) -> tuple[FamilyModel, list[float]]:
+    """A model that has learned what comes next, and its losses in nats a token."""
+    model, generator = begin(config, seed), Generator().manual_seed(seed)
     lengths = torch.full((BATCH,), LENGTH)
 
     def loss() -> Tensor:
@@ -45,12 +62,14 @@ def writer(data: Passages, steps: int, seed: int = 0) -> tuple[FamilyModel, list
     return model, learn(model, loss, steps)
 
 
-def filler(data: Passages, steps: int, seed: int = 0) -> tuple[FamilyModel, list[float]]:
-    """A BERT that has learned which token is missing, and its losses in nats a chosen token."""
+def filler(
+    data: Passages, steps: int, seed: int = 0, rate: float = 0.15
+) -> tuple[FamilyModel, list[float]]:
+    """A model that has learned which token is missing, and its losses in nats a chosen token."""
     model, generator = begin(FILLER, seed), Generator().manual_seed(seed)
 
     def loss() -> Tensor:
-        read, said = masked(data.batch(BATCH, generator).tokens, generator)
+        read, said = masked(data.batch(BATCH, generator).tokens, generator, rate)
         hidden = model.hidden(read)[said >= 0]  # nothing else is asked
         return F.cross_entropy(model.scores(hidden), said[said >= 0])
 
@@ -88,7 +107,7 @@ def continued(
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> Int[Tensor, " _"]:
-    """So many tokens more, each drawn with ``sample``; the model reads as many as it has places."""
+    """So many tokens more, each drawn with ``sample``, from what the model can read at once."""
     for _ in range(count):
         logits = model(tokens[None, -LENGTH:])[0, -1, :MASK]
         chance = torch.rand((), generator=generator)
