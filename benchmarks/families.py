@@ -42,6 +42,7 @@ CLASSES = 7
 CLASSIFIER_STEPS = 100
 PAINTED = 10
 """Pictures of each digit."""
+GREYS = "0123456789abcdefg"
 WAYS = {"as they are": {}, "a temperature of 0.8": {"temperature": 0.8}}
 
 
@@ -49,7 +50,7 @@ def ladder(seed: int, found: dict[str, Any]) -> None:
     learning, held_out = passages()
     for name, config in help_models.LADDER.items():
         start = time.process_time()
-        model, losses = help_models.writer(learning, LADDER_STEPS, seed, config)
+        model, _ = help_models.writer(learning, LADDER_STEPS, seed, config)
         entry = found.setdefault(
             name, {"parameters": parameter_count(model), "nats_a_byte": [], "seconds": []}
         )
@@ -130,7 +131,7 @@ def classify(seed: int, found: dict[str, Any], models: dict[str, FamilyModel]) -
 
 def paint(seed: int, found: dict[str, Any]) -> None:
     start = time.process_time()
-    model, losses = painter.trained(seed)
+    model, _ = painter.trained(seed)
     found.setdefault("seconds", []).append(time.process_time() - start)
     found["parameters"] = parameter_count(model)
     names = torch.arange(10).repeat_interleave(PAINTED)
@@ -140,7 +141,7 @@ def paint(seed: int, found: dict[str, Any]) -> None:
         entry = found.setdefault(way, {"recognised": [], "pictures": []})
         entry["recognised"].append(share)
         if seed == SEEDS[0]:
-            entry["pictures"] = pictures.tolist()
+            entry["pictures"] = ["".join(GREYS[grey] for grey in row) for row in pictures.tolist()]
         print(f"painter, {way}, seed {seed}: {share:.0%} recognised", flush=True)
 
 
