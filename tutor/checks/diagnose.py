@@ -123,7 +123,7 @@ class Diagnosis:
         }
         for account, explained in given.items():
             if explained and len(explained) == len(items):
-                return account.traps, explained[0]
+                return (*account.traps, *self._besides(name, account.function)), explained[0]
         explained = [o for account in accounts for o in given[account]]
         if explained and 2 * len(explained) >= len(items):
             traps = (t for account in accounts if given[account] for t in account.traps)
@@ -142,17 +142,36 @@ class Diagnosis:
 
     def _of_raising(self, name: str) -> tuple[tuple[Trap, ...], Observation | None]:
         """Where all that is wrong in a group is what bad input gets: one that gives it as well."""
-        raising = [o for o in self.trial.groups[name].observations if o.case.raises is not None]
-        wrong = [(o, False) for o in raising if o.problem]
-        refused = [o for o in raising if not o.problem]
+        wrong = self._unrefused(name)
         for function, trap in self.known if wrong else ():
-            if (
-                all(self.agrees(function, item) for item in wrong)
-                and all(self._trace(function, o).crashed for o in refused)
-                and not self.contradicted(function)
-            ):
-                return (trap,), wrong[0][0]
+            if self._takes_the_same(function, name):
+                return (trap,), wrong[0]
         return (), None
+
+    def _besides(self, name: str, function: Function) -> tuple[Trap, ...]:
+        """What else is wrong in a function that explains a group's answers, and takes bad input
+        otherwise than the candidate does."""
+        if not self._unrefused(name) or self._takes_the_same(function, name):
+            return ()
+        for other, trap in self.known:
+            both = together(function, other)
+            if both is not None and self._takes_the_same(both, name):
+                return (trap,)
+        return ()
+
+    def _unrefused(self, name: str) -> list[Observation]:
+        """Bad input that did not get the error that is asked for."""
+        failing = self.trial.groups[name].failing
+        return [o for o in failing if o.case.raises is not None]
+
+    def _takes_the_same(self, function: Function, name: str) -> bool:
+        """Bad input, as the candidate does; and it contradicts no right answer."""
+        seen = [o for o in self.trial.groups[name].observations if o.case.raises is not None]
+        return (
+            all(self.agrees(function, (o, False)) for o in seen if o.problem)
+            and all(self._trace(function, o).crashed for o in seen if not o.problem)
+            and not self.contradicted(function)
+        )
 
     def of_broken(self, broken: Broken) -> tuple[Trap, ...]:
         """What answers every case as the candidate does and breaks a property like it."""

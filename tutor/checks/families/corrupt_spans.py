@@ -120,6 +120,12 @@ CORRUPT_SPANS = Exercise(
             SPANS,
         ),
         Trap(
+            "nothing to be said without a span",
+            with_(last=part.nothing_without_spans),
+            "with no span, the answer is the one sentinel that says that this was all.",
+            SPANS,
+        ),
+        Trap(
             "the last sentinel again",
             with_(last=part.the_one_before),
             "the sentinel at the end is a new one, the next: the one before it belongs to a span.",
@@ -152,6 +158,7 @@ CORRUPT_SPANS = Exercise(
             "a span is *one* sentinel, however long it is: how many tokens are missing is for the "
             "model to find out. That is what makes it more than masked words.",
             SPANS,
+            (part.each_by_itself,),
         ),
         Trap(
             "the span is still there",
@@ -176,6 +183,7 @@ CORRUPT_SPANS = Exercise(
             with_(rest=part.no_rest),
             "behind the last span the text goes on.",
             SPANS,
+            (part.without_spans_as_it_was,),
         ),
         Trap(
             "places that have moved",
@@ -183,6 +191,34 @@ CORRUPT_SPANS = Exercise(
             "a span that is replaced makes the text shorter, and all that follows moves. Copy what "
             "stands between the spans into a new list, or begin with the last span.",
             SPANS,
+        ),
+        Trap(
+            "the caller's list cut",
+            part.cut_out_of_the_callers,
+            "`del` and an assignment to a slice change the caller's text, whom nobody has asked: "
+            "the next time it is drawn, its spans are gone. Build a new list.",
+            SPANS,
+            overwrites="tokens",
+        ),
+        Trap(
+            "a span at the beginning refused",
+            with_(refused=part.at_the_beginning_too),
+            "a span may begin at 0, where no token stands before it. Whoever remembers the end of "
+            "the last span begins with -1.",
+            SPANS,
+        ),
+        Trap(
+            "one kind of wrong span let through",
+            with_(refused=part.but(empty=True)),
+            "a span may be wrong in six ways: empty, beyond the end, before the beginning, out of "
+            "order, overlapping, touching. Python's slices keep silent about all of them: raise a "
+            "ValueError for each.",
+            SPANS,
+            (
+                with_(refused=part.but(end_beyond=True)),
+                with_(refused=part.but(start_below=True)),
+                with_(refused=part.but(disordered=True), ordered=sorted),
+            ),
         ),
         Trap(
             "text and answer exchanged",

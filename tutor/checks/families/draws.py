@@ -5,6 +5,11 @@ import torch
 from tutor.checks.changes import changeable
 
 
+def out_of_range(temperature, top_k, top_p):
+    few = top_k is not None and top_k < 1
+    return temperature < 0 or few or (top_p is not None and not 0 < top_p <= 1)
+
+
 def divided(logits, temperature):
     return logits / temperature
 
@@ -54,6 +59,7 @@ def sample(
     temperature=1.0,
     top_k=None,
     top_p=None,
+    refused=out_of_range,
     cooled=divided,
     cold=likeliest,
     normed=over_symbols,
@@ -67,10 +73,8 @@ def sample(
     told=as_it_is,
 ):
     """The right token, but for the parts that are given."""
-    if temperature < 0 or (top_k is not None and top_k < 1):
-        raise ValueError("a temperature that is not negative, and at least one token")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError("a share above 0 and at most 1")
+    if refused(temperature, top_k, top_p):
+        raise ValueError("a temperature of 0 and more, one token and more, a share of 0 to 1")
     if temperature == 0 and cold is not None:
         return cold(logits)
     logits, order = ranked(cooled(logits, temperature))
@@ -205,10 +209,8 @@ def one_for_all(p, chance):
 
 def cut_before_cooling(logits, chance, temperature=1.0, top_k=None, top_p=None):
     """p is of the probabilities at temperature 1."""
-    if temperature < 0 or (top_k is not None and top_k < 1):
-        raise ValueError("a temperature that is not negative, and at least one token")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError("a share above 0 and at most 1")
+    if out_of_range(temperature, top_k, top_p):
+        raise ValueError("a temperature of 0 and more, one token and more, a share of 0 to 1")
     if temperature == 0:
         return likeliest(logits)
     ranked, order = downwards(logits)
@@ -224,10 +226,8 @@ def cut_before_cooling(logits, chance, temperature=1.0, top_k=None, top_p=None):
 
 
 def p_before_k(logits, chance, temperature=1.0, top_k=None, top_p=None):
-    if temperature < 0 or (top_k is not None and top_k < 1):
-        raise ValueError("a temperature that is not negative, and at least one token")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError("a share above 0 and at most 1")
+    if out_of_range(temperature, top_k, top_p):
+        raise ValueError("a temperature of 0 and more, one token and more, a share of 0 to 1")
     if temperature == 0:
         return likeliest(logits)
     ranked, order = downwards(logits / temperature)
@@ -237,3 +237,38 @@ def p_before_k(logits, chance, temperature=1.0, top_k=None, top_p=None):
     if top_k is not None:
         p = to_one(the_first_k(p, top_k))
     return first_above(in_their_places(p, order), chance)
+
+
+def zero_is_none(temperature, top_k, top_p):
+    """``if top_k:`` asks whether it is given, and 0 is not."""
+    return out_of_range(temperature, top_k or None, top_p or None)
+
+
+def nothing_refused(temperature, top_k, top_p):
+    return False
+
+
+def of_zero(cut):
+    """A cut of 0 is none."""
+
+    def careless(p, limit):
+        return cut(p, limit) if limit else p
+
+    return careless
+
+
+def nearly_cold(logits, chance, temperature=1.0, top_k=None, top_p=None):
+    """A very small temperature in the place of 0, which still draws among equals."""
+    return sample(logits, chance, 1e-9 if temperature == 0 else temperature, top_k, top_p)
+
+
+def turned_round(logits):
+    """Sorted upwards and read from the end: of equal ones the last comes first."""
+    ranked, order = logits.sort(dim=-1, stable=True)
+    return ranked.flip(-1), order.flip(-1)
+
+
+def by_topk(p, top_k):
+    """topk raises where it is asked for more than there are."""
+    best = p.topk(top_k, -1).values[..., -1:]
+    return the_first_k(p, top_k) + 0 * best

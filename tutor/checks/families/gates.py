@@ -22,6 +22,7 @@ def feed(
     w_out,
     which=both,
     before=as_given,
+    asked=as_given,
     into=times,
     activation=F.silu,
     other=as_given,
@@ -34,7 +35,7 @@ def feed(
     """The right one, but for the parts that are given."""
     w_gate, w_in = which(w_gate, w_in)
     x = before(x)
-    hidden = joined(activation(into(x, w_gate)), other(into(x, w_in)))
+    hidden = joined(activation(into(asked(x), w_gate)), other(into(x, w_in)))
     return besides(end(out(after(hidden), w_out)), x)
 
 
@@ -73,3 +74,12 @@ def gate_detached(gate, hidden):
 
 def hidden_detached(gate, hidden):
     return gate * hidden.detach()
+
+
+def clamped(z):
+    """As if the sigmoid could not stand large numbers."""
+    return z * torch.sigmoid(z.clamp(-10, 10))
+
+
+def clamped_before(z):
+    return F.silu(z.clamp(-10, 10))

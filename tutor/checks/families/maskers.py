@@ -180,3 +180,8 @@ def overwritten_before(tokens, special, chance, kind, substitute, mask_id, rate=
     read, said = mask(tokens, special, chance, kind, substitute, mask_id, rate)
     tokens.copy_(read)
     return tokens, tokens.masked_fill(said == IGNORED, IGNORED)
+
+
+def zero_spared(tokens, special, chance, kind, substitute, mask_id, rate=0.15):
+    """Token 0 is never chosen, as if it were padding."""
+    return mask(tokens, special | (tokens == 0), chance, kind, substitute, mask_id, rate)

@@ -47,6 +47,7 @@ TRAPS = (
         "0 is a token like others. What is left out is told by the choice, not by a number of the "
         "text.",
         MASKED,
+        (maskers.zero_spared,),
     ),
     Trap(
         "ignored by another number",

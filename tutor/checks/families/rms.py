@@ -102,7 +102,5 @@ def weight_first(x, weight, eps=1e-6):
     return in_its_dtype(weighted / root(of_features(weighted.square()), eps), x)
 
 
-def of_the_whole(x, weight, eps=1e-6):
-    """Divided by the length of the token and not by the root of the mean."""
-    wide = at_least_single(x)
-    return in_its_dtype(wide / (wide.norm(dim=-1, keepdim=True) + eps) * weight, x)
+def over_all_but_the_first(x):
+    return x.mean(tuple(range(1, x.ndim)), keepdim=True) if x.ndim > 1 else of_features(x)

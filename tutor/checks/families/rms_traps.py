@@ -86,7 +86,6 @@ TRAPS = (
         "the sum of the squares grows with the width. Divided by its root every token would have "
         "length 1, and features near 0; the *mean* gives features near 1.",
         RMS,
-        (rms.of_the_whole,),
     ),
     Trap(
         "divided by C - 1",
@@ -122,7 +121,7 @@ TRAPS = (
         _DIMENSIONS + "last dimension, -1, alone. Over a whole sentence, padding and the future "
         "have a part in it.",
         RMS,
-        (with_(average=norms.over_all),),
+        (with_(average=norms.over_all), with_(average=rms.over_all_but_the_first)),
     ),
     Trap(
         "a dimension counted from the front",

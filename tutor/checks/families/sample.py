@@ -129,6 +129,7 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("a chance of 0 and a cut", of([0.1, 0.3, 0.2, 0.4], 0.0, 1.0, 2), "edges")
     yield Case("equally likely ones", of([0.25] * 4, [0.6], 1.0, 2), "edges")
     yield Case("equally likely at the end", of([0.4, 0.2, 0.2, 0.2], 0.9, 1.0, 2), "edges")
+    yield Case("equally likely ones, cold", of([0.1, 0.45, 0.45], 0.9, 0.0), "edges")
     # Ten times 0.1 is 0.9999999999999999 in double precision, added one after another.
     yield Case("a sum that is not quite 1", of([0.1] * 10, 1 - 2**-53), "edges")
     last = of([0.1] * 10 + [0.0], 1 - 2**-53)

@@ -27,6 +27,31 @@ TRAPS = (
         SAMPLING,
     ),
     Trap(
+        "a little warmth for 0",
+        draws.nearly_cold,
+        "with a temperature of 0 nothing is left to chance. A very small one in its place still "
+        "draws among the likeliest where several are equal, and overflows in half precision.",
+        SAMPLING,
+    ),
+    Trap(
+        "0 taken for None",
+        with_(
+            refused=draws.zero_is_none,
+            cut_k=draws.of_zero(draws.the_first_k),
+            cut_p=draws.of_zero(draws.those_before_p),
+        ),
+        "`if top_k:` is False for 0, too. 0 tokens, or a share of 0, are a mistake that has to be "
+        "told: `if top_k is not None`.",
+        SAMPLING,
+    ),
+    Trap(
+        "nothing is refused",
+        with_(refused=draws.nothing_refused),
+        "a negative temperature turns the model upside down, and no token at all can be drawn from "
+        "none. Raise a ValueError before anything is computed.",
+        SAMPLING,
+    ),
+    Trap(
         "the unlikeliest when it is cold",
         with_(cold=draws.unlikeliest),
         "a temperature of 0 means the largest logit: argmax.",
@@ -78,6 +103,20 @@ TRAPS = (
         "with a threshold, all tokens that are as likely as the k-th stay, which may be more than "
         "k. Of equally likely ones those with smaller ids count as the likelier: sort with "
         "stable=True and count.",
+        SAMPLING,
+    ),
+    Trap(
+        "the last of equally likely ones",
+        with_(ranked=draws.turned_round),
+        "sorted upwards and turned round, of equally likely tokens the one with the *larger* "
+        "number comes first: descending=True, stable=True.",
+        SAMPLING,
+    ),
+    Trap(
+        "more than there are",
+        with_(cut_k=draws.by_topk),
+        "`topk` raises if it is asked for more tokens than there are, and top_k may be more: then "
+        "all of them are left. `min(top_k, V)`, or places in a sorted row.",
         SAMPLING,
     ),
     Trap(

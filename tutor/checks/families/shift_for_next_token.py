@@ -65,7 +65,10 @@ _LAYOUT = Factor(
         Condition("views", "views of other tensors", "views"),
     ),
 )
-FAMILY = Family((_INTEGERS, _LAYOUT, _LENGTHS, _COUNTED, _SIZES, _NUMBERS))
+FAMILY = Family(
+    (_INTEGERS, _LAYOUT, _LENGTHS, _COUNTED, _SIZES, _NUMBERS),
+    together=(("an empty one", "counted in bytes"),),
+)
 
 
 def _lengths(draw: Draw, row: Row, number: int, longest: int) -> Tensor:
@@ -97,6 +100,9 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
 
     yield Case("the example of the text", of([[5, 6, 7, 1], [8, 9, 0, 0]], [4, 2]))
     yield Case("padding that looks like text", of([[5, 6, 7, 8], [9, 4, 3, 2]], [2, 3]))
+    long = draw.integers(2, 300, low=1, high=_V)
+    lengths = torch.tensor([3, 200], dtype=torch.uint8, device=draw.device)
+    yield Case("300 tokens, and lengths of one byte", (long, lengths), "edges")
     text = of([[5, 6, 7]], [3])
     yield Case(
         "no token at all must raise ValueError", (text[0][:, :0], text[1]), "edges", ValueError
@@ -218,6 +224,33 @@ SHIFT_FOR_NEXT_TOKEN = Exercise(
             "-100 is no token: an embedding has no such row. What is read stays as it is; the "
             "answers there are left out of the loss.",
             NEXT,
+            (shifts.without_padding,),
+        ),
+        Trap(
+            "tokens overwritten",
+            shifts.overwritten_behind,
+            "`tokens[:, 1:]` is a view, and what is written into it stands in the caller's text, "
+            "which has holes of -100 from then on. `masked_fill` without an underscore makes a "
+            "new tensor.",
+            NEXT,
+            (shifts.overwritten,),
+            overwrites="tokens",
+        ),
+        Trap(
+            "one token refused",
+            shifts.two_tokens_at_least,
+            "a text of one token has nothing to be said: both answers are empty, and no error. "
+            "Only no token at all is one.",
+            NEXT,
+        ),
+        Trap(
+            "counted in the lengths' type",
+            shifts.in_their_own_type,
+            "lengths may be bytes, and in a byte 0 - 1 is 255, and place 256 is place 0. Compare "
+            "them with places of 64 bits, as `torch.arange` makes them, and subtract nothing from "
+            "them.",
+            NEXT,
+            (shifts.places_in_their_type,),
         ),
         Trap(
             "only what is said",

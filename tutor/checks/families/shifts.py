@@ -119,3 +119,43 @@ def said_alone(read, said):
 
 def flat(read, said):
     return read[said != IGNORED], said[said != IGNORED]
+
+
+def without_padding(tokens, lengths):
+    """What is read has -100 in its padding, too."""
+    read, said = shift(tokens, lengths)
+    places = torch.arange(read.shape[1], device=tokens.device)
+    return read.masked_fill(places >= lengths[:, None], IGNORED), said
+
+
+def overwritten(tokens, lengths):
+    """tokens[:, 1:] is a view: what is written into it stands in the text."""
+    _, said = shift(tokens, lengths)
+    tokens[:, 1:] = said
+    return tokens[:, :-1].clone(), tokens[:, 1:].clone()
+
+
+def overwritten_behind(tokens, lengths):
+    read, said = shift(tokens, lengths)
+    read = read.clone()
+    tokens[:, 1:] = said
+    return read, said
+
+
+def two_tokens_at_least(tokens, lengths):
+    if tokens.shape[1] < 2:
+        raise ValueError("a token and one that follows it")
+    return shift(tokens, lengths)
+
+
+def in_their_own_type(tokens, lengths):
+    """0 - 1 is 255 in a byte."""
+    read, said = shift(tokens, torch.full_like(lengths, tokens.shape[1]))
+    there = torch.arange(read.shape[1], device=tokens.device) < (lengths - 1)[:, None]
+    return read, said.masked_fill(~there, IGNORED)
+
+
+def places_in_their_type(tokens, lengths):
+    read, said = shift(tokens, torch.full_like(lengths, tokens.shape[1], dtype=torch.int64))
+    places = torch.arange(1, tokens.shape[1], device=tokens.device).to(lengths.dtype)
+    return read, said.masked_fill(places >= lengths[:, None], IGNORED)

@@ -47,6 +47,7 @@ def corrupt(
     spans,
     first_sentinel,
     refused=refused,
+    ordered=list,
     reach=as_given,
     following=downwards,
     put=one,
@@ -59,7 +60,7 @@ def corrupt(
     if refused(spans, len(tokens)):
         raise ValueError("spans that are empty, overlap, touch or leave the text")
     source, target, done = [], [], 0
-    for i, (start, end) in enumerate(spans):
+    for i, (start, end) in enumerate(ordered(spans)):
         start, end = reach(start, end)
         sentinel, span = following(first_sentinel, i), tokens[start:end]
         source += [*tokens[done:start], *put(sentinel, span)]
@@ -161,3 +162,49 @@ def replaced_in_place(tokens, spans, first_sentinel):
         target += [first_sentinel - i, *source[start:end]]
         source[start:end] = [first_sentinel - i]
     return source, [*target, first_sentinel - len(spans)]
+
+
+def each_by_itself(tokens, spans, first_sentinel):
+    """A sentinel of its own for every token that is taken out."""
+    alone = [place for start, end in spans for place in range(start, end)]
+    if refused(spans, len(tokens)):
+        raise ValueError("spans that are empty, overlap, touch or leave the text")
+    return corrupt(tokens, [(p, p + 1) for p in alone], first_sentinel, refused=none)
+
+
+def without_spans_as_it_was(tokens, spans, first_sentinel):
+    if not spans:
+        return corrupt(tokens, spans, first_sentinel)
+    return corrupt(tokens, spans, first_sentinel, rest=no_rest)
+
+
+def nothing_without_spans(sentinel, first, number):
+    return the_next(sentinel, first, number) if number else []
+
+
+def cut_out_of_the_callers(tokens, spans, first_sentinel):
+    found = corrupt(tokens, spans, first_sentinel)
+    tokens[:] = found[0]
+    return found
+
+
+def at_the_beginning_too(spans, length):
+    return refused(spans, length) or (bool(spans) and spans[0][0] == 0)
+
+
+def but(start_below=False, end_beyond=False, empty=False, disordered=False):
+    """All but one kind of wrong span is refused."""
+
+    def check(spans, length):
+        spans = sorted(spans) if disordered else spans
+        done = -1
+        for number, (start, end) in enumerate(spans):
+            first = start_below and not number
+            if not (first or done < start) or (end > length and not end_beyond):
+                return True
+            if end < start or (end == start and not empty):
+                return True
+            done = end
+        return False
+
+    return check

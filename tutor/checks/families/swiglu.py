@@ -165,6 +165,21 @@ SWIGLU = Exercise(
             GATED,
         ),
         Trap(
+            "activated before the matrix",
+            with_(asked=functional.silu, activation=feeds.as_given),
+            "the gate's matrix reads x as it is; the activation bends what comes out of it.",
+            GATED,
+            (with_(asked=functional.silu),),
+        ),
+        Trap(
+            "a clamped gate",
+            with_(activation=gates.clamped),
+            "`sigmoid` and `F.silu` stand numbers of any size. Clamped at ±10, a gate that should "
+            "be closed lets 1 part in 22,000 through, and a clamped number has no gradient.",
+            GATED,
+            (with_(activation=gates.clamped_before),),
+        ),
+        Trap(
             "nn.Linear's orientation",
             with_(into=feeds.turned, out=feeds.turned),
             "nn.Linear stores its weight as (out, in) and multiplies by the transpose. Here the "
