@@ -286,7 +286,7 @@ OWN |= {
     },
     "shift_for_next_token": {
         "^int32$": "int64 or int32",
-        "^counted": "integers of any dtype",
+        "^counted|lengths of one byte": "integers of any dtype",
         "^(all full|an empty one|all short|single)$": "from 0 to T",
         "^one token$": "With one token",
         "^two tokens$": "T - 1",
