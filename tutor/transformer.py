@@ -178,7 +178,10 @@ class TransformerConfig:
     dropout is applied where ``nn.Transformer`` applies it: to what each sublayer gives, to the
     hidden layer of the feed-forward, and to the attention weights. ``attention``, if given, takes
     the place of all that: (q, k, v, keep) as in ``MultiHeadAttention``; then the attention weights
-    are dropped if it drops them.
+    are dropped if it drops them; ``memory_attention`` that of the attention to memory.
+    norm(width, eps=...) makes a norm. gated: the hidden layer is activation(x w_gate) · (x w_in).
+    bias: of the projections and of the feed-forward. num_kv_heads: as in ``MultiHeadAttention``.
+    final_norm: whether a stack ends in a norm.
     ValueError if num_heads does not divide width.
     """
 
@@ -192,6 +195,12 @@ class TransformerConfig:
     norm_eps: float = 1e-5
     activation: Callable[[Tensor], Tensor] = torch.relu
     attention: Callable[..., Tensor] | None = None
+    memory_attention: Callable[..., Tensor] | None = None
+    norm: Callable[..., nn.Module] = nn.LayerNorm
+    gated: bool = False
+    bias: bool = True
+    num_kv_heads: int | None = None
+    final_norm: bool = True
 
     def __post_init__(self) -> None:
         if self.num_heads < 1 or self.width % self.num_heads:
@@ -226,20 +235,25 @@ class _Layer(nn.Module):
     def __init__(self, config: TransformerConfig, reads_memory: bool) -> None:
         super().__init__()
         self.norm_first, self.activation = config.norm_first, config.activation
-        self.self_attn = _attention(config)
+        self.gated = config.gated
+        self.self_attn = _attention(config, config.attention)
         if reads_memory:
-            self.multihead_attn = _attention(config)
-        self.linear1 = nn.Linear(config.width, config.hidden_width)
-        self.linear2 = nn.Linear(config.hidden_width, config.width)
-        self.norm1, self.norm2 = _layer_norm(config), _layer_norm(config)
+            self.multihead_attn = _attention(config, config.memory_attention or config.attention)
+        self.linear1 = nn.Linear(config.width, config.hidden_width, bias=config.bias)
+        if config.gated:
+            self.gate = nn.Linear(config.width, config.hidden_width, bias=config.bias)
+        self.linear2 = nn.Linear(config.hidden_width, config.width, bias=config.bias)
+        self.norm1, self.norm2 = _norm_of(config), _norm_of(config)
         if reads_memory:
-            self.norm3 = _layer_norm(config)
+            self.norm3 = _norm_of(config)
         self.dropout = nn.Dropout(config.dropout)
 
     def _residual(self, x: Tensor, sublayer: Callable[[Tensor], Tensor], norm: nn.Module) -> Tensor:
         return residual(x, lambda h: self.dropout(sublayer(h)), norm, self.norm_first)
 
     def _feed(self, x: Tensor) -> Tensor:
+        if self.gated:
+            return self.linear2(self.dropout(self.activation(self.gate(x)) * self.linear1(x)))
         return self.linear2(self.dropout(self.activation(self.linear1(x))))
 
 
@@ -284,7 +298,7 @@ class Encoder(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         layers = (EncoderLayer(config) for _ in range(config.num_encoder_layers))
-        self.layers, self.norm = nn.ModuleList(layers), _layer_norm(config)
+        self.layers, self.norm = nn.ModuleList(layers), _last_norm(config)
 
     def forward(
         self, x: Float[Tensor, "*batch T C"], keep: Bool[Tensor, "..."] | None = None
@@ -300,7 +314,7 @@ class Decoder(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         layers = (DecoderLayer(config) for _ in range(config.num_decoder_layers))
-        self.layers, self.norm = nn.ModuleList(layers), _layer_norm(config)
+        self.layers, self.norm = nn.ModuleList(layers), _last_norm(config)
 
     def forward(
         self,
@@ -585,14 +599,25 @@ def _norm(parameters: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
     return lambda x: layer_norm(x, *parameters)
 
 
-def _attention(config: TransformerConfig) -> MultiHeadAttention:
-    attention = config.attention or DropoutAttention(config.dropout)
-    return MultiHeadAttention(config.width, config.num_heads, attention=attention)
+def _attention(
+    config: TransformerConfig, attention: Callable[..., Tensor] | None
+) -> MultiHeadAttention:
+    return MultiHeadAttention(
+        config.width,
+        config.num_heads,
+        num_kv_heads=config.num_kv_heads,
+        bias=config.bias,
+        attention=attention or DropoutAttention(config.dropout),
+    )
 
 
-def _layer_norm(config: TransformerConfig) -> nn.LayerNorm:
-    """Torch's own, which does in one step what ``layer_norm`` does in six."""
-    return nn.LayerNorm(config.width, eps=config.norm_eps)
+def _norm_of(config: TransformerConfig) -> nn.Module:
+    """By default torch's own, which does in one step what ``layer_norm`` does in six."""
+    return config.norm(config.width, eps=config.norm_eps)
+
+
+def _last_norm(config: TransformerConfig) -> nn.Module:
+    return _norm_of(config) if config.final_norm else nn.Identity()
 
 
 def _require_norm(x: Tensor, weight: Tensor, bias: Tensor) -> None:

@@ -15,12 +15,12 @@ from tutor.attention import scaled_dot_product_attention
 from tutor.materials import minilm as module
 from tutor.materials.minilm import (
     WEIGHTS_SHA256,
-    MiniLMConfig,
     load_minilm,
     model_folder,
     read_weights,
     word_index,
 )
+from tutor.multihead import merge_heads, split_heads
 
 TIRED = "The animal didn't cross the street because it was too tired"
 WIDE = "The animal didn't cross the street because it was too wide"
@@ -75,22 +75,25 @@ def test_missing_package_names_the_command(monkeypatch):
         model_folder()
 
 
-def test_state_dict_has_exactly_the_names_of_the_file(minilm, weights):
+def test_every_tensor_of_the_file_is_used_and_no_other(minilm, weights):
+    """A layer's are held to torch's layer below: here, that none is left over."""
     state = minilm.state_dict()
-    assert state.keys() == weights.keys()
-    assert all(torch.equal(state[name], weights[name]) for name in weights)
+    read_by_nothing = {"pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids"}
+    assert read_by_nothing < weights.keys()
+    used = [tensor for name, tensor in weights.items() if name not in read_by_nothing]
+    assert sum(t.numel() for t in used) == sum(t.numel() for t in state.values())
+    assert sum(t.double().sum() for t in used) == pytest.approx(
+        sum(t.double().sum().item() for t in state.values()), abs=1e-6
+    )
+    for theirs, ours in (("word", "token"), ("position", "position"), ("token_type", "segment")):
+        kept = state[f"bert.encoder_embedding.{ours}.weight"]
+        assert torch.equal(kept, weights[f"embeddings.{theirs}_embeddings.weight"])
 
 
 def test_loaded_model_is_float32_and_in_eval_mode(minilm):
     assert not minilm.training
     assert {parameter.dtype for parameter in minilm.parameters()} == {torch.float32}
     assert not any(parameter.is_meta for parameter in minilm.parameters())
-
-
-def test_heads_must_divide_width():
-    with pytest.raises(ValueError, match=r"num_heads \(7\) must divide width \(384\)"):
-        MiniLMConfig(num_heads=7)
-    assert MiniLMConfig(num_heads=6).num_heads == 6
 
 
 # Tokens
@@ -244,13 +247,23 @@ def test_weights_times_values_are_what_attention_returns(minilm):
     weights = minilm.attention_weights([JUICY])
     states = minilm.hidden_states([JUICY])
     keep = torch.ones(1, 1, 1, 5, dtype=torch.bool)
-    for number, layer in enumerate(minilm.encoder["layer"]):
-        attention = layer.attention["self"]
+    for number, layer in enumerate(minilm.layers):
+        attention, x = layer.self_attn, states[number]
         with torch.no_grad():
-            _, _, v = attention.heads(states[number])
-            expected = attention(states[number], keep)
-        got = (weights[number] @ v).transpose(1, 2).flatten(2)
+            projections = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+            v = split_heads(projections.chunk(3, dim=-1)[2], 12)
+            expected = attention(x, keep=keep)
+            got = attention.out_proj(merge_heads(weights[number] @ v))
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
+
+
+def test_weights_are_told_only_to_whoever_asks(minilm):
+    minilm.attention_weights([JUICY])
+    minilm.embed([TIRED])
+    assert minilm.attention_weights([JUICY]).shape == (6, 1, 12, 5, 5)
+    with pytest.raises(ValueError, match="without a word"):
+        minilm.attention_weights([""])
+    assert minilm.reading.weights is None
 
 
 # The figures of chapter 3

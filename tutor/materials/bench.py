@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from tutor import ROOT, alignment, attention, multihead, position, recurrence, transformer
+from tutor import ROOT, alignment, attention, families, multihead, position, recurrence, transformer
 from tutor import tokens as chapter
 from tutor.checks import EXERCISES, judge
 from tutor.checks.names import called_by
@@ -517,7 +517,16 @@ def _at_work(parts: Mapping[str, Any]) -> Iterator[None]:
 
 @contextmanager
 def in_place(functions: Mapping[str, Any]) -> Iterator[None]:
-    modules = [recurrence, alignment, attention, multihead, position, chapter, transformer]
+    modules = [
+        recurrence,
+        alignment,
+        attention,
+        multihead,
+        position,
+        chapter,
+        transformer,
+        families,
+    ]
     modules += filter(None, [training, sys.modules.get("tutor.materials.smollm2")])
     spaces = [vars(m) for m in modules]
     ours = [(s, name, s[name]) for s in spaces for name in functions if name in s]

