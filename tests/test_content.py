@@ -122,5 +122,5 @@ def test_what_was_proved_is_known_until_it_changes(tmp_path, monkeypatch):
 
 
 def test_a_page_uses_what_its_cells_import():
-    used = names(content.used_by((ROOT / "book" / "03_attention.md").read_text("utf-8")), ROOT)
+    used = names(content.used_by((ROOT / "book" / "02_alignment.md").read_text("utf-8")), ROOT)
     assert "tutor/materials/figures.py" in used and "tutor/position.py" not in used

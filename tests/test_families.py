@@ -67,7 +67,7 @@ def test_rms_norm_of_large_half_precision_does_not_overflow():
     assert torch.equal(rms_norm(x, torch.ones(8, dtype=torch.float16)), torch.ones_like(x))
 
 
-def test_rms_norm_wants_a_weight_for_each_feature():
+def test_weights_of_another_width_are_refused_by_rms_norm():
     with pytest.raises(ValueError, match=r"x \(2, 7\), weight \(6,\)"):
         rms_norm(torch.ones(2, 7), torch.ones(6))
 
@@ -81,7 +81,7 @@ def test_swiglu_is_llamas_feed_forward():
     torch.testing.assert_close(swiglu(x, *weights), layer(x), rtol=0, atol=1e-12)
 
 
-def test_swiglu_wants_parameters_that_fit():
+def test_parameters_that_do_not_fit_are_refused_by_swiglu():
     x, gate, out = torch.ones(2, 6), torch.ones(6, 10), torch.ones(10, 6)
     with pytest.raises(ValueError, match=r"w_gate \(6, 10\), w_in \(6, 9\)"):
         swiglu(x, gate, torch.ones(6, 9), out)
@@ -345,8 +345,12 @@ def test_mask_tokens_by_hand():
     read, said = mask_tokens(tokens, special, chance, kind, torch.full((6,), 99), mask_id=3)
     assert read.tolist() == [0, 3, 99, 13, 14, 0]
     assert said.tolist() == [-100, 11, 12, -100, 14, -100]
+
+
+def test_shapes_that_differ_are_refused_by_mask_tokens():
+    tokens, drawn = torch.zeros(6, dtype=torch.int64), torch.zeros(6)
     with pytest.raises(ValueError, match=r"one shape, got \(6,\), \(5,\)"):
-        mask_tokens(tokens, special[:5], chance, kind, tokens, mask_id=3)
+        mask_tokens(tokens, torch.zeros(5, dtype=torch.bool), drawn, drawn, tokens, mask_id=3)
 
 
 def test_shifted_loss_is_the_one_that_gpt2_computes():
@@ -361,7 +365,7 @@ def test_shifted_loss_is_the_one_that_gpt2_computes():
     assert said[2].tolist() == [-100] * (T - 1)  # one token has nothing to say
 
 
-def test_shift_wants_rows_of_tokens():
+def test_lengths_of_other_rows_are_refused_by_the_shift():
     with pytest.raises(ValueError, match=r"\(3, 9\) and \(2,\)"):
         shift_for_next_token(_tokens()[0], LENGTHS[:2])
 
@@ -426,7 +430,7 @@ def test_sample_draws_as_hugging_faces_warpers_leave_it(temperature, top_k, top_
 def test_sample_without_temperature_is_greedy_and_top_p_keeps_one():
     logits = torch.tensor([[0.1, 2.0, 1.0], [5.0, 1.0, 2.0]])
     high = torch.tensor([0.99, 0.99])
-    assert sample(logits, high, temperature=0).tolist() == [1, 0]
+    assert sample(logits, high, temperature=0.0).tolist() == [1, 0]
     assert sample(logits, high, top_k=1).tolist() == [1, 0]
     assert sample(logits, high, top_p=1e-6).tolist() == [1, 0]
 
