@@ -367,9 +367,8 @@ def test_rolling_cache_reads_the_window_and_nothing_else(name, window):
         cached = CachedModel(model, LENGTH, window=window)
         got = torch.cat([cached.read(p, rows) for p in written.split(chunks, 1)], 1)
         torch.testing.assert_close(got, whole(written), rtol=1e-10, atol=1e-10)
-    assert cached.nbytes == kv_cache_bytes(
-        3, model.config.num_kv_heads or 3, 6, LENGTH, 3, torch.float64, window
-    )
+    sizes = 3, model.config.width, model.config.num_heads, model.config.num_kv_heads or 3
+    assert cached.nbytes == kv_cache_bytes(*sizes, window, 3, torch.float64)
 
 
 def test_weights_are_shared_and_the_model_stays_as_it_was():
@@ -402,22 +401,23 @@ def test_reset_forgets_what_the_rows_have_read():
 
 
 def test_bytes_of_published_models():
-    """SmolLM2: 2 · 30 · 3 · 64 · 2 = 23,040 a token; Llama 3 70B, 80 layers of 8 heads of 128:
+    """SmolLM2: 2 · 30 · 3 · 64 · 2 = 23,040 a token; Llama 3 70B, 80 layers of 8 key heads of 128:
     327,680 a token, 2.5 GiB at 8,192, 40 GiB at 131,072."""
-    assert kv_cache_bytes(30, 3, 64, 1) == 23_040
-    assert kv_cache_bytes(80, 8, 128, 1) == 327_680
-    assert kv_cache_bytes(80, 8, 128, 8192) == 2.5 * 2**30
-    assert kv_cache_bytes(80, 8, 128, 131_072) == 40 * 2**30
-    assert kv_cache_bytes(80, 8, 128, 131_072, window=4096) == 1.25 * 2**30
-    assert kv_cache_bytes(3, 5, 7, 11, 2, torch.float32) == 2 * 3 * 5 * 7 * 11 * 2 * 4
+    assert kv_cache_bytes(30, 576, 9, 3, 1) == 23_040
+    assert kv_cache_bytes(80, 8192, 64, 8, 1) == 327_680
+    assert kv_cache_bytes(80, 8192, 64, 8, 8192) == 2.5 * 2**30
+    assert kv_cache_bytes(80, 8192, 64, 8, 131_072) == 40 * 2**30
+    assert kv_cache_bytes(3, 42, 6, 2, 11, 5, torch.float32) == 2 * 3 * 2 * 7 * 11 * 5 * 4
     with pytest.raises(ValueError, match="no size may be negative"):
-        kv_cache_bytes(3, 5, 7, -1)
+        kv_cache_bytes(3, 42, 6, 2, -1)
+    with pytest.raises(ValueError, match=r"num_heads \(5\) must divide width \(42\)"):
+        kv_cache_bytes(3, 42, 5, 2, 1)
 
 
 def test_bytes_are_those_that_the_cache_takes():
     cached = CachedModel(_model("LLaMA, grouped"), 17)
     cached.read(_tokens(2, 5), torch.arange(2))
-    assert cached.nbytes == kv_cache_bytes(3, 2, 6, 17, 2, torch.float64)
+    assert cached.nbytes == kv_cache_bytes(3, 36, 6, 2, 17, 2, torch.float64)
 
 
 @pytest.mark.parametrize("name", ["GPT-2", "LLaMA", "LLaMA, grouped"])

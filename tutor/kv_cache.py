@@ -52,20 +52,22 @@ what the rows (N,) have read before. A model remembers: it is given every token 
 
 def kv_cache_bytes(
     num_layers: int,
+    width: int,
+    num_heads: int,
     num_kv_heads: int,
-    head_width: int,
     tokens: int,
     batch: int = 1,
     dtype: torch.dtype = torch.float16,
-    window: int | None = None,
 ) -> int:
-    """2 · layers · G · D · tokens · batch · bytes of a number: a key and a value of each token.
+    """2 · layers · G · D · tokens · batch · bytes of a number, D = width / H: each layer keeps a
+    key and a value of each token, for each of its key heads.
 
-    With a window no more than so many tokens are kept. ValueError for a negative size.
+    A window keeps min(tokens, window) of them. ValueError if num_heads does not divide the width,
+    or a size is negative.
     """
-    _require_sizes(num_layers, num_kv_heads, head_width, tokens, batch, window or 0)
-    kept = tokens if window is None else min(tokens, window)
-    return 2 * num_layers * num_kv_heads * head_width * kept * batch * dtype.itemsize
+    _require_sizes(num_layers, width, num_heads, num_kv_heads, tokens, batch)
+    numbers = 2 * num_layers * num_kv_heads * (width // num_heads) * tokens * batch
+    return numbers * dtype.itemsize
 
 
 def decode_flops(config: FamilyConfig, past: int, cached: bool = True) -> int:
@@ -580,9 +582,11 @@ def _put(layer: MultiHeadAttention, attention: Callable[..., Tensor]) -> None:
     layer.attention = attention
 
 
-def _require_sizes(*sizes: int) -> None:
-    if min(sizes) < 0:
-        raise ValueError(f"no size may be negative, got {sizes}")
+def _require_sizes(layers: int, width: int, heads: int, *others: int) -> None:
+    if min(layers, width, *others) < 0:
+        raise ValueError(f"no size may be negative, got {(layers, width, heads, *others)}")
+    if heads < 1 or width % heads:
+        raise ValueError(f"num_heads ({heads}) must divide width ({width})")
 
 
 def _require_shapes(cache: KVCache | RollingCache, k: Tensor, v: Tensor) -> None:
