@@ -16,8 +16,8 @@ TRAPS = (
     Trap(
         "one place for each call",
         part.OneForACall,
-        "a call brings t tokens, and in the first call t is a prompt's length: `length` moves on by "
-        "t, or the next call writes over most of what came.",
+        "a call brings t tokens, and the first of them a whole prompt: `length` moves on by t, or "
+        "the next call writes over most of what came.",
         CACHE,
         (part.OneForACallReadAll,),
     ),
