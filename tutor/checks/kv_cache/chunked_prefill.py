@@ -28,7 +28,7 @@ _CHUNKS = Factor(
     (
         Condition("ragged", value=(11, 4)),
         Condition("even", "a prompt of three whole chunks", (9, 3), alone=True),
-        Condition("single", "token after token", (5, 1), edge=True, alone=True),
+        Condition("by token", "token after token", (5, 1), edge=True, alone=True),
         Condition("at once", "a chunk as long as the prompt", (6, 6), edge=True, alone=True),
         Condition("longer", "a chunk longer than the prompt", (5, 8), edge=True),
         Condition("one token", "a prompt of one token", (1, 3), edge=True),

@@ -56,7 +56,7 @@ _ENDS = Factor(
 _CUTS = Factor(
     "cuts",
     (
-        Condition("all", value=(0.8, 5, 0.9)),
+        Condition("every cut", value=(0.8, 5, 0.9)),
         Condition("no cuts", "temperature and cuts left out", (), alone=True),
         Condition("cold", "a temperature of 0", (0.0,), edge=True, alone=True),
         Condition("cool", "a temperature of 0.5", (0.5,)),
