@@ -447,9 +447,10 @@ def chat(
     count: int = 40,
     beside: int = 6,
     **functions: Callable[..., Any],
-) -> dict[str, float] | None:
-    """SmolLM2 answers a question with these functions of chapter 9 in it, token by token, and
-    tells how many it says a second: beside the course's own, and ``beside`` tokens without a cache.
+) -> dict[str, tuple[float, str, float]] | None:
+    """SmolLM2 answers a question with these functions of chapter 9 in it, token by token: how
+    likely it found its own words, in nats a token, the words, and how many tokens came in a second.
+    Beside the course's own, and ``beside`` tokens without a cache.
 
     None, and a line that says what to type, where its weights are not installed.
     """
@@ -471,7 +472,7 @@ def chat(
     weights, tokenizer = smollm2.read_model(path)
     model = smollm2.assemble(weights, tokenizer, layout="half")
     room = len(model.tokenize(model.chat(question))) + count
-    rates = {}
+    found = {}
     with _one_thread():
         for whose, run in (("yours", used | parts), ("the course's", used)):
             told = (lambda piece: print(piece, end="", flush=True)) if whose == "yours" else _silent
@@ -481,19 +482,21 @@ def chat(
                 )
                 cuts = {"temperature": 0.7, "top_k": None, "top_p": 0.9}
                 asked = model, talking, question, count, told, run["generate"]
-                _, seconds = talk.answer(*asked, **cuts)
-            rates[whose] = (len(seconds) - 1) / max(sum(seconds[1:]), 1e-9)
+                text, seconds, nats = talk.answer(*asked, **cuts)
+            rate = (len(seconds) - 1) / max(sum(seconds[1:]), 1e-9)
+            found[whose] = sum(nats) / len(nats), text, rate
         print()
         start = time.perf_counter()
         for _ in talk.without_a_cache(model, question, beside):
             pass
-        rates["without a cache"] = beside / (time.perf_counter() - start)
+        rate = beside / (time.perf_counter() - start)
     _tell_unused(parts)
-    table = Table("", "tokens a second")
-    for whose, rate in rates.items():
-        table.add_row(whose, f"{rate:.1f}")
+    table = Table("", "tokens a second", "nats a token")
+    for whose, (nats, _, each) in found.items():
+        table.add_row(whose, f"{each:.1f}", f"{nats:.3f}")
+    table.add_row("without a cache", f"{rate:.1f}", "")
     Console().print(table)
-    return rates
+    return found
 
 
 def _silent(piece: str) -> None:

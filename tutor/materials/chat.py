@@ -71,18 +71,24 @@ class _Told:
     """A model that tells each token that it is given, behind the prompt."""
 
     def __init__(self, model: Callable[..., Tensor], tell: Callable[[int], None]) -> None:
-        self.model, self.tell, self.first, self.seconds = model, tell, True, []
+        self.model, self.tell, self.seconds = model, tell, []
+        self.nats: list[float] = []
+        """-ln p of each token that was drawn, before any cut."""
+        self.logits: Tensor | None = None
         self.last = time.perf_counter()
 
     def __call__(self, tokens_: Tensor, rows: Tensor) -> Tensor:
-        if not self.first:
-            self.tell(int(tokens_[0, -1]))
-        self.first = False
-        logits = self.model(tokens_, rows)
+        if self.logits is not None:
+            self.drawn(int(tokens_[0, -1]))
+        self.logits = self.model(tokens_, rows)
         now = time.perf_counter()
         self.seconds.append(now - self.last)
         self.last = now
-        return logits
+        return self.logits
+
+    def drawn(self, token: int) -> None:
+        self.nats.append(-self.logits[0].log_softmax(-1)[token].item())
+        self.tell(token)
 
 
 def pieces(smollm2: SmolLM2) -> Callable[[int], str]:
@@ -111,9 +117,9 @@ def answer(
     generate: Callable[..., tuple[Tensor, Tensor]] = kv_cache.generate,
     seed: int = 9,
     **cuts: float,
-) -> tuple[str, list[float]]:
-    """The answer, told piece by piece, and the seconds of each call of the model, the first of
-    which reads the question."""
+) -> tuple[str, list[float], list[float]]:
+    """The answer, told piece by piece; the seconds of each call of the model, the first of which
+    reads the question; and -ln p of each token."""
     prompt = smollm2.tokenize(smollm2.chat(question))
     stop = torch.tensor([smollm2.tokenizer.token_to_id("<|im_end|>")])
     chances = torch.rand(1, count, generator=torch.Generator().manual_seed(seed))
@@ -125,8 +131,8 @@ def answer(
 
     watched = _Told(model, told)
     written, lengths = generate(watched, [prompt], chances, stop, *cuts.values())
-    told(int(written[0, int(lengths[0]) - 1]))  # the last one is given to nobody
-    return "".join(said).strip(), watched.seconds
+    watched.drawn(int(written[0, int(lengths[0]) - 1]))  # the last one is given to nobody
+    return "".join(said).strip(), watched.seconds, watched.nats
 
 
 def without_a_cache(smollm2: SmolLM2, question: str, count: int) -> Iterator[str]:

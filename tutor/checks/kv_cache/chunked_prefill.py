@@ -10,6 +10,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
 from tutor.checks.crossings import DTYPE
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property
+from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.kv_cache.prefill_traps import TRAPS
 from tutor.checks.kv_cache.shared import (
     CHAPTER,
@@ -55,6 +56,7 @@ FAMILY = Family(
     apart={
         frozenset(("half", "far apart")): "what the softmax does is decided by rounding there",
         frozenset(("bfloat16", "far apart")): "what the softmax does is decided by rounding there",
+        frozenset(("single", "far apart")): "the last digits of scores near 1e3 are seen there",
     },
 )
 
@@ -117,6 +119,7 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
         max_flops=between(projections + scores, projections + scores + again),
         # Of one chunk; against those of the prompt.
         max_intermediate=between(2 * h * chunk * length, h * length * length),
+        forbidden=LIBRARY_ATTENTION,
     )
 
 

@@ -10,6 +10,7 @@ from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
 from tutor.checks.crossings import DTYPE
 from tutor.checks.draw import DOUBLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property
+from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.kv_cache.shared import (
     CHAPTER,
     HEADS,
@@ -56,6 +57,7 @@ FAMILY = Family(
     apart={
         frozenset(("half", "far apart")): "what the softmax does is decided by rounding there",
         frozenset(("bfloat16", "far apart")): "what the softmax does is decided by rounding there",
+        frozenset(("single", "far apart")): "the last digits of scores near 1e3 are seen there",
     },
 )
 
@@ -155,6 +157,7 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
         max_flops=between(right, right + 4 * h * d * room * room),
         # The keys put together and repeated; against a score of every pair.
         max_intermediate=between(h * d * (room + 1), h * room * room),
+        forbidden=LIBRARY_ATTENTION,
     )
 
 

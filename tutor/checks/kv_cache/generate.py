@@ -79,7 +79,7 @@ def _cut(logits: Tensor, temperature: float = 1.0, top_k=None, top_p=None) -> Te
     """What is left of each symbol's probability."""
     if temperature == 0:
         return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits)
-    ranked, order = (logits / temperature).softmax(-1).sort(-1, descending=True, stable=True)
+    ranked, order = (logits / temperature).softmax(-1).sort(dim=-1, descending=True, stable=True)
     if top_k is not None:
         ranked = ranked * (torch.arange(ranked.shape[-1]) < top_k)
         ranked = ranked / ranked.sum(-1, keepdim=True)

@@ -87,8 +87,7 @@ def prefill(
     number = w_k.shape[1] // width
     if refuses and (chunk < 1 or width * num_heads != w_q.shape[1]):
         raise ValueError("a chunk of one token and more, and heads that divide")
-    empty = cut(x[:, :0] @ w_k, number) if x.shape[0] else None
-    keys = values = plain = x.new_zeros(x.shape[0], number, 0, width) if empty is None else empty
+    keys = values = plain = x.new_zeros(x.shape[0], number, 0, width)
     answers = []
     for i, piece in enumerate(pieces(x, chunk)):
         places = position(keys.shape[2], piece.shape[1], i).to(x.device)
@@ -104,7 +103,8 @@ def prefill(
         scores = q @ groups(all_keys, num_heads).mT * scale(q)
         keep = visible(q.shape[2], all_keys.shape[2]).to(x.device)
         answers.append(out(shares(scores, keep) @ groups(all_values, num_heads), w_out))
-    return answer(answers), *kept(keys, values, plain)
+    found = answer(answers), *kept(keys, values, plain)
+    return found if len(found) > 1 else found[0]
 
 
 with_ = changeable(prefill)

@@ -107,8 +107,8 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=(case,),
         method="update",
-        # The key and the value of the token; against the window once more.
-        max_written=between(2 * B * G * D, B * G * D * _WINDOW),
+        # Written by an index, the memory counts as written; against as much again for a copy of it.
+        max_written=between(2 * B * G * D * _WINDOW, 4 * B * G * D * _WINDOW),
     )
 
 

@@ -96,7 +96,8 @@ def step(
     scores = q @ groups(all_keys, num_heads).mT * scale(q)
     keep = own(visible(room, lengths))[:, None, None]
     answer = shares(scores, keep) @ groups(all_values, num_heads)
-    return out(merge(answer), w_out), *kept(k, v, plain_k, keys, values)
+    found = out(merge(answer), w_out), *kept(k, v, plain_k, keys, values)
+    return found if len(found) > 1 else found[0]
 
 
 with_ = changeable(step)
