@@ -402,12 +402,12 @@ class CachedModel:
         if self.config.num_encoder_layers:
             self._read_source(source, lengths)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def __call__(self, tokens: Int[Tensor, "N t"], rows: Int[Tensor, " N"]) -> Tensor:
         """Scores (N, V) of what follows the last token of each row."""
         return self.model.scores(self._hidden(tokens, rows)[:, -1])
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def read(self, tokens: Int[Tensor, "N t"], rows: Int[Tensor, " N"]) -> Tensor:
         """Scores (N, t, V) of what follows each token."""
         return self.model.scores(self._hidden(tokens, rows))
@@ -518,7 +518,8 @@ class _Reader:
             k, v = k[:, ::share], v[:, ::share]
         if self.turned:
             at = places if places.ndim == 1 else places[:, None]  # for all heads
-            q, k = attention.turn(q, at, attention.theta), attention.turn(k, at, attention.theta)
+            both = attention.turn(torch.cat((q, k), dim=1), at, attention.theta)
+            q, k = both.split([q.shape[1], k.shape[1]], dim=1)
             attention = attention.reads
         if isinstance(cache, RollingCache):
             k, v, there = _within(cache, k, v)

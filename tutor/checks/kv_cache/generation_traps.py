@@ -35,7 +35,7 @@ TRAPS = (
     Trap(
         "the end of the prompt alone",
         with_(first=feed.last_token_of_each),
-        "a prompt is read as a whole: the model has seen nothing of it yet.",
+        "a prompt is read as a whole, in one call: the model has seen nothing of it yet.",
         WRITING,
         (
             with_(first=feed.first_token_of_each),

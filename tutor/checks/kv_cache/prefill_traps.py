@@ -89,12 +89,6 @@ TRAPS = (
         (with_(pieces=part.without_the_tail_at_all), with_(pieces=part.overlapping)),
     ),
     Trap(
-        "so many chunks instead of chunks of so many",
-        with_(pieces=part.as_many_chunks, visible=part.upper_left),
-        "`x.split(n)` cuts into pieces of n, `x.chunk(n)` into n pieces.",
-        PREFILL,
-    ),
-    Trap(
         "the last chunk first",
         with_(pieces=part.backwards),
         "a prompt is read from its beginning: no chunk can ask what comes later.",

@@ -120,11 +120,6 @@ def without_the_tail_at_all(x, chunk):
     return [x[:, i * chunk : (i + 1) * chunk] for i in range(x.shape[1] // chunk)]
 
 
-def as_many_chunks(x, chunk):
-    """``chunk`` pieces instead of pieces of ``chunk``."""
-    return list(x.chunk(chunk, 1))
-
-
 def backwards(x, chunk):
     return list(x.split(chunk, 1))[::-1]
 

@@ -9,7 +9,7 @@ from torch import Generator
 from tutor import kv_cache as reference
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE
 from tutor.checks.exercise import Call, Case, Contract, Exercise, Property
-from tutor.checks.kv_cache.cache import Pieces, callers_memory
+from tutor.checks.kv_cache.KVCache import Pieces, callers_memory
 from tutor.checks.kv_cache.rolling_traps import TRAPS
 from tutor.checks.kv_cache.shared import CHAPTER, B, D, G
 from tutor.checks.limits import between
