@@ -33,8 +33,7 @@ _PAST = Factor(
         Condition("equal", "rows of one length", (6, 6), alone=True),
         Condition("empty", "a row that has read nothing", (5, 0), edge=True, alone=True),
         Condition("full", "a cache that is full", (_ROOM, 3), edge=True, alone=True),
-        Condition("one text", "one text", (7,), edge=True),
-        Condition("first", "a first token", (0,), edge=True),
+        Condition("first", "one text and its first token", (0,), edge=True),
     ),
 )
 """The rows' lengths."""
@@ -131,7 +130,7 @@ def _left_over(call, generator: Generator, device: torch.device) -> str | None:
 def _steps_as_a_whole(call, generator: Generator, device: torch.device) -> str | None:
     """Token after token, each with the keys and values that came before it, is chapter 4's layer
     behind a causal mask."""
-    draw, tokens = Draw(generator, device), 5
+    draw, tokens = Draw(generator, device), 4
     x, given = draw.normal(B, tokens, 7), weights(draw, 6, 3, 7, 4, 5)
     keys, values = torch.zeros(2, B, 3, tokens, 4, dtype=DOUBLE, device=device)
     answers: list[Tensor] = []

@@ -26,7 +26,6 @@ HEADS = Factor(
     "heads",
     (
         Condition("two a group", value=(6, 3)),
-        Condition("three a group", "three query heads to a key head", (6, 2)),
         Condition("each its own", "as many key heads as query heads", (3, 3), alone=True),
         Condition("one for all", "one key head for all", (4, 1), edge=True, alone=True),
     ),
