@@ -133,7 +133,7 @@ def _any_chunks(make: Make, generator: Generator, device: torch.device) -> str |
     return None
 
 
-_PAST, _ROOM = 400, 512
+_PAST, _ROOM = 120, 128
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:

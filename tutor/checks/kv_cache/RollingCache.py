@@ -98,7 +98,7 @@ def _any_chunks(make: Make, generator: Generator, device: torch.device) -> str |
     return None
 
 
-_PAST, _WINDOW = 400, 256
+_PAST, _WINDOW = 120, 96
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:

@@ -27,7 +27,7 @@ from tutor.checks.limits import between
 _CHUNKS = Factor(
     "chunks",
     (
-        Condition("ragged", value=(11, 4)),
+        Condition("ragged", value=(8, 3)),
         Condition("by token", "token after token", (4, 1), edge=True, alone=True),
         Condition("at once", "a chunk as long as the prompt", (6, 6), edge=True, alone=True),
         Condition("longer", "a chunk longer than the prompt", (5, 8), edge=True),
@@ -98,17 +98,17 @@ def _any_chunk(call, generator: Generator, device: torch.device) -> str | None:
 def _future(call, generator: Generator, device: torch.device) -> str | None:
     draw = Draw(generator, device)
     x, given = draw.normal(B, 10, 7), weights(draw, 6, 3, 7, 4, 5)
-    before = call(x, *given, 6, 4, 100.0)
+    before = call(x, *given, 6, 7, 100.0)
     other = x.clone()
     other[:, 6:] = draw.normal(B, 4, 7)
-    after = call(other, *given, 6, 4, 100.0)
+    after = call(other, *given, 6, 7, 100.0)
     if torch.equal(before[0][:, :6], after[0][:, :6]):
         return None
     return "a token's answer changes with tokens that come later"
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
-    draw, h, c, d, length, chunk = Draw(generator, device), 2, 8, 6, 96, 6
+    draw, h, c, d, length, chunk = Draw(generator, device), 2, 8, 6, 48, 8
     args = draw.normal(1, length, c), *weights(draw, h, h, c, d, c), h, chunk
     projections = 8 * length * c * h * d
     scores = 4 * length * length * h * d  # if each chunk's are made for the whole prompt
