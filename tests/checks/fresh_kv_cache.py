@@ -79,7 +79,8 @@ class _Cache:
         self.length = 0
 
 
-@answer("a new tensor each time")
+# told by a sentence: its errors have other words than those of any known one
+@answer()
 class KVCache__cat(_Cache):
     def update(self, k, v):
         self.fits(k, v)

@@ -68,7 +68,7 @@ TRAPS = (
         part.KeysTwice,
         "keys go with keys and values with values. The shapes agree, so nothing raises.",
         CACHE,
-        (part.ValuesTwice, part.Exchanged, part.Filled),
+        (part.ValuesTwice, part.Exchanged, part.Filled, part.KeysReturnedTwice),
     ),
     Trap(
         "one row for all",
@@ -135,7 +135,7 @@ TRAPS = (
         "a slice that reaches over the end is silently shorter, and tokens are lost without a "
         "word. Raise a ValueError before anything is written.",
         CACHE,
-        (part.GoesRound, part.LastPlaceAgain),
+        (part.GoesRound, part.Shortened),
     ),
     Trap(
         "stretched to fit",

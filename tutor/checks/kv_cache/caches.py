@@ -151,6 +151,11 @@ class Exchanged(Steps):
         return self.values[:, :, : self.length], self.keys[:, :, : self.length]
 
 
+class KeysReturnedTwice(Steps):
+    def returned(self, k, v):
+        return (self.keys[:, :, : self.length],) * 2
+
+
 class Filled(Steps):
     def write(self, start, k, v):
         super().write(start, v, k)
@@ -310,16 +315,7 @@ class GoesRound(Steps):
         self.keys[:, :, at], self.values[:, :, at] = k.to(self.keys), v.to(self.keys)
 
 
-class LastPlaceAgain(Steps):
-    def too_many(self, t):
-        return False
-
-    def start(self, t):
-        return max(min(self.length, self.capacity - t), 0)
-
-    def write(self, start, k, v):
-        super().write(start, k[:, :, -self.capacity :], v[:, :, -self.capacity :])
-
+class Shortened(NotRefused):
     def moved(self, t):
         return min(self.length + t, self.capacity)
 

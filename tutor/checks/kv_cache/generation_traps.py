@@ -224,7 +224,11 @@ TRAPS = (
         "the length counts the tokens of a row's own, its stop token among them; of a row that "
         "nothing has ended it counts all.",
         WRITING,
-        (with_(returned=part.all_as_long), with_(returned=part.lengths_with_prompts)),
+        (
+            with_(counted=part.unless_it_ends),
+            with_(returned=part.all_as_long),
+            with_(returned=part.lengths_with_prompts),
+        ),
     ),
     Trap(
         "the prompts returned",

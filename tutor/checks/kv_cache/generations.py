@@ -43,6 +43,11 @@ def as_asked(longest):
     return longest
 
 
+def with_the_end(before, done):
+    """Which rows have a token more of their own."""
+    return ~before
+
+
 def both(written, lengths, prompts):
     return written, lengths
 
@@ -66,6 +71,7 @@ def generate(
     ended=once_for_all,
     stops=every,
     number=as_asked,
+    counted=with_the_end,
     returned=both,
     refuses=True,
 ):
@@ -85,8 +91,8 @@ def generate(
         before = written[-1] if written else drawn
         newest = filled(drawn, done, before, stop, prompts)
         written.append(newest)
-        lengths = lengths + (~done).long()
-        done = ended(done, ends(newest, stop))
+        before, done = done, ended(done, ends(newest, stop))
+        lengths = lengths + counted(before, done).long()
         if stops(done):
             break
     empty = torch.zeros(batch, 0, dtype=torch.int64, device=device)
@@ -247,6 +253,10 @@ def without_the_end(written, lengths, prompts):
 
 def lengths_without_end(written, lengths, prompts):
     return written, (lengths - 1).clamp(min=0)
+
+
+def unless_it_ends(before, done):
+    return ~done
 
 
 def all_as_long(written, lengths, prompts):
