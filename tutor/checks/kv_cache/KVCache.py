@@ -10,7 +10,7 @@ from tutor import kv_cache as reference
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw
 from tutor.checks.exercise import Call, Case, Contract, Exercise, Property
 from tutor.checks.kv_cache.cache_traps import TRAPS
-from tutor.checks.kv_cache.shared import CAPACITY, CHAPTER, B, D, G
+from tutor.checks.kv_cache.shared import CAPACITY, CHAPTER, B, D, G, Sequences
 from tutor.checks.limits import between
 from tutor.checks.properties import in_place
 
@@ -57,7 +57,7 @@ def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield draw.case("full to the last place", draw.updates(8, 4, 1), "edges")
     yield draw.case("room for one token", draw.updates(1), "edges", (B, G, 1, D))
     square = draw.updates(2, 1, 1, batch=4, heads=4)
-    yield draw.case("all sizes equal", square, "edges", (4, 4, 4, 4))
+    yield draw.case("as many heads as texts", square, "edges", (4, 4, 4, 4))
     again = [*draw.updates(5, 2), Call("reset"), *draw.updates(3, 1)]
     yield draw.case("a reset and another text", again, "edges")
     twice = [*draw.updates(9), Call("reset"), Call("reset"), *draw.updates(8, 5)]
@@ -151,7 +151,7 @@ KV_CACHE = Exercise(
     reference=reference.KVCache,
     chapter=CHAPTER,
     points={"values": 4, "edges": 3, "types": 1, "contracts": 1},
-    cases=_cases,
+    cases=Sequences(_cases),
     contract=_contract,
     outputs={"update": ("keys so far", "values so far")},
     state=STATE,

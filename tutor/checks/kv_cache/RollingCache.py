@@ -11,7 +11,7 @@ from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE
 from tutor.checks.exercise import Call, Case, Contract, Exercise, Property
 from tutor.checks.kv_cache.KVCache import Pieces, callers_memory
 from tutor.checks.kv_cache.rolling_traps import TRAPS
-from tutor.checks.kv_cache.shared import CHAPTER, B, D, G
+from tutor.checks.kv_cache.shared import CHAPTER, B, D, G, Sequences
 from tutor.checks.limits import between
 from tutor.checks.properties import in_place
 
@@ -40,11 +40,11 @@ def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
     yield draw.case("a prompt three times the window", draw.updates(3 * W, 2), "edges")
     yield draw.case("a chunk longer than the window", draw.updates(2, W + 2, 1), "edges")
     yield draw.case("two windows of chunks", draw.updates(W, W, 1), "edges")
-    yield draw.case("a window of one", draw.updates(1, 2, 1), "edges", (B, G, 1, D))
+    yield draw.case("one place", draw.updates(1, 2, 1), "edges", (B, G, 1, D))
     one = draw.updates(3, 1, 1, batch=1, heads=1, width=1)
     yield draw.case("one text, one head, width 1", one, "edges", (1, 1, 4, 1))
     square = draw.updates(3, 1, 1, 1, batch=4, heads=4)
-    yield draw.case("all sizes equal", square, "edges", (4, 4, 4, 4))
+    yield draw.case("as many heads as texts", square, "edges", (4, 4, 4, 4))
     again = [*draw.updates(5, 2), Call("reset"), *draw.updates(3, 1)]
     yield draw.case("a reset and another text", again, "edges")
     round_again = [*draw.updates(2, 1), Call("reset"), *draw.updates(4, 1, 1)]
@@ -116,7 +116,7 @@ ROLLING_CACHE = Exercise(
     reference=reference.RollingCache,
     chapter=CHAPTER,
     points={"values": 4, "edges": 3, "types": 1, "contracts": 1},
-    cases=_cases,
+    cases=Sequences(_cases),
     contract=_contract,
     outputs={"update": ("keys within", "values within", "positions within")},
     state=STATE,

@@ -1,10 +1,15 @@
 """What the exercises of chapter 9 share."""
 
-import torch
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
-from tutor.checks.conditions import Condition, Factor
+import torch
+from torch import Generator
+
+from tutor.checks.conditions import Condition, Factor, Family
 from tutor.checks.crossings import DTYPE, LAYOUT
 from tutor.checks.draw import DOUBLE, Draw
+from tutor.checks.exercise import Case
 from tutor.checks.transformer.shared import quiet
 
 CHAPTER = "09_kv_cache"
@@ -18,6 +23,19 @@ STEP = "One token more"
 PREFILL = "The prompt in chunks"
 WRITING = "Writing"
 """Sections of the chapter that the traps name."""
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The cases of a class, all by hand: nothing is crossed."""
+
+    by_hand: Callable[[Generator, torch.device], Iterator[Case]]
+    family: Family = field(default_factory=lambda: Family(()))
+    usual: str = ""
+
+    def __call__(self, generator: Generator, device: torch.device) -> Iterator[Case]:
+        return self.by_hand(generator, device)
+
 
 SINGLE_LAYOUTS = quiet(LAYOUT, "turned")
 PRECISION = DTYPE
@@ -37,7 +55,7 @@ WIDTHS = Factor(
     (
         Condition("own", value=(C, D, COUT)),
         Condition("square", "as wide as its heads together", None),
-        Condition("narrow", "one pair of features a head", (C, 2, 1), edge=True),
+        Condition("one pair", "one pair of features a head", (C, 2, 1), edge=True),
     ),
 )
 """C, D and Cout; None for all equal."""
