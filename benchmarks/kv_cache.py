@@ -62,8 +62,11 @@ def in_turn(calls: dict[str, Callable[[], Any]], repeats: int = REPEATS) -> dict
 
 
 def matrices(model: FamilyModel) -> list[Tensor]:
-    """Those that each token goes through: not the table of positions, and the embedding once."""
-    return [p for n, p in model.named_parameters() if p.ndim == 2 and "position" not in n]
+    """Those that each token goes through: not the table of positions, and the embedding once, also
+    where two parameters share its memory."""
+    named = model.named_parameters()
+    found = {p.data_ptr(): p for n, p in named if p.ndim == 2 and "position" not in n}
+    return list(found.values())
 
 
 def products(model: FamilyModel, rows: int) -> dict[str, Callable[[], Any]]:

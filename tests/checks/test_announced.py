@@ -356,7 +356,7 @@ OWN |= {
     "chunked_prefill": {
         "^(one for all|each its own)$": "as many key heads as query heads",
         "^default$": "as in `decode_step`",
-        "^(by token|at once|longer|one token)$|whole chunks|last chunk": "The last chunk may be shorter",
+        "^(by token|at once|longer|one token)$|whole chunk|last chunk": "last chunk may be shorter",
         "^far apart$": "may be near 1e3|near\n1e3",
         "40 tokens": "1 and more",
         "any chunk": "Any chunk gives the same answers",
