@@ -14,7 +14,6 @@ from tutor.families import FamilyModel, gpt2, llama
 from tutor.grouped_query import (
     GPUS,
     MODELS,
-    GroupedQueryAttention,
     absorbed_latent_attention,
     concurrent_users,
     expand_kv_heads,
@@ -23,7 +22,7 @@ from tutor.grouped_query import (
     pool_kv_heads,
 )
 from tutor.materials.smollm2 import CONFIG as SMOLLM2
-from tutor.multihead import MultiHeadAttention, multi_head_attention
+from tutor.multihead import multi_head_attention
 from tutor.position import apply_rope
 
 B, TQ, TK, D, DV, C = 2, 3, 5, 7, 11, 13
@@ -207,22 +206,6 @@ def test_bad_input_is_named(qkv):
         grouped_query_attention(q[..., 1:], k, v)
     with pytest.raises(ValueError, match="heads, time and width"):
         grouped_query_attention(q[0, 0], k[0, 0], v[0, 0])
-
-
-# The layer
-
-
-@pytest.mark.parametrize("g", [1, 2, 4])
-@pytest.mark.parametrize("bias", [True, False])
-def test_the_layer_is_chapter_4s_without_the_copies(draw, g, bias):
-    wanted = MultiHeadAttention(12, 4, num_kv_heads=g, bias=bias).double()
-    layer = GroupedQueryAttention(12, 4, num_kv_heads=g, bias=bias).double()
-    for p in wanted.parameters():
-        torch.nn.init.normal_(p, generator=torch.Generator().manual_seed(p.numel()))
-    layer.load_state_dict(wanted.state_dict())
-    x, keep = draw(B, TK, 12), draw(B, 4, TK, TK) > -1
-    for mask in (None, causal_mask(TK, TK), keep[:, 0], keep):
-        torch.testing.assert_close(layer(x, keep=mask), wanted(x, keep=mask), **DOUBLE)
 
 
 # Pooling

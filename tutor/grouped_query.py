@@ -7,21 +7,18 @@ B batch, T (Tq, Tk) time, C model width, H query heads, G heads of keys and valu
 heads of a group, D and Dv widths of one head's keys and of its values.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from tutor.alignment import masked_softmax
 from tutor.attention import attention_scores, scaled_dot_product_attention
-from tutor.multihead import MultiHeadAttention, merge_heads, split_heads
 
 __all__ = [
     "GPUS",
     "MODELS",
-    "GroupedQueryAttention",
     "absorbed_latent_attention",
     "concurrent_users",
     "expand_kv_heads",
@@ -67,35 +64,6 @@ def grouped_query_attention(
     scores = attention_scores(rows, k).unflatten(-2, (share, time))  # (*batch, G, S, Tq, Tk)
     weights = masked_softmax(scores, _of_groups(keep, groups)).flatten(-3, -2)
     return (weights @ v).unflatten(-2, (share, time)).flatten(-4, -3)  # (*batch, H, Tq, Dv)
-
-
-class GroupedQueryAttention(MultiHeadAttention):
-    """Chapter 4's layer, with its parameters, which hands over as many key heads as it has.
-
-    ``attention(q, k, v, keep)`` takes k and v of (*batch, G, Tk, D); chapter 4's own layer copies
-    them to H heads first. Self-attention, G < H.
-    """
-
-    def __init__(self, *args, attention: Callable = grouped_query_attention, **kwargs) -> None:
-        super().__init__(*args, attention=attention, **kwargs)
-
-    def forward(
-        self, x: Float[Tensor, "*batch T C"], *, keep: Bool[Tensor, "..."] | None = None
-    ) -> Float[Tensor, "*batch T C"]:
-        if self.num_kv_heads == self.num_heads:
-            return super().forward(x, keep=keep)
-        if keep is not None and keep.ndim <= x.ndim:
-            keep = keep.unsqueeze(-3)  # (*batch, 1, T, T): the same for all heads
-        biases: tuple[Tensor | None, ...] = (None, None, None)
-        if self.in_proj_bias is not None:
-            biases = self.in_proj_bias.split([self.width, self.kv_width, self.kv_width])
-        weights = self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
-        heads = self.num_heads, self.num_kv_heads, self.num_kv_heads
-        q, k, v = (
-            split_heads(F.linear(x, w, b), n)
-            for w, b, n in zip(weights, biases, heads, strict=True)
-        )
-        return self.out_proj(merge_heads(self.attention(q, k, v, keep)))
 
 
 # A trained model with fewer heads
