@@ -32,11 +32,6 @@ def heads_stacked(kv, num_heads):
     return torch.stack([kv] * _share(num_heads, kv.shape[-3]), -3).flatten(-4, -3)
 
 
-def heads_selected(kv, num_heads):
-    index = [h // _share(num_heads, kv.shape[-3]) for h in range(num_heads)]
-    return kv.index_select(kv.ndim - 3, torch.tensor(index, device=kv.device))
-
-
 def heads_numpy(kv, num_heads):
     return _tensor(np.repeat(_array(kv), _share(num_heads, kv.shape[-3]), axis=-3), kv)
 
@@ -441,7 +436,6 @@ RIGHT = {
         heads_by_index,
         heads_one_by_one,
         heads_stacked,
-        heads_selected,
     ],
     "grouped_query_attention": [
         grouped_by_einsum,
