@@ -88,6 +88,7 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     given = w_k.numel() + w_v.numel()
     return Contract(
         calls=((w_k, w_v, 8, 2),),
+        max_flops=0,
         max_intermediate=between(w_k.numel(), 4 * w_k.numel()),
         max_written=between(2 * given, 8 * given),
     )
