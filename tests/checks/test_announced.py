@@ -325,7 +325,6 @@ _HEADS = {
     "^nine on three$": r"9 query heads on 3 key heads|a multiple of `G`|no multiple of the number",
     "^on one$": r"`G` may be 1|With `G = H` .* with `G = 1`",
     "^each its own$": r"it may be `G` itself|With `G = H`",
-    "^pairs$": SIZES,
 }
 OWN |= {
     "expand_kv_heads": {
@@ -345,7 +344,8 @@ OWN |= {
         "^(alike|one row|projections)$": "`D` and `Dv` may differ",
         "^biases$": "or its bias",
         "^further$": "any number of further dimensions, or none",
-        "square": SIZES,
+        "square": r"`\(H·D, C\)`",
+        "^a single head$": "how many key heads there are now",
         "must raise ValueError": "must raise a `ValueError`",
         "equal heads": "Where the heads of a group are equal",
     },

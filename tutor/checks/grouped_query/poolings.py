@@ -108,8 +108,7 @@ def strided(w, heads, groups):
 
 def neighbouring_rows(w, heads, groups):
     """Rows that stand beside each other in one head."""
-    grouped = unflattened(w, 0, (-1, heads // groups))
-    return grouped[None]
+    return unflattened(w, 0, (-1, heads // groups)).unsqueeze(2)
 
 
 def rows_by_head(w, heads, groups):
@@ -118,7 +117,7 @@ def rows_by_head(w, heads, groups):
 
 
 def rows_across(w, heads, groups):
-    return unflattened(w, 0, (-1, heads // groups, groups)).movedim(0, 1).transpose(0, 2)
+    return unflattened(w, 0, (-1, heads // groups, groups)).transpose(0, 2)
 
 
 def all_heads(w, heads, groups):

@@ -35,7 +35,6 @@ HEADS = Factor(
         Condition("nine on three", "9 query heads on 3 key heads", (9, 3), alone=True),
         Condition("on one", "one key head for all", (4, 1), alone=True),
         Condition("each its own", "a key head for each query head", (3, 3), alone=True),
-        Condition("pairs", "two query heads a key head", (10, 5)),
         Condition("one head", "one head", (1, 1), edge=True),
     ),
 )
