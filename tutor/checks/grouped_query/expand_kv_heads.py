@@ -163,7 +163,7 @@ EXPAND_KV_HEADS = Exercise(
             "dim=1 are the heads where there is one batch dimension, and something else where "
             "there is none or more. Counted from the end they are dim=-3.",
             WHICH,
-            (with_(repeat=part.tiled_along(1)),),
+            (with_(repeat=part.tiled_along(1)), part.counted_from_the_front),
         ),
         Trap(
             "exactly one batch dimension",

@@ -140,6 +140,10 @@ def of_one_batch(kv, n):
     return kv[:, :, None].expand(b, g, n, t, d).reshape(b, g * n, t, d)
 
 
+def counted_from_the_front(kv, num_heads):
+    return kv.repeat_interleave(share(num_heads, kv.shape[1]), 1)
+
+
 def turned(kv):
     return kv.mT
 

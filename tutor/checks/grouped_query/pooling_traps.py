@@ -163,7 +163,7 @@ TRAPS = (
     ),
     _trap(
         "one width for both",
-        (part.width_of_keys,),
+        (part.width_of_keys, part.width_of_keys_unflattened),
         "a head of keys is D wide and one of values Dv. Let each of the two say its own: "
         "unflatten(0, (G, H / G, -1)).",
     ),

@@ -273,6 +273,13 @@ def width_of_keys(w_k, w_v, num_heads, num_kv_heads):
     )
 
 
+def width_of_keys_unflattened(w_k, w_v, num_heads, num_kv_heads):
+    if refused(w_k, w_v, num_heads, num_kv_heads):
+        raise ValueError(f"{num_kv_heads} heads of {num_heads}")
+    sizes = num_kv_heads, num_heads // num_kv_heads, w_k.shape[0] // num_heads
+    return tuple(unflattened(w, 0, sizes).mean(1).flatten(0, 1) for w in (w_k, w_v))
+
+
 def of_a_table(w_k, w_v, num_heads, num_kv_heads):
     if refused(w_k, w_v, num_heads, num_kv_heads):
         raise ValueError(f"{num_kv_heads} heads of {num_heads}")
