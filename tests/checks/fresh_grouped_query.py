@@ -194,7 +194,7 @@ def grouped_query_attention__w05(q, k, v, keep=None):
     scores = torch.einsum("...hqd,...kd->...hqk", grouped.flatten(-3, -2).unsqueeze(-3), k)
     scores = scores.squeeze(-3).unflatten(-2, (n, q.shape[-2])) * q.shape[-1] ** -0.5
     weights = _hide(scores, keep)
-    return torch.einsum("...hqk,...kd->...hqd", weights, v.unsqueeze(-3)).flatten(-4, -3)
+    return torch.einsum("...hqk,...kd->...hqd", weights, v).flatten(-4, -3)
 
 
 # one query's row of the mask for its neighbours in the group
