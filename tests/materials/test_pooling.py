@@ -29,10 +29,10 @@ def test_heads_that_are_equal_are_pooled_without_loss(made, pool):
                     heads = part.view(3, 2, 4, *part.shape[1:])
                     heads[:, 1] = heads[:, 0]
     tokens = torch.randint(31, (3, 9))
-    fewer = pooling.pooled(model, 3, pool).double()
+    fewer = pooling.pooled(model, 3, pool)
     with torch.no_grad():
         torch.testing.assert_close(fewer(tokens), model(tokens), **DOUBLE)
-        assert not torch.allclose(pooling.pooled(model, 2, pool).double()(tokens), model(tokens))
+        assert not torch.allclose(pooling.pooled(model, 2, pool)(tokens), model(tokens))
     kept = [n for n, p in fewer.named_parameters() if n.endswith("k_proj_weight")]
     assert len(kept) == 2 and fewer.state_dict()[kept[0]].shape == (3 * 4, 24)
 

@@ -46,7 +46,7 @@ def pooled(model: FamilyModel, num_kv_heads: int, pool=pool_kv_heads) -> FamilyM
             rows = [config.width, *[config.width // config.num_heads * heads] * 2]
             of_q, *of_kv = state[bias].split(rows)
             state[bias] = torch.cat((of_q, *pool(*of_kv, heads, num_kv_heads)))
-    fewer = FamilyModel(replace(config, num_kv_heads=num_kv_heads))
+    fewer = FamilyModel(replace(config, num_kv_heads=num_kv_heads)).to(next(model.parameters()))
     fewer.load_state_dict({n: w.clone() for n, w in state.items()})
     return fewer.eval()
 
