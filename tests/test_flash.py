@@ -207,7 +207,7 @@ def test_it_is_torchs_attention(draw):
 
 
 def test_a_query_that_may_read_nothing_gets_zeros_and_gives_no_gradient(draw):
-    q, k, v = given = [t.requires_grad_() for t in qkv(draw, (2, 2), (5, 2))]
+    given = [t.requires_grad_() for t in qkv(draw, (2, 2), (5, 2))]
     out = flash_attention(*given, True, 2, 2)
     assert not out[..., :3, :].any() and out[..., 3:, :].all()
     grads = torch.autograd.grad(out.sum(), given)
@@ -296,8 +296,8 @@ def test_memory_is_linear_in_the_length():
 
 
 def test_bytes_by_hand():
-    """T = 4, D = 1 and room for 5 numbers: R² + 4 R = 5, so tiles have one row, and there are four.
-    """
+    """T = 4, D = 1 and room for 5 numbers: R² + 4 R = 5, so a tile has one row, and k is read
+    four times."""
     assert attention_io_bytes(4, 1, 10) == (2 * (4 * 16 + 4 * 4), 2 * (2 * 4 + 4 * 2 * 4))
 
 

@@ -235,7 +235,7 @@ def attention_io_bytes(
 def _tiles(
     num_queries: int, num_keys: int, causal: bool, query_tile: int, key_tile: int
 ) -> Iterator[tuple[slice, list[tuple[slice, bool]]]]:
-    """The rows of each tile of queries, and what they read: columns, and whether some are hidden."""
+    """The rows of each tile of queries, and what it reads: columns, and whether some are hidden."""
     if causal:
         ends = visible_tiles(num_queries, num_keys, query_tile, key_tile)
     else:
@@ -254,7 +254,7 @@ def _hidden(
 
 
 def _require_fit(q: Tensor, k: Tensor, v: Tensor) -> int:
-    """The number of key heads; ValueError, naming the shapes, unless it is one attention problem."""
+    """The number of key heads; ValueError, naming the shapes, unless they fit together."""
     shapes = f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
     if min(q.ndim, k.ndim, v.ndim) < 3:
         raise ValueError(f"q, k and v need heads, a time and a width: {shapes}")
