@@ -166,15 +166,18 @@ def test_single_precision_is_right_to_1e_5(draw, times, causal):
     assert error(found, right) < 1e-5
 
 
-@pytest.mark.parametrize("scale", [8.0, 30.0])
-def test_large_scores_lose_no_more_than_in_the_plain_algorithm(draw, scale):
-    q, k, v = qkv(draw, (2, 2), (65, 65), (32, 32), dtype=torch.float32)
-    given, cotangent = (q * scale, k, v), draw(2, 2, 65, 32)
-    assert (given[0] @ k.mT * 32**-0.5).abs().max() > 50 * scale / 30
-    right = all_of(plain, [t.double() for t in given], True, cotangent)
-    ours = error(all_of(lambda *a: flash_attention(*a, 16, 16), given, True, cotangent), right)
-    theirs = error(all_of(plain, given, True, cotangent), right)
-    assert ours < 2 * theirs + 1e-6
+def test_large_scores_lose_no_more_than_in_the_plain_algorithm(draw):
+    """Scores of 50 and more, over several draws: rounding is a matter of luck in one."""
+    ours, theirs = [], []
+    for _ in range(6):
+        q, k, v = qkv(draw, (2, 2), (65, 65), (32, 32), dtype=torch.float32)
+        given, cotangent = (q * 16, k, v), draw(2, 2, 65, 32)
+        assert (given[0] @ k.mT * 32**-0.5).abs().max() > 50
+        right = all_of(plain, [t.double() for t in given], True, cotangent)
+        tiled = all_of(lambda *a: flash_attention(*a, 16, 16), given, True, cotangent)
+        ours.append(error(tiled, right))
+        theirs.append(error(all_of(plain, given, True, cotangent), right))
+    assert sum(ours) < 2 * sum(theirs)
 
 
 def test_scores_far_below_any_sentinel():

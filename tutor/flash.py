@@ -160,13 +160,14 @@ def flash_backward(
             t[..., rows, :].unflatten(-3, (groups, -1)).to(wide).flatten(-3, -2)
             for t in (q, grad_out)
         )
+        queries = queries * scale  # the very scores of the forward pass, rounding included
         level, less = (
             t[..., rows].unflatten(-2, (groups, -1)).flatten(-2)[..., None] for t in (lse, delta)
         )
         of_queries, shape = torch.zeros_like(queries), grad_q[..., rows, :].shape[-3:-1]
         for keys, masked in columns:
             key, value = (t[..., keys, :].to(wide) for t in (k, v))
-            weights = (queries @ key.mT).mul_(scale).sub_(level).exp_()
+            weights = (queries @ key.mT).sub_(level).exp_()
             if masked:
                 hidden = _hidden(rows, keys, q.shape[-2], k.shape[-2], q.device)
                 weights.unflatten(-2, shape).masked_fill_(hidden, 0.0)
@@ -176,7 +177,7 @@ def flash_backward(
             of_queries += grad_scores @ key
         grad_q[..., rows, :] = of_queries.unflatten(-2, shape)
     grad_q = grad_q.flatten(-4, -3).mul_(scale)
-    return tuple(g.to(q.dtype) for g in (grad_q, grad_k.mul_(scale), grad_v))
+    return tuple(g.to(q.dtype) for g in (grad_q, grad_k, grad_v))
 
 
 def flash_attention(
