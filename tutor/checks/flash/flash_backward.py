@@ -12,6 +12,7 @@ from tutor.checks.exercise import Case, Exercise
 from tutor.checks.flash.backward_traps import TRAPS
 from tutor.checks.flash.flash_forward import FAMILY, contract
 from tutor.checks.flash.shared import CHAPTER, drawn, qkv
+from tutor.checks.forbidden import LIBRARY_ATTENTION
 
 
 def _with_answers(
@@ -61,12 +62,18 @@ def _counted(given: tuple[Tensor, ...], causal: bool, tile: int) -> tuple:
     return (out, *given, out, lse, causal, tile, tile)
 
 
+_FORBIDDEN = {
+    **LIBRARY_ATTENTION,
+    "autograd": "it lets autograd do the work; this exercise is to do it by hand",
+    "_backward": "it calls torch's own backward formulas; this exercise is to write them",
+}
+
 FLASH_BACKWARD = Exercise(
     reference=reference.flash_backward,
     chapter=CHAPTER,
     points={"values": 4, "edges": 3, "types": 1, "contracts": 3},
     cases=CASES,
-    contract=contract(_counted, 1, 5),
+    contract=contract(_counted, 5, _FORBIDDEN),
     outputs=("grad_q", "grad_k", "grad_v"),
     traps=TRAPS,
 )

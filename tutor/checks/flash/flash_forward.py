@@ -1,6 +1,6 @@
 """What ``flash_forward`` must satisfy; the wrong answers stand in ``forward_traps``."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Generator, Tensor
@@ -82,10 +82,11 @@ def _any_tiles(call, generator: Generator, device: torch.device) -> str | None:
 
 
 def contract(
-    given: Callable[[tuple[Tensor, ...], bool, int], tuple], copies: int, products: int
+    given: Callable[[tuple[Tensor, ...], bool, int], tuple],
+    products: int,
+    forbidden: Mapping[str, str] = LIBRARY_ATTENTION,
 ) -> Callable[[Generator, torch.device], Contract]:
-    """Of a function that gets ``given(qkv, causal, tile)`` and makes so many products of a tile's
-    size, and ``copies`` of the keys at a time."""
+    """Of a function that gets ``given(qkv, causal, tile)`` and makes so many products a tile."""
 
     def limits(generator: Generator, device: torch.device) -> Contract:
         draw, (h, g), (tq, tk), t, d, tile = Draw(generator, device), (6, 2), (16, 96), 48, 4, 8
@@ -97,9 +98,9 @@ def contract(
             calls=(given(few, False, tile), given(square, True, tile)),
             # A copy of the keys is needless, and right. Keys of all query heads are not, nor is a
             # row of tiles, of which each is smaller.
-            max_intermediate=between(copies * g * tk * d, h * tk * d),
+            max_intermediate=between(g * tk * d, h * tk * d),
             max_flops=between(visible, visible * 2 * tiles // (tiles + 1)),
-            forbidden=LIBRARY_ATTENTION,
+            forbidden=forbidden,
         )
 
     return limits
@@ -116,7 +117,7 @@ FLASH_FORWARD = Exercise(
     chapter=CHAPTER,
     points={"values": 4, "edges": 3, "types": 1, "contracts": 3},
     cases=CASES,
-    contract=contract(lambda qkv, causal, tile: (*qkv, causal, tile, tile), 1, 2),
+    contract=contract(lambda qkv, causal, tile: (*qkv, causal, tile, tile), 2),
     properties=(Property("any tiles give the same answer", _any_tiles, "edges"),),
     outputs=("out", "lse"),
     traps=(
