@@ -99,7 +99,9 @@ def stream_row_by_row(scores, maximum, total):
         found.append((largest, old * (m - at).exp() + (row - at).exp().sum(), (row - at).exp()))
         found[-1] += ((m - at).exp(),)
     shapes = maximum.shape, maximum.shape, scores.shape, maximum.shape
-    return tuple(torch.stack(x).reshape(s) for x, s in zip(zip(*found, strict=True), shapes, strict=True))
+    return tuple(
+        torch.stack(x).reshape(s) for x, s in zip(zip(*found, strict=True), shapes, strict=True)
+    )
 
 
 def stream_numpy(scores, maximum, total):

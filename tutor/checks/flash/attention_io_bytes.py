@@ -27,7 +27,7 @@ _WIDTH = Factor(
     (
         Condition("of 64", value=64),
         Condition("of 96", "width 96", 96),
-        Condition("one", "width 1", 1),
+        Condition("width one", "width 1", 1),
     ),
 )
 _SRAM = Factor(

@@ -21,22 +21,22 @@ _DTYPE = Factor(
     "dtype",
     (
         Condition("single", value=SINGLE),
-        Condition("half", "half precision", HALF, alone=True),
-        Condition("bfloat16", "bfloat16", BFLOAT, alone=True),
+        Condition("half", "half precision", HALF),
+        Condition("bfloat16", "bfloat16", BFLOAT),
     ),
 )
 _SCORES = Factor(
     "scores",
     (
         Condition("ordinary", value=1.0),
-        Condition("extreme", "scores near 3,000, near -100 and far lower", edge=True, alone=True),
+        Condition("extreme", "scores near 3,000, near -100 and far lower", edge=True),
     ),
 )
 _HEADS = Factor(
     "heads",
     (
         Condition("grouped", value=(2, 1)),
-        Condition("a head each", "a key head for each query head", (2, 2), alone=True),
+        Condition("a head each", "a key head for each query head", (2, 2)),
     ),
 )
 _LENGTHS = Factor(
@@ -44,7 +44,6 @@ _LENGTHS = Factor(
     (
         Condition("few", value=(5, 19)),
         Condition("tiles", "several tiles of queries", (18, 18), alone=True),
-        Condition("fitting", "tiles that fit", (16, 16)),
         Condition("one key", "one query, one key", (1, 1), edge=True),
         Condition("more queries", "more queries than keys", (19, 2), edge=True, alone=True),
     ),
@@ -53,12 +52,12 @@ _WIDTH = Factor(
     "width",
     (
         Condition("of sixteen", value=16),
-        Condition("of seven", "a width that is no power of two", 7, alone=True),
+        Condition("of seven", "a width that is no power of two", 7),
     ),
 )
 FAMILY = Family(
     (_DTYPE, CAUSAL, _SCORES, _HEADS, _LENGTHS, _WIDTH),
-    together=(("causal", "more queries", "a head each"), ("causal", "tiles", "a head each")),
+    together=(("causal", "more queries"), ("causal", "tiles", "a head each")),
 )
 
 
