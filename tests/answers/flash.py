@@ -3,6 +3,7 @@ that are no trap."""
 
 import bisect
 import math
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -174,7 +175,7 @@ def tiles_backwards(num_queries, num_keys, query_tile, key_tile):
         raise ValueError("no rows")
     edges = [*range(0, num_queries, query_tile), num_queries]
     pairs = []
-    for start, stop in reversed(list(zip(edges, edges[1:], strict=False))):
+    for start, stop in reversed(list(pairwise(edges))):
         behind = num_queries - stop  # queries after this tile, and so many keys hidden from it
         end = (max(num_keys - behind, 0) + key_tile - 1) // key_tile
         hidden = num_queries - 1 - start
