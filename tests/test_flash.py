@@ -350,7 +350,9 @@ def test_the_kernels_are_right_in_the_interpreter(draw, heads, times, causal):
 def test_the_kernel_writes_the_log_sum_exp(draw):
     q, k, v = qkv(draw, (1, 1), (3, 5), (4, 4), (), torch.float32)
     out, lse = torch.empty_like(q), torch.empty(1, 3)
-    flash.flash_kernel[1, 1](q, k, v, out, lse, **flash._setting(q, k, True, 16, 16))
+    sizes = {"num_queries": 3, "num_keys": 5, "width": 4, "share": 1, "scale": 0.5}
+    shapes = {"CAUSAL": True, "QUERY_TILE": 16, "KEY_TILE": 16, "WIDTH": 16}
+    flash.flash_kernel[1, 1](q, k, v, out, lse, **sizes, **shapes)
     wanted = flash_forward(q, k, v, True)
     torch.testing.assert_close((out, lse), wanted, rtol=1e-5, atol=1e-5)
 
