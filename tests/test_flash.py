@@ -358,6 +358,17 @@ def test_the_kernel_writes_the_log_sum_exp(draw):
 
 
 @needs_triton
+@on_cpu
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_kernels_take_short_dtypes(draw, dtype):
+    given = qkv(draw, (1, 1), (5, 5), (16, 16), (), dtype)
+    right = plain(*(t.double() for t in given), True)
+    out = flash_attention_triton(*given, True, 16, 16)
+    assert out.dtype == dtype
+    assert error((out,), (right,)) < (2e-3 if dtype == torch.float16 else 2e-2)
+
+
+@needs_triton
 def test_tiles_are_powers_of_two(draw):
     with pytest.raises(ValueError, match="from 16 on, got 48 × 16"):
         flash_attention_triton(*qkv(draw, widths=(4, 4)), False, 48, 16)

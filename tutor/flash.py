@@ -485,8 +485,13 @@ def flash_attention_triton(
             raise ValueError(f"tiles are powers of two from 16 on, got {query_tile} × {key_tile}")
     if triton is None:
         raise RuntimeError("Triton is not installed: there are packages for Linux alone")
-    if isinstance(flash_kernel, triton.JITFunction) and not q.is_cuda:
+    compiled = isinstance(flash_kernel, triton.JITFunction)
+    if compiled and not q.is_cuda:
         raise RuntimeError(f"a compiled kernel needs tensors on a GPU, got {q.device}")
+    if not compiled and q.dtype == torch.bfloat16:
+        # The interpreter of Triton 3.7 multiplies the bits of bfloat16 as if they were integers.
+        q, k, v = (t.float() for t in (q, k, v))
+        return _Kernels.apply(q, k, v, causal, query_tile, key_tile).bfloat16()
     return _Kernels.apply(q, k, v, causal, query_tile, key_tile)
 
 

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from tutor import flash
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
-from tutor.checks.draw import BFLOAT, HALF, SINGLE, Draw
+from tutor.checks.draw import HALF, SINGLE, Draw
 from tutor.checks.exercise import Contract, Exercise, Trap
 from tutor.checks.flash import kernels as part
 from tutor.checks.flash.forward_traps import traps
@@ -22,9 +22,9 @@ _DTYPE = Factor(
     (
         Condition("single", value=SINGLE),
         Condition("half", "half precision", HALF),
-        Condition("bfloat16", "bfloat16", BFLOAT),
     ),
 )
+"""Not bfloat16: Triton's interpreter (3.7) multiplies its bits as if they were integers."""
 _SCORES = Factor(
     "scores",
     (
