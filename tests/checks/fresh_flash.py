@@ -292,7 +292,7 @@ def good_end(state):
 @answer("rescaling forgotten")
 def flash_forward__w01(q, k, v, causal=False, query_tile=128, key_tile=256):
     def update(state, s, v):
-        m, tot, acc = good_update(state, s, v)
+        m, tot, _ = good_update(state, s, v)
         p = torch.exp(s - torch.where(m == -INF, 0.0, m)[..., None])
         return m, tot, state[2] + p @ v
 
@@ -420,7 +420,23 @@ def flash_forward__w14(q, k, v, causal=False, query_tile=128, key_tile=256):
 # Backward
 
 
-def back(grad_out, q, k, v, out, lse, causal, bq, bk, weigh, less, mask=True, share=None, s=None):
+def back(
+    grad_out,
+    q,
+    k,
+    v,
+    out,
+    lse,
+    causal,
+    bq,
+    bk,
+    weigh,
+    less,
+    mask=True,
+    share=None,
+    s=None,
+    ahead=False,
+):
     checked(q, k, v)
     n, g = q.shape[-3] // k.shape[-3], k.shape[-3]
     wide = torch.float64 if q.dtype == torch.float64 else torch.float32
@@ -432,10 +448,14 @@ def back(grad_out, q, k, v, out, lse, causal, bq, bk, weigh, less, mask=True, sh
         li = lse[..., i : i + bq, None].to(wide)
         for j in range(0, tk, bk):
             kj, vj = kk[..., j : j + bk, :], vv[..., j : j + bk, :]
-            p = weigh(qi @ kj.mT * scale, li)
+            scores = qi @ kj.mT * scale
+            rows = torch.arange(i, i + scores.shape[-2])[:, None] + (tk - tq)
+            later = torch.arange(j, j + scores.shape[-1])[None] > rows
+            if causal and ahead:
+                scores = scores.masked_fill(later, -INF)
+            p = weigh(scores, li)
             if causal and mask:
-                rows = torch.arange(i, i + p.shape[-2])[:, None] + (tk - tq)
-                p = p.masked_fill(torch.arange(j, j + p.shape[-1])[None] > rows, 0.0)
+                p = p.masked_fill(later, 0.0)
             dp = gi @ vj.mT
             ds = p * (dp - less(gi, oi, p, dp))
             dv[..., j : j + bk, :] += p.mT @ gi
@@ -478,16 +498,14 @@ def flash_backward__w03(grad_out, q, k, v, out, lse, causal=False, query_tile=12
     return back(grad_out, q, k, v, out, lse, *rest, mask=False)
 
 
-# no look at rows without a key
+# hides the scores, and does not look at rows without a key
 @answer("nothing minus nothing")
 def flash_backward__w04(grad_out, q, k, v, out, lse, causal=False, query_tile=128, key_tile=256):
     def weigh(s, lse):
         return (s - lse).exp()
 
-    def less(g, o, p, dp):
-        return by_answer(g, o, p, dp)
-
-    return back(grad_out, q, k, v, out, lse, causal, query_tile, key_tile, weigh, less)
+    rest = (causal, query_tile, key_tile, weigh, by_answer)
+    return back(grad_out, q, k, v, out, lse, *rest, mask=False, ahead=True)
 
 
 # the gradients of a group's first head

@@ -88,17 +88,18 @@ TRAPS = (
     ),
     Trap(
         "nothing minus nothing",
-        with_(level=part.as_given),
-        "the log-sum-exp of a query that reads nothing is -inf, and e^(score + inf) is infinite. "
-        "Its weights are 0: put +inf in its place, or hide it.",
+        with_(before=part.hidden_ahead, hide=part.unhidden, level=part.as_given),
+        "the log-sum-exp of a query that reads nothing is -inf, and so are its hidden scores: "
+        "-inf - -inf is nan. Put +inf in the place of its log-sum-exp, or set the *weights* to 0.",
         BACKWARD,
-        (with_(level=part.as_given, weigh=part.cleaned),),
-    ),
-    Trap(
-        "a query that reads nothing reads",
-        with_(level=part.zero_for_nothing, hide=part.unhidden),
-        "0 in the place of -inf gives e^score for hidden keys: its weights are all 0.",
-        BACKWARD,
+        (
+            with_(
+                before=part.hidden_ahead,
+                hide=part.unhidden,
+                level=part.as_given,
+                skipped=tiles.none_skipped,
+            ),
+        ),
     ),
     Trap(
         "unmasked on the way back",
@@ -106,7 +107,11 @@ TRAPS = (
         "the mask belongs to the scores, which are computed again: hidden keys have the weight 0 "
         "here, too, or the future learns from the past.",
         BACKWARD,
-        (with_(asked=tiles.never), with_(hide=part.hidden_negative)),
+        (
+            with_(asked=tiles.never),
+            with_(hide=part.hidden_negative),
+            with_(hide=part.hidden_negative, skipped=tiles.none_skipped),
+        ),
     ),
     Trap(
         "always causal",

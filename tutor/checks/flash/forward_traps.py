@@ -5,6 +5,11 @@ from tutor.checks.flash import mistiled as part
 from tutor.checks.flash.shared import FORWARD, SKIPPED, STREAM, TILES
 from tutor.checks.flash.tiles import with_
 
+_FLOORS = (-1e2, -1e3, -1e4, -1e5, -1e9, -1e30)
+_HIDES = (*map(part.hidden_by, _FLOORS), part.hidden_by_the_dtypes)
+_SKIPPING = ({}, {"skipped": part.none_skipped})
+"""With and without the tiles that nobody may read: it makes a difference to who reads nothing."""
+
 
 def traps(change=lambda wrong: wrong) -> tuple[Trap, ...]:
     """``change``: what calls a wrong function as the exercise is called."""
@@ -108,7 +113,11 @@ TRAPS = (
         "a query that may read nothing in the first tile has the maximum -inf, and -inf - -inf is "
         "nan, for good: every later sum is multiplied by it. Measure such rows from 0.",
         STREAM,
-        (with_(level=part.unguarded, finish=part.divided_anyway),),
+        (
+            with_(level=part.unguarded, finish=part.divided_anyway),
+            with_(level=part.unguarded, skipped=part.none_skipped),
+            with_(level=part.unguarded, finish=part.divided_anyway, skipped=part.none_skipped),
+        ),
     ),
     Trap(
         "the row that may read nothing",
@@ -118,25 +127,24 @@ TRAPS = (
     ),
     Trap(
         "a finite number for nothing",
-        with_(begin=part.starting_at(-1e4)),
+        with_(begin=part.starting_at(0.0)),
         "a maximum that begins at -10,000, or hidden scores of -10,000, are above scores of "
         "-20,000: these then weigh nothing, or less than what is hidden. And a query that may read "
         "nothing reads everything. Only -inf is below all scores.",
         STREAM,
-        tuple(
-            with_(begin=part.starting_at(floor)) for floor in (0.0, -1e2, -1e3, -1e5, -1e9, -1e30)
-        )
-        + tuple(
-            with_(hide=part.hidden_by(floor)) for floor in (-1e2, -1e3, -1e4, -1e5, -1e9, -1e30)
-        )
-        + tuple(
-            with_(hide=part.hidden_by(floor), begin=part.starting_at(floor))
-            for floor in (-1e4, -1e5, -1e9, -1e30)
-        )
-        + (
+        (
+            *(with_(begin=part.starting_at(floor)) for floor in _FLOORS),
             with_(begin=part.starting_at_the_dtypes),
-            with_(hide=part.hidden_by_the_dtypes),
-            with_(hide=part.hidden_by_the_dtypes, begin=part.starting_at_the_dtypes),
+            *(with_(hide=hide, **more) for hide in _HIDES for more in _SKIPPING),
+            *(
+                with_(hide=part.hidden_by(floor), begin=part.starting_at(floor), **more)
+                for floor in _FLOORS
+                for more in _SKIPPING
+            ),
+            *(
+                with_(hide=part.hidden_by_the_dtypes, begin=part.starting_at_the_dtypes, **more)
+                for more in _SKIPPING
+            ),
         ),
     ),
     Trap(
@@ -144,6 +152,7 @@ TRAPS = (
         with_(hide=part.times_visible),
         "e^0 is 1: a score of 0 is an ordinary one, and is read. Hidden ones are -inf.",
         FORWARD,
+        (with_(hide=part.times_visible, skipped=part.none_skipped),),
     ),
     Trap(
         "the ragged tail of keys dropped",

@@ -123,6 +123,10 @@ def base_two(x):
     return torch.exp2(x)
 
 
+def none_skipped(visible):
+    return False
+
+
 # Another mask
 
 
@@ -186,7 +190,7 @@ def other_way(causal):
 def zeros_read(k, v, key_tile):
     """Keys of zeros behind the last, up to the next tile's end, and nobody hides them."""
     more = (0, 0, 0, -k.shape[-2] % key_tile)
-    return torch.nn.functional.pad(k, more), torch.nn.functional.pad(v, more), None
+    return torch.nn.functional.pad(k, more), torch.nn.functional.pad(v, more)
 
 
 # Other heads

@@ -10,7 +10,9 @@ from tutor.checks.flash.tiles import (
     consecutive,
     if_asked,
     lower_right,
+    minus_infinity,
     root,
+    unseen,
     up,
 )
 
@@ -25,6 +27,10 @@ def infinite_for_nothing(lse):
 
 def from_lse(scores, lse):
     return (scores - lse[..., None]).exp()
+
+
+def left_open(scores, visible):
+    return scores
 
 
 def zeroed(weights, visible):
@@ -76,8 +82,10 @@ def backward(
     tiles_of_keys=up,
     asked=if_asked,
     limit=lower_right,
+    skipped=unseen,
     less=of_the_answer,
     level=infinite_for_nothing,
+    before=left_open,
     weigh=from_lse,
     hide=zeroed,
     through=through_softmax,
@@ -89,7 +97,7 @@ def backward(
     of_values=of_weights,
     told=as_they_are,
 ):
-    """The right gradients, but for the parts that are given; all tiles are looked at."""
+    """The right gradients, but for the parts that are given."""
     dtype, tq, tk, groups = wide(q), q.shape[-2], k.shape[-2], k.shape[-3]
     keys, values = (spread(t, q.shape[-3]).to(dtype) for t in (k, v))
     queries, grads, lse = q.to(dtype), grad_out.to(dtype), level(lse)
@@ -101,8 +109,10 @@ def backward(
         for j in range(tiles_of_keys(tk, key_tile)):
             columns = slice(j * key_tile, min((j + 1) * key_tile, tk))
             visible = limit(places[rows], places[columns], tq, tk) if asked(causal) else None
+            if skipped(visible):
+                continue
             scores = queries[..., rows, :] @ keys[..., columns, :].mT * factor
-            weights = hide(weigh(scores, lse[..., rows]), visible)
+            weights = hide(weigh(before(scores, visible), lse[..., rows]), visible)
             grad_weights = grads[..., rows, :] @ values[..., columns, :].mT
             both = (weights, grad_weights)
             delta = less(grads[..., rows, :], out[..., rows, :].to(dtype), both)
@@ -202,20 +212,16 @@ def scores_alone(scores, lse):
     return scores - lse[..., None]
 
 
+def hidden_ahead(scores, visible):
+    return minus_infinity(scores, visible)
+
+
 def unhidden(weights, visible):
     return weights
 
 
 def hidden_negative(weights, visible):
     return weights if visible is None else weights.masked_fill(visible, 0.0)
-
-
-def zero_for_nothing(lse):
-    return lse.masked_fill(lse == -math.inf, 0.0)
-
-
-def cleaned(scores, lse):
-    return from_lse(scores, lse).nan_to_num(0.0)
 
 
 # Sums that are none

@@ -32,6 +32,11 @@ def if_asked(causal):
     return causal
 
 
+def unseen(visible):
+    """Of a tile that nobody may read: it is skipped."""
+    return visible is not None and not visible.any()
+
+
 def minus_infinity(scores, visible):
     return scores if visible is None else scores.masked_fill(~visible, -math.inf)
 
@@ -73,7 +78,7 @@ def as_they_are(scores, visible):
 
 
 def keys_there(k, v, key_tile):
-    return k, v, None
+    return k, v
 
 
 def both(out, lse):
@@ -94,6 +99,7 @@ def forward(
     tiles_of_keys=up,
     asked=if_asked,
     limit=lower_right,
+    skipped=unseen,
     hide=minus_infinity,
     begin=nothing,
     top=running,
@@ -106,30 +112,26 @@ def forward(
     padded=keys_there,
     told=both,
 ):
-    """The right attention, but for the parts that are given; all tiles are looked at."""
+    """The right attention, but for the parts that are given."""
     dtype, tq, tk = wide(q), q.shape[-2], k.shape[-2]
     k, v = spread(k, q.shape[-3]).to(dtype), spread(v, q.shape[-3]).to(dtype)
     factor_of_scores = scale(q, k, v)
     queries = q.to(dtype)
     out = queries.new_zeros(*q.shape[:-1], v.shape[-1])
     lse = queries.new_zeros(q.shape[:-1])
-    k, v, extra = padded(k, v, key_tile)
+    k, v = padded(k, v, key_tile)
     places = torch.arange(k.shape[-2], device=q.device)
     for i in range(tiles_of_queries(tq, query_tile)):
         rows = slice(i * query_tile, (i + 1) * query_tile)
         of_rows = torch.arange(tq, device=q.device)[rows]
-        state = answer = None
+        mine = queries[..., rows, :]
+        state, answer = begin(mine), mine.new_zeros(*mine.shape[:-1], v.shape[-1])
         for j in range(tiles_of_keys(k.shape[-2], key_tile)):
             keys = slice(j * key_tile, (j + 1) * key_tile)
-            scores = queries[..., rows, :] @ k[..., keys, :].mT * factor_of_scores
             visible = limit(of_rows, places[keys], tq, tk) if asked(causal) else None
-            if extra is not None:
-                there = extra(places[keys], tk).expand(scores.shape[-2:])
-                visible = there if visible is None else visible & there
-            scores = hide(scores, visible)
-            if state is None:
-                state = begin(scores)
-                answer = scores.new_zeros(*scores.shape[:-1], v.shape[-1])
+            if skipped(visible):
+                continue
+            scores = hide(mine @ k[..., keys, :].mT * factor_of_scores, visible)
             maximum, total = state
             largest = top(maximum, scores)
             at = level(largest)
@@ -137,8 +139,6 @@ def forward(
             total = add(total, factor, weights)
             answer = gather(answer, factor, weights, v[..., keys, :], total)
             state = largest, total
-        if state is None:
-            continue
         out[..., rows, :] = finish(answer, state[1])
         lse[..., rows] = logarithm(*state)
     return told(out.to(q.dtype), lse)
