@@ -15,6 +15,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import no_type_check
 
 import torch
 from jaxtyping import Float
@@ -271,10 +272,12 @@ def _require_fit(q: Tensor, k: Tensor, v: Tensor) -> int:
 
 
 def _jit(function: Callable) -> Callable:
+    """A kernel; its annotations are Triton's, and nobody else's to check."""
     return function if triton is None else triton.jit(function)
 
 
 @_jit
+@no_type_check
 def _scores(q, k, rows, keys, scale, num_queries, num_keys, CAUSAL: tl.constexpr):
     """Of a tile, -∞ where a key is hidden or is none."""
     scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
@@ -285,6 +288,7 @@ def _scores(q, k, rows, keys, scale, num_queries, num_keys, CAUSAL: tl.constexpr
 
 
 @_jit
+@no_type_check
 def flash_kernel(
     q_ptr,
     k_ptr,
@@ -346,6 +350,7 @@ def flash_kernel(
 
 
 @_jit
+@no_type_check
 def _of_queries_kernel(
     grad_out_ptr,
     q_ptr,
@@ -401,6 +406,7 @@ def _of_queries_kernel(
 
 
 @_jit
+@no_type_check
 def _of_keys_kernel(
     grad_out_ptr,
     q_ptr,
