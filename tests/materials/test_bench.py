@@ -29,7 +29,12 @@ SAME = 1e-4
 """Losses that are further apart than this, relatively, are those of different machines."""
 BUDGET = {"steps": 4, "tested": 60}
 SHORT = {"text": "Ice is lighter than water.", "prompt": "Monday, Tuesday,", "count": 2}
-SMALL = {"translator": BUDGET, "language_model": SHORT, "tokens": {"num_merges": 20}}
+SMALL = {
+    "translator": BUDGET,
+    "language_model": SHORT,
+    "tokens": {"num_merges": 20},
+    "long_text": {"tokens": 40},
+}
 
 CELLS = {
     (markdown.stem, cell.metadata.nbgrader.grade_id.removeprefix("bench-")): cell.source
@@ -78,6 +83,7 @@ OTHER_STYLE = {
     "rms_norm": "rms_rsqrt",
     "swiglu": "gated_by_linear",
     "sample": "sample_by_mask",
+    "flash_forward": "forward_keys_outside",
 }
 TRAPS = {
     ("recurrence", "translator"): ("gru_step", "old and new do not share"),
@@ -91,6 +97,7 @@ TRAPS = {
     ("tokens", "tokens"): ("bpe_encode", "nothing merged"),
     ("transformer", "translator"): ("decoder_layer", "look-ahead"),
     ("families", "language_model"): ("swiglu", "gate and input exchanged"),
+    ("flash", "long_text"): ("flash_forward", "no scale"),
 }
 
 
@@ -170,6 +177,7 @@ def test_every_notebook_has_its_machines():
         "translator": sorted([*words[:5], "transformer"]),
         "language_model": sorted(words[2:5]),
         "tokens": ["tokens"],
+        "long_text": ["flash"],
     }
 
 
