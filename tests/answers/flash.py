@@ -87,8 +87,9 @@ def stream_beside(scores, maximum, total):
 def stream_by_logarithms(scores, maximum, total):
     largest = torch.maximum(maximum, scores.max(dim=-1)[0])
     at = torch.nan_to_num(largest, neginf=0.0)
-    whole = torch.logaddexp(maximum + total.log(), scores.logsumexp(-1))
-    return largest, (whole - at).exp(), (scores - at[..., None]).exp(), (maximum - at).exp()
+    above = scores - at[..., None]  # near 0, where the digits are
+    whole = torch.logaddexp((maximum - at) + total.log(), above.logsumexp(-1))
+    return largest, whole.exp(), (scores - at[..., None]).exp(), (maximum - at).exp()
 
 
 def stream_row_by_row(scores, maximum, total):
@@ -602,7 +603,7 @@ def _array(t):
 
 
 def _tensor(a, like):
-    return torch.from_numpy(np.ascontiguousarray(a)).to(like.device, like.dtype)
+    return torch.from_numpy(np.array(a, order="C")).to(like.device, like.dtype)
 
 
 RIGHT = {

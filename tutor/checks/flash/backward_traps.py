@@ -142,11 +142,10 @@ TRAPS = (
         (with_(limit=tiles.one_more),),
     ),
     Trap(
-        "whole tiles where the limit crosses",
-        with_(limit=tiles.whole_tiles),
-        "a tile of which some keys lie in the future is computed, and those keys are hidden in it.",
+        "the tiles on the diagonal skipped",
+        with_(limit=tiles.no_crossed_tiles),
+        "a tile of which a single key may be read has to be read, on the way back, too.",
         SKIPPED,
-        (with_(limit=tiles.no_crossed_tiles),),
     ),
     Trap(
         "the ragged tail dropped",
