@@ -171,7 +171,11 @@ ATTENTION_IO_BYTES = Exercise(
             with_(rounded=part.down),
             "a ragged last tile of queries reads all keys, too: the number of tiles is rounded up.",
             TRAFFIC,
-            (with_(rounded=part.exactly, told=part.as_integers), with_(rounded=part.exactly)),
+            (
+                with_(rounded=part.exactly, told=part.as_integers),
+                with_(rounded=part.exactly, scale=part.whole_times),
+                with_(rounded=part.exactly),
+            ),
         ),
         Trap(
             "no room is no error",

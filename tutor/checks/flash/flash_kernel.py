@@ -126,6 +126,6 @@ FLASH_KERNEL = Exercise(
             "pointers of q and out, and its own share to those of k, v and lse.",
             TRITON,
         ),
-        *traps(lambda wrong: with_(**wrong.changed[1])),
+        *traps(lambda wrong: with_(**wrong.parts)),
     ),
 )

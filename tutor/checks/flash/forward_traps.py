@@ -53,14 +53,16 @@ TRAPS = (
         "weights that sum to 1 in each tile give every tile the same say, however low its scores. "
         "Sum weights and values as they are, and divide once, after the last tile.",
         STREAM,
-        (
-            with_(gather=part.read_normalised_and_scaled, finish=part.undivided),
-            with_(gather=part.read_normalised),
-            with_(gather=part.read_normalised_and_scaled),
-            with_(gather=part.read_divided_by_total, finish=part.undivided),
-            with_(gather=part.read_divided_by_total),
-            with_(gather=part.read_all_divided_by_total),
-            with_(gather=part.read_all_divided_by_total, finish=part.undivided),
+        tuple(
+            with_(gather=gather, **finish, **more)
+            for gather in (
+                part.read_normalised,
+                part.read_normalised_and_scaled,
+                part.read_divided_by_total,
+                part.read_all_divided_by_total,
+            )
+            for finish in ({"finish": part.undivided}, {})
+            for more in _SKIPPING
         ),
     ),
     Trap(

@@ -2,11 +2,12 @@
 behind the end of a tensor holds nan, and writing there raises."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from tutor.checks.changes import changeable
-from tutor.checks.flash.tiles import both, forward
+from tutor.checks.flash.tiles import both, changed, forward
 
 TILE = 16
 """Rows of a tile, of queries and of keys: fewer no GPU multiplies at a time."""
@@ -27,7 +28,8 @@ def kernel(q, k, v, causal=False, lay=as_they_are, spoil=nowhere, told=both, **p
     return told(*spoil(out[..., : v.shape[-1]], lse, q, k))
 
 
-with_ = changeable(kernel)
+def with_(**parts: Callable[..., Any]) -> Callable[..., Any]:
+    return changed(kernel, parts)
 
 
 def _beyond_the_width(t, wide):

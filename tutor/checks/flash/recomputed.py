@@ -1,12 +1,14 @@
 """The backward pass in tiles, in steps: the right ones, and the wrong ones that people make."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from tutor.checks.changes import changeable
 from tutor.checks.flash.tiles import (
     at_least_single,
+    changed,
     consecutive,
     if_asked,
     lower_right,
@@ -126,7 +128,8 @@ def backward(
     return tuple(g.to(q.dtype) for g in told(grad_q * for_q, grad_k * for_k, grad_v))
 
 
-with_ = changeable(backward)
+def with_(**parts: Callable[..., Any]) -> Callable[..., Any]:
+    return changed(backward, parts)
 
 
 # Another δ

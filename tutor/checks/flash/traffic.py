@@ -203,3 +203,7 @@ def numbers(count, element_bytes):
 
 def as_half(count, element_bytes):
     return count * 2
+
+
+def whole_times(count, element_bytes):
+    return int(count) * element_bytes
