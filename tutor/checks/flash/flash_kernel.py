@@ -96,6 +96,7 @@ FLASH_KERNEL = Exercise(
             "keeps inside reads it: what it finds is hidden in the scores, but 0 times nan is nan. "
             "`tl.load(pointers, mask, 0.0)`.",
             TRITON,
+            (with_(spoil=part.nan_wherever_keys_end),),
         ),
         Trap(
             "answers written beyond the end",

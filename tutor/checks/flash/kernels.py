@@ -18,14 +18,14 @@ def as_they_are(q, k, v):
     return q, k, v
 
 
-def nowhere(out, lse, q, k):
+def nowhere(out, lse, q, k, causal):
     return out, lse
 
 
 def kernel(q, k, v, causal=False, lay=as_they_are, spoil=nowhere, told=both, **parts):
     """The right answer of a kernel, but for the parts that are given."""
     out, lse = forward(*lay(q, k, v), causal, TILE, TILE, **parts)
-    return told(*spoil(out[..., : v.shape[-1]], lse, q, k))
+    return told(*spoil(out[..., : v.shape[-1]], lse, q, k, causal))
 
 
 def with_(**parts: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,18 +50,26 @@ def unmasked_width(q, k, v):
     return q * scale, k, v
 
 
-def nan_where_keys_end(out, lse, q, k):
+def nan_where_keys_end(out, lse, q, k, causal):
     """Values behind the last one of all are nan, and 0 times that is nan; behind another group's
     come the next one's, which weigh nothing."""
-    if k.shape[-2] % TILE:
-        share = q.shape[-3] // k.shape[-3]
+    tq, tk = q.shape[-2], k.shape[-2]
+    if tk % TILE:
         last = out.flatten(0, -4) if out.ndim > 3 else out[None]
-        last[-1, -share:] = math.nan
+        for start in range(0, tq, TILE):
+            end = min(start + TILE + tk - tq, tk) if causal else tk
+            if end > tk // TILE * TILE:  # the ragged tile is loaded
+                last[-1, -(q.shape[-3] // k.shape[-3]) :, start : start + TILE] = math.nan
     return out, lse
 
 
+def nan_wherever_keys_end(out, lse, q, k, causal):
+    """The same where no tile is skipped."""
+    return nan_where_keys_end(out, lse, q, k, False)
+
+
 def _raised(name):
-    def spoil(out, lse, q, k):
+    def spoil(out, lse, q, k, causal):
         if q.shape[-2] % TILE:
             raise IndexError(BEYOND.format(name))
         return out, lse
