@@ -6,7 +6,7 @@ from tutor.checks.flash.shared import FORWARD, SKIPPED, STREAM, TILES
 from tutor.checks.flash.tiles import with_
 
 _FLOORS = (-1e2, -1e3, -1e4, -1e5, -1e9, -1e30)
-_HIDES = (*map(part.hidden_by, _FLOORS), part.hidden_by_the_dtypes)
+HIDES = (*map(part.hidden_by, _FLOORS), part.hidden_by_the_dtypes)
 _SKIPPING = ({}, {"skipped": part.none_skipped})
 """With and without the tiles that nobody may read: it makes a difference to who reads nothing."""
 
@@ -88,6 +88,7 @@ TRAPS = (
         "e^s overflows from 89 on in single precision. Standard normal scores never show it, so "
         "that a test on those lets it pass; the scores of trained models do.",
         STREAM,
+        (with_(top=part.at_zero, logarithm=part.natural_of_one),),
     ),
     Trap(
         "the maximum of this tile alone",
@@ -137,7 +138,7 @@ TRAPS = (
         (
             *(with_(begin=part.starting_at(floor)) for floor in _FLOORS),
             with_(begin=part.starting_at_the_dtypes),
-            *(with_(hide=hide, **more) for hide in _HIDES for more in _SKIPPING),
+            *(with_(hide=hide, **more) for hide in HIDES for more in _SKIPPING),
             *(
                 with_(hide=part.hidden_by(floor), begin=part.starting_at(floor), **more)
                 for floor in _FLOORS
@@ -289,6 +290,7 @@ TRAPS = (
         "ln Σ e^s = maximum + ln total: the total is measured from the maximum.",
         FORWARD,
         (
+            with_(logarithm=part.of_total_or_one),
             with_(logarithm=part.the_total),
             with_(logarithm=part.the_maximum),
             with_(logarithm=part.the_sum),

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from tutor.checks.flash.tiles import both, changed, forward
+from tutor.checks.flash.mistiled import always, zeros_read
+from tutor.checks.flash.tiles import both, changed, forward, lower_right
 
 TILE = 16
 """Rows of a tile, of queries and of keys: fewer no GPU multiplies at a time."""
@@ -66,6 +67,21 @@ def nan_where_keys_end(out, lse, q, k, causal):
 def nan_wherever_keys_end(out, lse, q, k, causal):
     """The same where no tile is skipped."""
     return nan_where_keys_end(out, lse, q, k, False)
+
+
+def hidden_in_full_tiles(hide):
+    """Hidden keys, and those that fill up the last tile, get this score: a query that may read
+    nothing reads them all."""
+
+    def wrong(q, k, v, causal=False):
+        def limit(rows, keys, tq, tk):
+            there = (keys < tk).expand(len(rows), len(keys))
+            return there & lower_right(rows, keys, tq, tk) if causal else there
+
+        parts = {"limit": limit, "asked": always, "padded": zeros_read, "hide": hide}
+        return kernel(q, k, v, causal, **parts)
+
+    return wrong
 
 
 def _raised(name):

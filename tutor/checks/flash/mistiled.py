@@ -258,6 +258,10 @@ def of_total(maximum, total):
     return total.log()
 
 
+def of_total_or_one(maximum, total):
+    return total.masked_fill(total == 0, 1.0).log()
+
+
 def the_total(maximum, total):
     return total
 
@@ -276,6 +280,11 @@ def not_a_logarithm(maximum, total):
 
 def negative(maximum, total):
     return -natural(maximum, total)
+
+
+def natural_of_one(maximum, total):
+    """As a kernel has it that divides by 1 where the total is 0."""
+    return maximum + total.masked_fill(total == 0, 1.0).log()
 
 
 def finite_for_nothing(value):
