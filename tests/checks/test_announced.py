@@ -325,7 +325,6 @@ OWN |= {
 
 _FLASH = {
     "^causal$|^(of one row|longer|larger|fitting)$|any tiles|left out$": "as in `flash_forward`",
-    "^(a head each|one for all|one head)$": "All query heads of a group",
     "below -20,000": "all of them below -20,000",
     "must raise": "must raise a `ValueError`",
 }
@@ -356,17 +355,21 @@ OWN |= {
         "must raise": "below 1 must raise a `ValueError`",
     },
     "flash_forward": {
-        **_FLASH,
-        "^causal$": "if True, query `i` reads the keys",
         "^(a head each|one for all|one head)$": "`G` divides `H`",
+        "^causal$": "if True, query `i` reads the keys",
         "^(of one row|longer|larger|fitting)$|any tiles": "Any tiles give the same answer",
         "left out$": "if (they are|it is) left out",
         "example of the text": r"One query, \$q = 1\$",
+        **_FLASH,
     },
-    "flash_backward": {**_FLASH, "example of the text": "One query with"},
+    "flash_backward": {
+        **_FLASH,
+        "^(a head each|one for all|one head)$": "All query heads of a group",
+        "example of the text": "One query with",
+    },
     "flash_kernel": {
         "^causal$": "query `i` reads the keys",
-        "^a head each$": "head `h` reads `h // share`",
+        "^grouped$": "head `h` reads `h // share`",
         "^tiles$": "ragged tiles",
         "^of seven$": "or the next power of two",
     },

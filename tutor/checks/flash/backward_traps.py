@@ -234,4 +234,11 @@ TRAPS = (
         BACKWARD,
         overwrites="q",
     ),
+    Trap(
+        "shapes that do not fit let through",
+        with_(refuse=tiles.let_through),
+        "raise a ValueError that names the shapes, before torch says something of a product deep "
+        "inside.",
+        BACKWARD,
+    ),
 )

@@ -17,6 +17,7 @@ from tutor.checks.exercise import Contract, Exercise, Trap
 from tutor.checks.flash import kernels as part
 from tutor.checks.flash.forward_traps import HIDES, traps
 from tutor.checks.flash.kernels import TILE, with_
+from tutor.checks.flash.mistiled import by_values
 from tutor.checks.flash.shared import CAUSAL, CHAPTER, TRITON, qkv
 
 _DTYPE = Factor(
@@ -37,8 +38,8 @@ _SCORES = Factor(
 _HEADS = Factor(
     "heads",
     (
-        Condition("grouped", value=(2, 1)),
-        Condition("a head each", "a key head for each query head", (2, 2)),
+        Condition("a head each", value=(2, 2)),
+        Condition("grouped", "grouped heads", (4, 2), alone=True),
     ),
 )
 _LENGTHS = Factor(
@@ -59,7 +60,7 @@ _WIDTH = Factor(
 )
 FAMILY = Family(
     (_DTYPE, CAUSAL, _SCORES, _HEADS, _LENGTHS, _WIDTH),
-    together=(("causal", "more queries"), ("causal", "tiles", "a head each")),
+    together=(("causal", "more queries"), ("causal", "tiles", "grouped")),
 )
 
 
@@ -68,7 +69,7 @@ def _arguments(draw: Draw, row: Row) -> tuple:
     return (*qkv(draw, row, width, width), row["causal"])
 
 
-CASES = Crossed(FAMILY, _arguments, usual="grouped heads, a ragged tile of keys")
+CASES = Crossed(FAMILY, _arguments, usual="a ragged tile of keys")
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
@@ -82,6 +83,25 @@ def flash_kernel(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> tuple
 
 flash_kernel.__module__ = flash.__name__  # whose kernel nobody may hand in
 
+
+def _of_kernels(trap: Trap) -> Trap:
+    """With those forms of a mistake that a kernel may have: its values are as wide as its keys, and
+    its sums are in float32, whatever comes in."""
+    if trap.name == "a finite number for nothing":
+        more = tuple(map(part.hidden_in_full_tiles, HIDES))
+        return replace(trap, variants=(*trap.variants, *more))
+    if trap.name == "scaled by another size":
+        forms = (trap.function, *trap.variants)
+        first, *others = (f for f in forms if f.parts["scale"] is not by_values)
+        return replace(trap, function=first, variants=tuple(others))
+    return trap
+
+
+_TRAPS = tuple(
+    _of_kernels(t)
+    for t in traps(lambda wrong: with_(**wrong.parts))
+    if t.name != "shapes that do not fit let through"  # the launcher's business
+)
 
 FLASH_KERNEL = Exercise(
     reference=flash_kernel,
@@ -129,11 +149,6 @@ FLASH_KERNEL = Exercise(
             "pointers of q and out, and its own share to those of k, v and lse.",
             TRITON,
         ),
-        *(
-            replace(t, variants=(*t.variants, *map(part.hidden_in_full_tiles, HIDES)))
-            if t.name == "a finite number for nothing"
-            else t
-            for t in traps(lambda wrong: with_(**wrong.parts))
-        ),
+        *_TRAPS,
     ),
 )

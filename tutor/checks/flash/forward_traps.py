@@ -136,8 +136,8 @@ TRAPS = (
         "nothing reads everything. Only -inf is below all scores.",
         STREAM,
         (
-            *(with_(begin=part.starting_at(floor)) for floor in _FLOORS),
-            with_(begin=part.starting_at_the_dtypes),
+            # From -1e9 on it is right: what is hidden is -inf, and no score is so low.
+            *(with_(begin=part.starting_at(floor)) for floor in _FLOORS[:4]),
             *(with_(hide=hide, **more) for hide in HIDES for more in _SKIPPING),
             *(
                 with_(hide=part.hidden_by(floor), begin=part.starting_at(floor), **more)
@@ -327,5 +327,13 @@ TRAPS = (
         "would be off by a tenth.",
         FORWARD,
         (with_(told=part.wide_out),),
+    ),
+    Trap(
+        "shapes that do not fit let through",
+        with_(refuse=part.let_through),
+        "q and k of other widths, a key without its value, or heads that do not divide: raise a "
+        "ValueError that names the shapes, before torch says something of a product deep inside.",
+        FORWARD,
+        (with_(refuse=part.heads_let_through), with_(refuse=part.values_let_through)),
     ),
 )

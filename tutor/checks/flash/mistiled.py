@@ -123,6 +123,20 @@ def base_two(x):
     return torch.exp2(x)
 
 
+def let_through(q, k, v):
+    pass
+
+
+def heads_let_through(q, k, v):
+    if q.shape[-1] != k.shape[-1] or v.shape[:-1] != k.shape[:-1]:
+        raise ValueError("q, k and v do not fit")
+
+
+def values_let_through(q, k, v):
+    if q.shape[-1] != k.shape[-1] or q.shape[-3] % k.shape[-3]:
+        raise ValueError("q, k and v do not fit")
+
+
 def none_skipped(visible):
     return False
 

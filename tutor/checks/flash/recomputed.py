@@ -13,6 +13,7 @@ from tutor.checks.flash.tiles import (
     if_asked,
     lower_right,
     minus_infinity,
+    refused,
     root,
     unseen,
     up,
@@ -77,6 +78,7 @@ def backward(
     causal=False,
     query_tile=128,
     key_tile=256,
+    refuse=refused,
     spread=consecutive,
     scale=root,
     wide=at_least_single,
@@ -100,6 +102,7 @@ def backward(
     told=as_they_are,
 ):
     """The right gradients, but for the parts that are given."""
+    refuse(q, k, v)
     dtype, tq, tk, groups = wide(q), q.shape[-2], k.shape[-2], k.shape[-3]
     keys, values = (spread(t, q.shape[-3]).to(dtype) for t in (k, v))
     queries, grads, lse = q.to(dtype), grad_out.to(dtype), level(lse)

@@ -11,6 +11,11 @@ def up(n, size):
     return -(-n // size)
 
 
+def refused(q, k, v):
+    if q.shape[-1] != k.shape[-1] or v.shape[:-1] != k.shape[:-1] or q.shape[-3] % k.shape[-3]:
+        raise ValueError(f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}")
+
+
 def consecutive(t, heads):
     return t.repeat_interleave(heads // t.shape[-3], -3)
 
@@ -92,6 +97,7 @@ def forward(
     causal=False,
     query_tile=128,
     key_tile=256,
+    refuse=refused,
     spread=consecutive,
     scale=root,
     wide=at_least_single,
@@ -113,6 +119,7 @@ def forward(
     told=both,
 ):
     """The right attention, but for the parts that are given."""
+    refuse(q, k, v)
     dtype, tq, tk = wide(q), q.shape[-2], k.shape[-2]
     k, v = spread(k, q.shape[-3]).to(dtype), spread(v, q.shape[-3]).to(dtype)
     factor_of_scores = scale(q, k, v)
