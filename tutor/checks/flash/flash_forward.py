@@ -89,16 +89,17 @@ def contract(
     """Of a function that gets ``given(qkv, causal, tile)`` and makes so many products a tile."""
 
     def limits(generator: Generator, device: torch.device) -> Contract:
-        draw, (h, g), (tq, tk), t, d, tile = Draw(generator, device), (6, 2), (16, 96), 48, 4, 8
+        draw, (h, g), (tq, tk), t, d, tile = Draw(generator, device), (6, 2), (16, 96), 48, 4, 16
         few = draw.normal(h, tq, d), draw.normal(g, tk, d), draw.normal(g, tk, d)
         square = draw.normal(h, t, d), draw.normal(g, t, d), draw.normal(g, t, d)
         tiles = t // tile
         visible = products * 2 * h * tile * tile * d * tiles * (tiles + 1) // 2
         return Contract(
             calls=(given(few, False, tile), given(square, True, tile)),
-            # A copy of the keys is needless, and right. Keys of all query heads are not, nor is a
-            # row of tiles, of which each is smaller.
-            max_intermediate=between(g * tk * d, h * tk * d),
+            # A tile's scores of all heads are the most that is needed. Keys of all query heads are
+            # more, and a row of tiles is much more. (Few tiles: each is counted, and tried on
+            # torch's meta device, where a call takes a hundred times as long.)
+            max_intermediate=between(h * tile * tile, h * tk * d),
             max_flops=between(visible, visible * 2 * tiles // (tiles + 1)),
             forbidden=forbidden,
         )
