@@ -37,8 +37,8 @@ def run_ring(
 ) -> list[dict[str, Any]]:
     """What ``task`` gives in each of ``len(inputs)`` processes, rank by rank.
 
-    ``started`` is called once, with the processes' ids, when all have met. RuntimeError, which names
-    the rank, as soon as one has ended without an answer: the others are ended then, too. A
+    ``started`` is called once, with the processes' ids, when all have met. RuntimeError, which
+    names the rank, as soon as one has ended without an answer: the others are ended then, too. A
     neighbour may be silent for ``silence`` seconds, all together may take ``patience``.
     """
     context = multiprocessing.get_context(method)
