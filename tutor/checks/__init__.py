@@ -12,6 +12,7 @@ from tutor.checks import (
     alignment,
     attention,
     families,
+    long_context,
     multihead,
     position,
     recurrence,
@@ -46,6 +47,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
         tokens,
         transformer,
         families,
+        long_context,
     )
 }
 """The exercises of each chapter, in the order of the course."""

@@ -31,7 +31,6 @@ _LENGTHS = Factor(
         Condition("newest", "three new queries, eight keys", (3, 8), edge=True, alone=True),
         Condition("one query", "one query, many keys", (1, 7), edge=True, alone=True),
         Condition("one token", "a single token", (1, 1), edge=True, alone=True),
-        Condition("more queries", "more queries than keys", (9, 5)),
     ),
 )
 _CAUSAL = Factor(
@@ -46,11 +45,9 @@ FAMILY = Family(
     (DTYPE, SCALE, LAYOUT, BATCH, _LENGTHS, _CAUSAL),
     apart={
         pair("behind", "none"): "without a batch dimension there are no heads to lie elsewhere",
-        pair("more queries", "left out"): "queries are the newest of the keys' positions",
         pair("half", "large"): "sums of such numbers are beyond half precision",
-        # The ordinary condition meets every other: more queries than keys come by hand.
     },
-).but(without={"more queries": "causal queries are the newest of the keys' positions"})
+)
 
 
 def _arguments(draw: Draw, row: Row) -> tuple[Tensor | bool, ...]:

@@ -8,7 +8,6 @@ from torch import Generator
 from tutor import long_context as reference
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
-from tutor.checks.crossings import DEVICE
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.long_context.shared import CHAPTER, SCALED
@@ -52,29 +51,22 @@ _THETA = Factor(
     "theta",
     (
         Condition("theta left out", value=()),
-        Condition("given", "another theta", (500.0,), alone=True),
+        Condition("another theta", "another theta", (500.0,), alone=True),
         Condition("of SmolLM2", "a theta of 100,000", (100_000.0,)),
     ),
 )
-FAMILY = Family(
-    (_METHOD, _FACTOR, _LENGTH, _WIDTH, _THETA, DEVICE.told({})),
-    apart={pair("ntk", "a pair"): "with a single pair there is none that stays as it is"},
+_DEVICE = Factor(
+    "device", (Condition("device left out", value=False), Condition("device given", value=True))
 )
-FAMILY = FAMILY.but(
-    Factor(
-        "device",
-        (
-            Condition("device left out", value=lambda device: None),
-            Condition("device given", value=lambda device: device),
-        ),
-    )
+FAMILY = Family(
+    (_METHOD, _FACTOR, _LENGTH, _WIDTH, _THETA, _DEVICE),
+    apart={pair("ntk", "a pair"): "with a single pair there is none that stays as it is"},
 )
 
 
 def _arguments(draw: Draw, row: Row) -> tuple:
     theta = row["theta"]
-    device = row["device"](draw.device)
-    if device is not None or draw.device.type != "cpu":  # it stands behind theta
+    if row["device"] or draw.device.type != "cpu":  # it stands behind theta
         theta = (*(theta or (10_000.0,)), draw.device)
     return row["width"], row["factor"], row["method"], *row["length"], *theta
 

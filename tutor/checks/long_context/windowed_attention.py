@@ -31,15 +31,15 @@ _LENGTHS = Factor(
 _WINDOWS = Factor(
     "window",
     (
-        Condition("three", value=3),
-        Condition("four", "a window of four", 4, alone=True),
+        Condition("of three", value=3),
+        Condition("of four", "a window of four", 4, alone=True),
         Condition("itself", "a window of one", 1, edge=True, alone=True),
         Condition("beyond", "a window wider than the text", 40, edge=True, alone=True),
     ),
 )
 FAMILY = ATTENTION.but(_LENGTHS, _WINDOWS, without={"mask": "the window is the mask"}).but(
     apart={
-        pair("one token", "four"): "a single token has nothing to read but itself",
+        pair("one token", "of four"): "a single token has nothing to read but itself",
         pair("one token", "extreme"): "of one key there is nothing to choose",
     }
 )
