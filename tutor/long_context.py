@@ -93,14 +93,13 @@ def layers_to_reach(keep: Bool[Tensor, "T T"]) -> Int[Tensor, "T T"]:
     _require_square(keep)
     reached = torch.eye(len(keep), dtype=torch.bool, device=keep.device)
     layers = reached.long() - 1
-    depth = 0
-    while True:
-        depth += 1
+    for depth in range(1, len(keep) + 1):
         read = keep.float() @ reached.float() > 0  # some k with keep[i, k] that has reached j
         new = read & ~reached
         if not new.any():
-            return layers
+            break
         layers, reached = layers.masked_fill(new, depth), reached | new
+    return layers
 
 
 def _distances(num_queries: int, num_keys: int, device: torch.device | str | None) -> Tensor:

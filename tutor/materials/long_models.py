@@ -1,9 +1,9 @@
 """Small models that have to remember, and what they may read: what chapter 12 measures.
 
 ``Reader`` is a causal stack without positions, so that a pattern of who may read whom is all that
-tells tokens apart by their place. Two tasks. *Remember*: in a row of symbols one is marked, and from
-there on every token has to say which. *Pairs*: a row of keys with their values, and then keys alone,
-in another order, each of which has to say its value.
+tells tokens apart by their place. Two tasks. *Remember*: in a row of symbols one is marked, and
+from there on every token has to say which. *Pairs*: a row of keys with their values, and then keys
+alone, in another order, each of which has to say its value.
 """
 
 from collections.abc import Callable
