@@ -137,10 +137,6 @@ def halves_scaled(q, k, v):
     return q * q.shape[-1] ** -0.5, k, v
 
 
-def products_scaled(q, k):
-    return q @ k.mT * q.shape[-1] ** -0.5
-
-
 # Other sums
 
 
@@ -214,19 +210,6 @@ def how_many(shares, q, k, keep):
 
 def root_of_squares(shares, q, k, keep):
     return shares.square().sum(-1, keepdim=True).sqrt()
-
-
-def over_queries(shares, q, k, keep):
-    return (
-        shares.sum(-2, keepdim=True).mT
-        if shares.shape[-1] == shares.shape[-2]
-        else (shares.sum((-2, -1), keepdim=True))
-    )
-
-
-def keys_once(shares, q, k, keep):
-    """By the features of the query and of all keys, whatever it may read."""
-    return q @ k.sum(-2).unsqueeze(-1)
 
 
 def by_softmax(q, k, v, causal=True):
@@ -328,10 +311,6 @@ def cut_off(state, new):
 
 def averaged(state, new):
     return (state + new) / 2
-
-
-def subtracted(state, new):
-    return state - new
 
 
 def one_more(state, new):
