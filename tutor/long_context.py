@@ -42,8 +42,8 @@ def window_mask(
 ) -> Bool[Tensor, "Tq Tk"]:
     """keep[i, j] = p - window < j ≤ p, with p = i + Tk - Tq the position of query i.
 
-    ``window`` counts keys, the query's own among them: with 1 a token reads itself alone. (Mistral
-    counts so, arXiv:2310.06825, section 2; Longformer has window / 2 to either side.)
+    ``window`` counts keys, the query's own among them: with 1 a token reads itself alone. (So does
+    figure 1 of Jiang et al. 2023, arXiv:2310.06825; Longformer has window / 2 to either side.)
     ValueError for a window below 1.
     """
     _require_window(window)
