@@ -349,7 +349,7 @@ OWN |= {
         "so many keys": "With 8 tokens, 2 global and 3",
     },
     "layers_to_reach": {
-        "^(fourteen|two)$": "`\\(T, T\\)`",
+        "^(fourteen|two|one)$": "`\\(T, T\\)`",
         "^(sparse|both ways|chain|circle|everything)$": "any mask, causal or not",
         "^no self$|^nothing$": "or not themselves, or nothing",
         "^two parts$": "-1 where no number of layers is enough",

@@ -41,6 +41,7 @@ FAMILY = ATTENTION.but(_LENGTHS, _WINDOWS, without={"mask": "the window is the m
     apart={
         pair("one token", "of four"): "a single token has nothing to read but itself",
         pair("one token", "extreme"): "of one key there is nothing to choose",
+        pair("half", "extreme"): "a query may be left with scores that half precision has not",
     }
 )
 
@@ -87,7 +88,7 @@ def _out_of_reach(call, generator: Generator, device: torch.device) -> str | Non
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
-    draw, t, d, window = Draw(generator, device), 384, 4, 8
+    draw, t, d, window = Draw(generator, device), 192, 4, 8
     calls = ((*_qkv(draw, 1, tq=t, tk=t, d=d, dv=d), window),)
     return Contract(
         calls=calls,
