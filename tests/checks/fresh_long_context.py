@@ -127,7 +127,7 @@ def global_random_mask__w01(chance, num_global, num_random):
     past = torch.ones_like(chance, dtype=torch.bool).tril(tk - tq)
     keys = torch.arange(tk, device=chance.device)
     scores = chance.masked_fill(~past, math.inf).masked_fill(keys < num_global, math.inf)
-    return past & ((keys < num_global) | (torch.argsort(scores, -1, stable=True) < num_random))
+    return past & ((keys < num_global) | (torch.argsort(scores, dim=-1, stable=True) < num_random))
 
 
 # drawn over all keys, hidden afterwards

@@ -103,7 +103,7 @@ def _others_of_the_past(past, first):
 
 
 def _places(drawn):
-    return drawn.argsort(-1, stable=True).argsort(-1)
+    return drawn.argsort(dim=-1, stable=True).argsort(dim=-1)
 
 
 def _first_keys(past, count):
@@ -174,7 +174,7 @@ def _by_topk(chance, num_global, num_random):
 
 def _largest(drawn):
     lowest = drawn.masked_fill(drawn.isinf(), -torch.inf)
-    return lowest.argsort(-1, descending=True, stable=True).argsort(-1)
+    return lowest.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
 
 
 def _diagonal(past):
@@ -195,7 +195,7 @@ GLOBAL_RANDOM_MASK = Exercise(
     traps=(
         Trap(
             "the order instead of the place",
-            _with(places=lambda drawn: drawn.argsort(-1, stable=True)),
+            _with(places=lambda drawn: drawn.argsort(dim=-1, stable=True)),
             "argsort says which key comes first, second, third. Asked for is the reverse: at which "
             "place each key comes. A second argsort of the first gives that; or write True at the "
             "first indices with scatter.",

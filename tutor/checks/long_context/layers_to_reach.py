@@ -306,13 +306,6 @@ LAYERS_TO_REACH = Exercise(
             REACH,
         ),
         Trap(
-            "the keys of the keys left out",
-            _with(step=lambda keep, reached: keep & (keep.float() @ reached.float() > 0)),
-            "each layer was hidden by the mask once more. The mask says who reads whom in one "
-            "layer; what was read in the layers below is not hidden by it.",
-            REACH,
-        ),
-        Trap(
             "one number for all",
             _with(end=lambda layers: layers.max()),
             "asked for is a number for each pair. The largest of them is how deep a model has to "

@@ -78,8 +78,10 @@ TRAPS = (
         with_(far=rings.local),
         "rows and columns of every block were compared as if both began at 0. Rank r's queries "
         "stand at r · T + i, and a block's keys where its rank's do: of earlier ranks all may be "
-        "read, of later ones none, and only one's own block has a triangle.",
+        "read, of later ones none, and only one's own block has a triangle. (It is the same if the "
+        "number of the block is never changed.)",
         RING,
+        (with_(step=rings.the_same),),
     ),
     Trap(
         "its own block in full",
@@ -133,13 +135,6 @@ TRAPS = (
         with_(step=rings.without_end),
         "before rank 0 comes the last rank, not rank -1: its keys stand at the end of the text, "
         "in everybody's future. Take the number modulo the ranks.",
-        RING,
-    ),
-    Trap(
-        "everything taken for its own block",
-        with_(step=rings.the_same),
-        "the number of the block was never changed, so that every block has the triangle of one's "
-        "own.",
         RING,
     ),
     Trap(
