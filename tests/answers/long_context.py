@@ -223,6 +223,24 @@ def reach_search(keep):
     return torch.tensor(rows, device=keep.device).reshape(len(reads), len(reads))
 
 
+def reach_from_readers(keep):
+    """Column by column: who has just learned of a token tells those that read him."""
+    if keep.dim() != 2 or keep.size(0) != keep.size(1):
+        raise ValueError(f"{tuple(keep.shape)}")
+    size = keep.size(0)
+    unknown = size + 1
+    layers = torch.full((size, size), unknown, dtype=torch.int64, device=keep.device)
+    layers.fill_diagonal_(0)
+    readers = keep.to(torch.float64).mT.contiguous().mT
+    for depth in range(1, size):
+        newest = (layers == depth - 1).to(torch.float64)
+        told = readers.matmul(newest).gt(0)
+        layers = torch.minimum(layers, torch.where(told, depth, unknown))
+        if not (layers == depth).any():
+            break
+    return torch.where(layers == unknown, -1, layers)
+
+
 def reach_sums(keep):
     """The number of layers for which it is out of reach."""
     if keep.ndim != 2 or keep.shape[0] != keep.shape[1]:
@@ -776,7 +794,7 @@ RIGHT = {
     "window_mask": [window_triangles, window_rows, window_greater],
     "strided_mask": [strided_lists, strided_residues, strided_fmod],
     "global_random_mask": [random_scatter, random_threshold, random_row_by_row],
-    "layers_to_reach": [reach_frontier, reach_search, reach_sums],
+    "layers_to_reach": [reach_frontier, reach_from_readers, reach_sums],
     "windowed_attention": [windowed_query_by_query, windowed_unfold, windowed_blocks],
     "linear_attention": [linear_token_by_token, linear_ones_beside, linear_in_chunks],
     "linear_attention_step": [step_einsum, step_shares, step_by_parts],
@@ -817,7 +835,7 @@ DEAR = {
     "window_mask": [window_of_a_table],
     "strided_mask": [strided_of_a_table],
     "global_random_mask": [random_by_pairs],
-    "layers_to_reach": [reach_every_length, reach_relaxed],
+    "layers_to_reach": [reach_every_length, reach_relaxed, reach_search],
     "windowed_attention": [windowed_full, windowed_rows_of_all],
     "linear_attention": [linear_by_pairs],
     "linear_attention_step": [step_by_a_matrix],

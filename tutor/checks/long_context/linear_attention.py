@@ -62,7 +62,7 @@ def _qkv(draw: Draw, *batch: int, tq: int, tk: int, d: int = D, dv: int = DV):
 
 
 def _by_hand(draw: Draw) -> Iterator[Case]:
-    example = torch.zeros(2, 1), torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [5.0]])
+    example = torch.ones(2, 1), torch.tensor([[1.0], [3.0]]), torch.tensor([[1.0], [4.0]])
     yield Case("the example of the text", tuple(t.to(draw.device).double() for t in example))
     t = draw.integer(5, 11)
     yield Case("sizes drawn by lot", (*_qkv(draw, 3, tq=t, tk=t, d=4, dv=3), True))

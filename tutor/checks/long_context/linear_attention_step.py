@@ -60,7 +60,7 @@ def _state(draw: Draw, batch: tuple[int, ...], past: int, d: int, dv: int) -> tu
 
 
 def _by_hand(draw: Draw) -> Iterator[Case]:
-    one, two = (torch.tensor([n], dtype=torch.float64, device=draw.device) for n in (0.0, 2.0))
+    one, two = (torch.tensor([n], dtype=torch.float64, device=draw.device) for n in (1.0, 2.0))
     five = torch.tensor([5.0], dtype=torch.float64, device=draw.device)
     context, total = torch.ones_like(five)[:, None], torch.ones_like(five)
     yield Case("the example of the text", (one, two, five, context, total))
