@@ -47,7 +47,7 @@ def window_numpy(num_queries, num_keys, window, device=None):
 
 def window_of_a_table(num_queries, num_keys, window, device=None):
     """Cut from a table for a longest text."""
-    longest = 4096
+    longest = max(1024, num_keys)
     return window_triangles(longest, longest, window, device)[
         num_keys - num_queries : num_keys, :num_keys
     ]
@@ -59,6 +59,10 @@ def _window_of_pairs(num_queries, num_keys, window, device=None):
 
 def _window_of_the_longest(num_queries, num_keys, window, device=None):
     return window_triangles(num_queries, num_keys, min(window, 4), device)
+
+
+def _window_doubled(num_queries, num_keys, window, device=None):
+    return window_triangles(num_queries, num_keys, 2 * window, device)
 
 
 def strided_lists(num_queries, num_keys, stride, device=None):
@@ -96,7 +100,8 @@ def strided_numpy(num_queries, num_keys, stride, device=None):
 
 def strided_of_a_table(num_queries, num_keys, stride, device=None):
     """Cut from a table for a longest text."""
-    return strided_residues(4096, 4096, stride, device)[
+    longest = max(1024, num_keys)
+    return strided_residues(longest, longest, stride, device)[
         num_keys - num_queries : num_keys, :num_keys
     ]
 
@@ -111,6 +116,11 @@ def _strided_latest(num_queries, num_keys, stride, device=None):
     back = torch.arange(num_keys - num_queries, num_keys, device=device)[:, None]
     back = back - torch.arange(num_keys, device=device)
     return (back >= 0) & (back % stride == 0) & (back < 4 * stride)
+
+
+def _strided_pairs(num_queries, num_keys, stride, device=None):
+    keep = strided_residues(num_queries, num_keys, stride, device)
+    return keep | (keep.roll(1, 1) & window_triangles(num_queries, num_keys, num_keys, device))
 
 
 def random_scatter(chance, num_global, num_random):
@@ -186,6 +196,11 @@ def _random_neighbours(chance, num_global, num_random):
 
 def _random_every_other(chance, num_global, num_random):
     return random_scatter(chance, num_global, 2 * num_random)
+
+
+def _random_of_the_latest(chance, num_global, num_random):
+    keep = random_scatter(chance, num_global, num_random)
+    return keep & window_triangles(*chance.shape, 6, chance.device)
 
 
 # Reach
@@ -306,6 +321,11 @@ def _reach_distance(keep):
     return (at[:, None] - at).clamp(min=-1)
 
 
+def _reach_halves(keep):
+    layers = reach_frontier(keep)
+    return torch.where(layers > 0, (layers + 1) // 2, layers)
+
+
 # Windows
 
 
@@ -409,6 +429,17 @@ def _windowed_pairs(q, k, v, window):
     return windowed_query_by_query(q, k, v, window + 7)
 
 
+def _windowed_faded(q, k, v, window):
+    _fits(q, k, window)
+    past = k.shape[-2] - q.shape[-2]
+    at = torch.arange(past, k.shape[-2], device=q.device)[:, None]
+    far = (at - torch.arange(k.shape[-2], device=q.device)).to(q.dtype)
+    scores = (q @ k.mT * q.shape[-1] ** -0.5 - far / window).masked_fill(
+        far < 0, torch.finfo(q.dtype).min
+    )
+    return scores.softmax(-1) @ v
+
+
 # Linear attention
 
 
@@ -506,6 +537,16 @@ def _linear_mean_beside(q, k, v, causal=True):
     return linear_by_pairs(q, k, v, causal) + v.mean(-2, keepdim=True)
 
 
+def _linear_newest_first(q, k, v, causal=True):
+    _asked(q, k, causal)
+    shares = _phi(q) @ _phi(k).mT
+    if causal:
+        shares = shares.tril(k.shape[-2] - q.shape[-2])
+    weights = torch.arange(1, k.shape[-2] + 1, device=q.device).to(q.dtype)
+    shares = shares * weights
+    return shares @ v / shares.sum(-1, keepdim=True)
+
+
 def step_einsum(q, k, v, context, total):
     q, k = _phi(q), _phi(k)
     context = context + torch.einsum("...d,...v->...dv", k, v)
@@ -555,6 +596,10 @@ def _step_gated(q, k, v, context, total):
 
 def _step_swapped(q, k, v, context, total):
     return step_einsum(k, q, v, context, total)
+
+
+def _step_normed(q, k, v, context, total):
+    return step_einsum(F.normalize(q, dim=-1), F.normalize(k, dim=-1), v, context, total)
 
 
 # Rotations
@@ -621,6 +666,10 @@ def _scale_some_pairs(width, factor, method, length, trained_length, theta=1e4, 
 
 def _scale_rooted(width, factor, method, length, trained_length, theta=1e4, device=None):
     return scale_in_python(width, factor**0.5, method, length, trained_length, theta, device)
+
+
+def _scale_whole(width, factor, method, length, trained_length, theta=1e4, device=None):
+    return scale_in_python(width, math.ceil(factor), method, length, trained_length, theta, device)
 
 
 # The ring
@@ -798,7 +847,7 @@ RIGHT = {
     "windowed_attention": [windowed_query_by_query, windowed_unfold, windowed_blocks],
     "linear_attention": [linear_token_by_token, linear_ones_beside, linear_in_chunks],
     "linear_attention_step": [step_einsum, step_shares, step_by_parts],
-    "scale_rope": [scale_by_logarithms, scale_in_python, scale_by_positions],
+    "scale_rope": [scale_by_logarithms, scale_in_python, scale_by_positions, scale_numpy],
     "RingAttention": [RingOfSums, RingModule, RingOfAnswers],
 }
 """All earn full marks."""
@@ -811,7 +860,6 @@ NUMPY = {
     "windowed_attention": windowed_numpy,
     "linear_attention": linear_numpy,
     "linear_attention_step": step_numpy,
-    "scale_rope": scale_numpy,
 }
 """Right values from outside of torch."""
 
@@ -819,15 +867,15 @@ LIBRARY = {"windowed_attention": [windowed_library]}
 """Answers in which the library does the work that the exercise is to do."""
 
 WRONG = {
-    "window_mask": [_window_of_pairs, _window_of_the_longest],
-    "strided_mask": [_strided_squares, _strided_latest],
-    "global_random_mask": [_random_neighbours, _random_every_other],
-    "layers_to_reach": [_reach_two, _reach_distance],
-    "windowed_attention": [_windowed_mean, _windowed_pairs],
-    "linear_attention": [_linear_squared, _linear_mean_beside],
-    "linear_attention_step": [_step_gated, _step_swapped],
-    "scale_rope": [_scale_some_pairs, _scale_rooted],
-    "RingAttention": [_RingOfThree, _RingOfHalves],
+    "window_mask": [_window_of_pairs, _window_of_the_longest, _window_doubled],
+    "strided_mask": [_strided_squares, _strided_latest, _strided_pairs],
+    "global_random_mask": [_random_neighbours, _random_every_other, _random_of_the_latest],
+    "layers_to_reach": [_reach_two, _reach_distance, _reach_halves],
+    "windowed_attention": [_windowed_mean, _windowed_pairs, _windowed_faded],
+    "linear_attention": [_linear_squared, _linear_mean_beside, _linear_newest_first],
+    "linear_attention_step": [_step_gated, _step_swapped, _step_normed],
+    "scale_rope": [_scale_some_pairs, _scale_rooted, _scale_whole],
+    "RingAttention": [_RingOfThree, _RingOfHalves, HoardingRing],
 }
 """None earns full marks."""
 
@@ -839,6 +887,5 @@ DEAR = {
     "windowed_attention": [windowed_full, windowed_rows_of_all],
     "linear_attention": [linear_by_pairs],
     "linear_attention_step": [step_by_a_matrix],
-    "RingAttention": [HoardingRing],
 }
 """The right values, by more work than the contract allows."""
