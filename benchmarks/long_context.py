@@ -68,7 +68,7 @@ def small() -> None:
         WINDOW=16, SINKS=(0, 4), READ=64, BUCKET=16, TRAINED=32, FAR=48, TEXTS=1,
         RING_TIME=256, RANKS=2,
     )  # fmt: skip
-    extrapolation.STEPS = 5
+    extrapolation.STEPS, extrapolation.WINDOWS = 5, 4
 
 
 def patterns(found: dict[str, Any]) -> None:

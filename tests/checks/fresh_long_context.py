@@ -195,7 +195,7 @@ def layers_to_reach__w01(keep):
     for depth in range(1, n + 2):
         before = way
         way = (keep.float() @ way).clamp(max=1)
-        layers[(way > 0) & (before == 0) & (layers < 0)] = depth
+        layers[(way > 0) & (before == 0)] = depth
         if torch.equal(way, before):
             break
     return layers

@@ -13,7 +13,10 @@ TRAPS = (
         "and the softmax of a block has forgotten how high its scores were: the log-sum-exp beside "
         "it knows, and e^lse is its weight.",
         RING,
-        (with_(merge=rings.sum_of_answers),),
+        (
+            with_(merge=rings.mean_of_answers, future=False),
+            with_(merge=rings.sum_of_answers),
+        ),
     ),
     Trap(
         "the log-sum-exp not brought up to date",
@@ -28,6 +31,7 @@ TRAPS = (
         with_(merge=rings.newest),
         "every block takes the place of the one before. The answer is over all keys so far.",
         RING,
+        (with_(merge=rings.newest, future=False),),
     ),
     Trap(
         "an overflow in the merge",
@@ -118,7 +122,7 @@ TRAPS = (
     ),
     Trap(
         "nan from a block of the future",
-        with_(block=rings.nan_of_nothing),
+        with_(block=rings.nan_of_nothing, future=False),
         "no key of a later rank may be read: a row of -inf, whose softmax is 0 / 0. Leave such a "
         "block out. It still has to be handed on.",
         RING,

@@ -84,7 +84,7 @@ class Rank:
         own=lambda t: t,
         read=lambda weights, v: weights @ v,
         end=as_it_is,
-        future=False,
+        future=True,
     ):
         refuse(q, k, v, rank, ranks)
         self.fits, self.step, self.scale, self.far, self.keep = fits, step, scale, far, keep
@@ -97,7 +97,7 @@ class Rank:
         )
         self.q, self.own, self.came = q, (own(k), own(v)), (own(k), own(v))
         self.rank, self.ranks, self.causal, self.source = rank, ranks, causal, rank
-        self.future, self.count = future, 0
+        self.left_out, self.count = future, 0
         self.out = q.new_zeros(*q.shape[:-1], v.shape[-1])
         self.lse = q.new_full(q.shape[:-1], -torch.inf)
         if first:
@@ -119,7 +119,7 @@ class Rank:
         scores = self.q @ k.mT * self.scale(self.q)
         distance = self.far(self.rank, self.source, k.shape[-2], k.device)
         keep = self.keep(distance) if self.causal else torch.ones_like(distance, dtype=torch.bool)
-        if self.future and not keep.any():
+        if self.left_out and not keep.any():  # all of it lies in the future
             return
         weights, lse = self.block(scores, keep)
         block = self.read(weights, v)
