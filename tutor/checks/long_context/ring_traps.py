@@ -35,12 +35,12 @@ TRAPS = (
     ),
     Trap(
         "an overflow in the merge",
-        with_(merge=rings.by_exponentials),
+        with_(merge=rings.later_by_exponentials),
         "e^lse is infinite where a score is above 709 in double precision, above 88 in single. "
         "Only differences of log-sum-exps may stand in an exponential, and these from the larger "
         "one: torch.logaddexp, or subtract the maximum of both.",
         RING,
-        (with_(merge=rings.log_of_one_more),),
+        (with_(merge=rings.by_exponentials), with_(merge=rings.log_of_one_more)),
     ),
     Trap(
         "the shares exchanged",

@@ -169,6 +169,13 @@ def by_exponentials(out, lse, block, block_lse, count):
     return merged, total.log()
 
 
+def later_by_exponentials(out, lse, block, block_lse, count):
+    """The first block as it is, and only then merged."""
+    if count == 1:
+        return block, block_lse
+    return by_exponentials(out, lse, block, block_lse, count)
+
+
 def log_of_one_more(out, lse, block, block_lse, count):
     """lse + log(1 + e^(block - lse)), which overflows where the new block is far above."""
     both = torch.where(lse == -torch.inf, block_lse, lse + torch.log(1 + (block_lse - lse).exp()))
