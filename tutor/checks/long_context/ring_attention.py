@@ -119,6 +119,11 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     for name, order in (("rise", rising), ("fall", rising[::-1])):
         label = f"scores that {name} from rank to rank"
         yield _with_calls(Case(label, _round(order, 2, False), "edges"))
+    low = [(q.abs() + 0.5, -300 * (k.abs() + 0.5), v) for q, k, v in parts[:2]]
+    label = "scores that are far below 0 on every rank"
+    yield _with_calls(Case(label, _round(low, 1, False), "edges"))
+    high = [(q, 900 * k, v) for q, k, v in parts[:1]]
+    yield _with_calls(Case("scores that are high on one rank", _round(high, 0, True), "edges"))
     q, k, v = parts[0]
     outside = (q, k, v, 3, 3, True)
     yield Case("a rank that is none must raise ValueError", outside, "edges", ValueError)
