@@ -22,9 +22,9 @@ from tutor.checks.shares import completed
 _LENGTHS = Factor(
     "lengths",
     (
-        Condition("eleven", value=(11, 11)),
-        Condition("newest", "four new queries, eleven keys", (4, 11), edge=True, alone=True),
-        Condition("one query", "one query, many keys", (1, 9), edge=True, alone=True),
+        Condition("eight", value=(8, 8)),
+        Condition("newest", "four new queries, nine keys", (4, 9), edge=True, alone=True),
+        Condition("one query", "one query, many keys", (1, 7), edge=True, alone=True),
         Condition("one token", "a single token", (1, 1), edge=True),
     ),
 )
