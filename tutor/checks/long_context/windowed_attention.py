@@ -238,6 +238,6 @@ WINDOWED_ATTENTION = Exercise(
         _OWN,
         with_,
         {"softmax": BLOCKS, "masks": WINDOW, "reading": BLOCKS},
-        without=("always causal",),
+        without=("always causal", "nan swept under the rug"),  # no row is empty
     ),
 )
