@@ -10,6 +10,7 @@ from answers import (
     kv_cache,
     grouped_query,
     flash,
+    long_context,
     multihead,
     position,
     recurrence,
@@ -29,6 +30,7 @@ MODULES: dict[str, ModuleType] = {
     "09_kv_cache": kv_cache,
     "10_grouped_query": grouped_query,
     "11_flash": flash,
+    "12_long_context": long_context,
 }
 
 RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}

@@ -483,6 +483,87 @@ OWN |= {
     },
 }
 
+_NEWEST = {"^(newest|one query)$": "\\*newest\\* positions"}
+_FEATURES = {"far (below|above) 0": "Features may be far below 0 or far above it|as above"}
+OWN |= {
+    "window_mask": {
+        **_NEWEST,
+        "^(four keys|itself|wide)$": "with 1 it reads itself alone",
+        "^long$": "thousands fewer",
+        "^beyond$|as long as the text": "It may be wider than the text",
+        "example of the text": "Three new queries, four keys, a window of two",
+    },
+    "strided_mask": {
+        **_NEWEST,
+        "^(two|every|wide|beyond)$": "with 1 the mask is the causal one, and it may be longer",
+        "^long$": "as before",
+        "example of the text": "Four tokens, a stride of two",
+    },
+    "global_random_mask": {
+        **_NEWEST,
+        "^long$": "thousands of keys may lie before them",
+        "^(no global|all global)$": "every query .* 0, or more than there are",
+        "^(no random|more|neither)$": "Where there are fewer, all of them. 0, or more",
+        "^single$": "in double or single precision",
+        "example of the text": "One new query, five keys",
+        "smallest chances": "so many \\*other\\* keys of its past",
+        "so many keys": "With 8 tokens, 2 global and 3",
+    },
+    "layers_to_reach": {
+        "^(fourteen|two|one)$": "`\\(T, T\\)`",
+        "^(sparse|both ways|chain|circle|everything)$": "any mask, causal or not",
+        "^no self$|^nothing$": "or not themselves, or nothing",
+        "^two parts$": "-1 where no number of layers is enough",
+        "example of the text": "Four tokens, a window of two",
+        "chain of 150": "up to T - 1",
+        "a window and a stride": "any mask, causal or not",
+        "more keys": "With more keys to read, nothing is reached later",
+    },
+    "windowed_attention": {
+        **_NEWEST,
+        "^(of four|itself)$|^whole blocks": "its own among them",
+        "^beyond$|as long as the text": "it may be wider than the text",
+        "out of reach": "A key out of reach has no influence",
+    },
+    "linear_attention": {
+        **_FEATURES,
+        "^newest$|^one query$": "there may be fewer queries than keys",
+        "^(all|left out)$": "also if left out",
+        "example of the text": "Two tokens with one feature",
+        "more queries than keys, all": "there may be more queries than keys, too",
+        "^large$": "Features may be far below 0 or far above it",
+        "future edit": "later tokens have no influence",
+        "shares of ones": "If all values are 1, so is the answer",
+    },
+    "linear_attention_step": {
+        **_FEATURES,
+        "^zeros$": "zeros at the beginning",
+        "^long past$": "after a long past large",
+        "^(one width|width 1)$": r"`\(\*batch, D\)`",
+        "^large$": "as above",
+        "example of the text": "One feature and one value",
+        "parallel and recurrent": "Token by token the answers are those of causal",
+    },
+    "scale_rope": {
+        "^ntk$": '`"ntk"`',
+        "^(five|of one|between)$": "1 or more, whole or not",
+        "^(far|as trained|short|one more)$": "shorter, exactly as long, or many times longer",
+        "^(four|sixty-four|a pair)$": "even; the answer has one number for each pair",
+        "theta$|SmolLM2": "10,000 if it is left out",
+        "^device given$": "a `torch.device`, or left out",
+        "(first|second) example": "Width 4 and",
+        "quick and slow": "leaves the quickest pair as it is",
+    },
+    "RingAttention": {
+        "^the (second|first) of|^a single one$|a ring of": "there may be one rank alone",
+        "^all$": "If `causal`, a query reads no key",
+        "^large$|scores that": "Scores may be in the hundreds, and rise or fall",
+        "^one token$": "all of the same length T",
+        "four ranks": "After R - 1 rounds everybody has read everything",
+        "never more than a block": "no call makes a tensor much larger",
+    },
+}
+
 
 def notebook(chapter: str) -> str:
     (path,) = (ROOT / "solutions" / chapter).glob("*.md")

@@ -15,6 +15,7 @@ from tutor.checks import (
     kv_cache,
     grouped_query,
     flash,
+    long_context,
     multihead,
     position,
     recurrence,
@@ -52,6 +53,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
         kv_cache,
         grouped_query,
         flash,
+        long_context,
     )
 }
 """The exercises of each chapter, in the order of the course."""
