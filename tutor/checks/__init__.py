@@ -11,6 +11,7 @@ import torch
 from tutor.checks import (
     alignment,
     attention,
+    efficiency,
     families,
     multihead,
     position,
@@ -46,6 +47,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
         tokens,
         transformer,
         families,
+        efficiency,
     )
 }
 """The exercises of each chapter, in the order of the course."""
