@@ -6,6 +6,7 @@ from types import ModuleType
 from answers import (
     alignment,
     attention,
+    efficiency,
     families,
     multihead,
     position,
@@ -23,6 +24,7 @@ MODULES: dict[str, ModuleType] = {
     "06_tokens": tokens,
     "07_transformer": transformer,
     "08_families": families,
+    "13_efficiency": efficiency,
 }
 
 RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}

@@ -128,10 +128,6 @@ def by_three(low, high):
     return low | (high << 3)
 
 
-def by_eight(low, high):
-    return (low | (high << 8)) & 255
-
-
 def in_decimals(low, high):
     return low + 10 * high
 

@@ -136,7 +136,7 @@ PACK_INT4 = Exercise(
             with_(before=part.eight_more, refused=part.beyond_signed),
             "n + 8 makes signed numbers positive. These are positive already.",
             PACKED,
-            (with_(before=part.eight_more), with_(before=part.eight_more, refused=part.never)),
+            (with_(before=part.eight_more),),
         ),
         Trap(
             "numbers are not looked at",
@@ -152,11 +152,10 @@ PACK_INT4 = Exercise(
         ),
         Trap(
             "shifted by another number of bits",
-            with_(joined=part.by_eight),
+            with_(joined=part.by_five),
             "the high half begins at bit 4: `high << 4`, which is 16 · high.",
             PACKED,
             (
-                with_(joined=part.by_five),
                 with_(joined=part.by_three),
                 with_(joined=part.in_decimals),
                 with_(joined=part.by_fifteen),
