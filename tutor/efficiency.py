@@ -271,7 +271,7 @@ class MixtureOfExperts(nn.Module):
         num_experts = self.router.shape[-1]
         capacity = math.ceil(self.capacity_factor * self.k * len(tokens) / num_experts)
         logits = tokens @ self.router
-        shares, experts = top_k_route(logits, self.k)  # (T, k)
+        shares, experts = self.route(logits)  # (T, k)
 
         chosen = _chosen(experts, num_experts)  # (T, E)
         before = chosen.cumsum(0) - chosen  # how many earlier tokens ask the same expert
@@ -289,6 +289,12 @@ class MixtureOfExperts(nn.Module):
         batch = x.shape[:-1]
         lost = (~kept).sum(1)
         return out.reshape(x.shape), logits.reshape(*batch, num_experts), lost.reshape(batch)
+
+    def route(
+        self, logits: Float[Tensor, "*batch E"]
+    ) -> tuple[Float[Tensor, "*batch k"], Int[Tensor, "*batch k"]]:
+        """Whom each token asks; a layer with another choice has another one."""
+        return top_k_route(logits, self.k)
 
     def experts(self, x: Float[Tensor, "E N C"]) -> Float[Tensor, "E N C"]:
         """What each expert makes of its tokens: ``swiglu``, all experts at once."""

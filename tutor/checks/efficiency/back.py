@@ -155,10 +155,6 @@ def always_single(x, scale):
     return x.float()
 
 
-def through_single(x, scale):
-    return x.float().to(scale.dtype)
-
-
 def through_half(x, scale):
     return x.half().to(scale.dtype)
 

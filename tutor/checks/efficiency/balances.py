@@ -215,10 +215,6 @@ def always_single(x, logits):
     return x.float()
 
 
-def through_single(x, logits):
-    return x.float().to(logits.dtype)
-
-
 def with_a_dimension(x, logits):
     return x[None]
 

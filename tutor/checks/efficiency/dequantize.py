@@ -230,7 +230,6 @@ DEQUANTIZE = Exercise(
             "the answer has the dtype of the scale.",
             BACK,
             (
-                with_(told=part.through_single),
                 with_(told=part.through_half),
                 with_(told=part.in_double),
             ),

@@ -227,10 +227,9 @@ LOAD_BALANCE_LOSS = Exercise(
         ),
         Trap(
             "single precision whatever comes in",
-            with_(told=part.through_single),
+            with_(told=part.always_single),
             "the loss has the dtype of the logits.",
             BALANCE,
-            (with_(told=part.always_single),),
             precision=True,
         ),
         Trap(

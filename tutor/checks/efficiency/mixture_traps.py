@@ -236,7 +236,7 @@ TRAPS = (
     ),
     Trap(
         "single precision whatever comes in",
-        with_(told=part.through_single),
+        with_(told=part.always_single),
         "the answer has the dtype of x, and is computed in it.",
         PLACES,
         precision=True,

@@ -186,10 +186,6 @@ def always_single(shares, logits):
     return shares.float()
 
 
-def through_single(shares, logits):
-    return shares.float().to(logits.dtype)
-
-
 def exchanged(shares, experts):
     return experts, shares
 

@@ -235,10 +235,9 @@ TOP_K_ROUTE = Exercise(
         ),
         Trap(
             "single precision whatever comes in",
-            with_(told=part.through_single),
+            with_(told=part.always_single),
             "shares have the dtype of the logits.",
             ROUTER,
-            (with_(told=part.always_single),),
             precision=True,
         ),
         Trap(
