@@ -133,7 +133,7 @@ def learned(
             told.nats.append(nats.item())
         count += 1
         for layer in layers:
-            _move(layer)
+            move(layer)
         return nats + weight * sum(map(balanced, layers)) if weight and layers else nats
 
     learn(model, loss, steps)
@@ -146,7 +146,7 @@ def lost_of(layers: list[Layer]) -> float:
 
 
 @torch.no_grad()
-def _move(layer: Layer) -> None:
+def move(layer: Layer) -> None:
     """Who has had too much work is liked less: Wang et al. 2024, arXiv:2408.15664."""
     bias = getattr(layer.moe, "bias", None)
     if bias is not None:

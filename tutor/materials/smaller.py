@@ -33,6 +33,7 @@ __all__ = [
     "bytes_in",
     "cache_bytes",
     "in_few_bits",
+    "parameters",
     "rounded",
     "rounded_cache",
 ]
@@ -60,27 +61,29 @@ def rounded(
     return dequantize(n, scale).flatten(-2).to(weight.dtype)
 
 
-def matrices(model: nn.Module) -> dict[str, nn.Parameter]:
-    """All that has two dimensions and more, each once, also where two modules share it."""
-    return {name: p for name, p in model.named_parameters() if p.ndim > 1}
+def parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Each once: what a file has tied is two parameters with one memory."""
+    found = {p.data_ptr(): (name, p) for name, p in reversed([*model.named_parameters()])}
+    return dict(reversed(found.values()))
 
 
 @torch.no_grad()
 def in_few_bits(model: nn.Module, bits: int, way: str, minimum: bool = False) -> nn.Module:
     """A copy of the model whose matrices, embeddings included, are rounded; norms are not."""
     model = deepcopy(model)
-    for p in matrices(model).values():
-        p.copy_(rounded(p, bits, way, minimum))
+    for p in model.parameters():
+        if p.ndim > 1:
+            p.copy_(rounded(p, bits, way, minimum))
     return model
 
 
 def bytes_in(model: nn.Module, bits: int, way: str, minimum: bool = False) -> int:
     """What its parameters take, with scales: a matrix has one, or one a row, or one a group."""
-    shapes = [tuple(p.shape) for p in model.parameters()]
+    shapes = [tuple(p.shape) for p in parameters(model).values()]
     if bits >= 16 or way != "tensor":
         return model_bytes(shapes, bits, GROUP if way == "group" else None, 1 + minimum)
-    in_one = sum(2 for s in shapes if len(s) > 1)
-    return model_bytes(shapes, bits, None, 0) + in_one
+    scales = sum(2 for s in shapes if len(s) > 1)
+    return model_bytes(shapes, bits, None, 0) + scales
 
 
 # The cache
