@@ -136,14 +136,19 @@ def _eight_bits_single(weight: Tensor) -> Kernel:
 
 
 def _four_bits(weight: Tensor) -> Kernel:
-    """torch's own for 4 bits: groups of 32, each with a scale and a middle."""
+    """torch's own for 4 bits: groups of 32, each with a scale and a middle; rows in sixty-fours."""
+    rows = weight.shape[0]
+    weight = F.pad(weight, (0, 0, 0, -rows % 64))
     n, scale, minimum = quantize_groups(weight, 4, GROUP)
     packed = torch._convert_weight_to_int4pack_for_cpu(n.int(), 1)
     # (n - 8) scale + middle is n scale + minimum.
     both = torch.stack((scale, minimum + 8 * scale), -1).transpose(0, 1).contiguous().bfloat16()
-    return lambda x: torch._weight_int4pack_mm_for_cpu(x.bfloat16(), packed, GROUP, both).to(
-        x.dtype
-    )
+
+    def product(x: Tensor) -> Tensor:
+        out = torch._weight_int4pack_mm_for_cpu(x.bfloat16(), packed, GROUP, both)
+        return out[..., :rows].to(x.dtype)
+
+    return product
 
 
 def _by_hand(bits: int) -> Callable[[Tensor], Kernel]:

@@ -126,7 +126,7 @@ class Steps(nn.Module):
         asked = places.index_copy(0, slot.flatten(), each)[:-1]
         asked = asked.reshape(number, capacity, tokens.shape[1])
         told = self.expert(asked, *map(self.whose, (self.w_gate, self.w_in, self.w_out)))
-        told = told.reshape(-1, tokens.shape[1])
+        told = told.reshape(number * capacity, tokens.shape[1])
         told = torch.cat((told, torch.zeros_like(tokens[:1])))[slot]
         out = self.besides(self.joined(self.left(shares, kept), told), tokens, kept)
         batch = x.shape[:-1]
