@@ -294,7 +294,10 @@ def test_balance_by_hand():
     assert load_balance_loss(logits, both_to_0).item() == pytest.approx(2 * 5 / 8)
     one_each = torch.tensor([[0], [1]])
     assert load_balance_loss(logits, one_each).item() == pytest.approx(1)
-    assert load_balance_loss(torch.zeros(6, 4), torch.arange(12).view(6, 2) % 4).item() == 1
+    for number, k in ((4, 1), (6, 2), (7, 3)):
+        even = torch.arange(number * k).view(number, k) % number
+        loss = load_balance_loss(torch.zeros(number, number, dtype=torch.float64), even)
+        assert loss.item() == pytest.approx(1, abs=1e-14)
     with pytest.raises(ValueError, match=r"logits \(6, 4\), experts \(5, 2\)"):
         load_balance_loss(torch.zeros(6, 4), torch.zeros(5, 2, dtype=torch.int64))
 

@@ -229,8 +229,8 @@ def load_balance_loss(
     _require_same_tokens(logits, experts)
     num_experts = logits.shape[-1]
     p = logits.softmax(dim=-1).flatten(0, -2).mean(0) if logits.ndim > 1 else logits.softmax(-1)
-    f = _chosen(experts, num_experts).flatten(0, -2).sum(0) / experts.numel()
-    return num_experts * (f.to(p.dtype) * p).sum()
+    f = _chosen(experts, num_experts).flatten(0, -2).sum(0).to(p.dtype) / experts.numel()
+    return num_experts * (f * p).sum()
 
 
 class MixtureOfExperts(nn.Module):

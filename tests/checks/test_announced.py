@@ -386,7 +386,7 @@ OWN |= {
         "must raise": "must raise a `ValueError`",
     },
     "top_k_route": {
-        "^one of five$|^all$|^three$|^as many tokens$": "from 1 to E",
+        "^one of five$|^all$|^three chosen$|^as many tokens$": "from 1 to E",
         "^given$|with a bias": "added to the logits for the \\*choice\\*",
         "example of the text": "The logits",
         "near -?900": LARGE,
@@ -395,7 +395,7 @@ OWN |= {
         "sum to 1": "so they sum to 1",
     },
     "load_balance_loss": {
-        "^one of five$|^three$|^all$": "\\$k\\$ different experts",
+        "^one of five$|^three chosen$|^all$": "\\$k\\$ different experts",
         "example of the text": "Two tokens, two experts",
         "all experts alike|1 where": "Where all experts are alike the loss is 1",
         "has everything": "one expert may have everything",

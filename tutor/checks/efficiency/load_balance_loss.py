@@ -19,7 +19,7 @@ _SIZES = Factor(
     (
         Condition("two of six", value=(5, 6, 2)),
         Condition("one of five", "one expert a token", (7, 5, 1), alone=True),
-        Condition("three", "three experts of seven", (5, 7, 3), alone=True),
+        Condition("three chosen", "three experts of seven", (5, 7, 3), alone=True),
         Condition("all", "all experts", (5, 4, 4), edge=True, alone=True),
         Condition("as many tokens", "as many tokens as experts", (6, 6, 2)),
         Condition("one token", "a single token", (1, 6, 2), edge=True),
