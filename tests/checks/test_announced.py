@@ -403,8 +403,8 @@ OWN |= {
         "must raise": "must raise a `ValueError`",
     },
     "MixtureOfExperts": {
-        "^one of three$|^all$|^three of five$": "`k` must be from 1 to `num_experts`",
-        "^just enough$|^too few$|^some$|many tokens|asked by all": "so small that many are lost",
+        "^one of three$|^all$|^three experts": "`k` must be from 1 to `num_experts`",
+        "^just enough$|^too few$|many tokens|asked by all": "so small that many are lost",
         "^left out$": "capacity_factor=1.25",
         "example of the text": "Two experts",
         "must raise": "or the constructor raises a `ValueError`",

@@ -1,12 +1,13 @@
 """What ``MixtureOfExperts`` must satisfy, and the wrong answers that people give."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
 
 from tutor import efficiency as reference
-from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
 from tutor.checks.crossings import BATCH, DTYPE, LAYOUT
 from tutor.checks.draw import DOUBLE, Draw, laid
 from tutor.checks.efficiency.mixture_traps import TRAPS
@@ -21,8 +22,6 @@ _SIZES = Factor(
         Condition("two of four", value=(6, 7, 5, 4, 2)),
         Condition("one of three", "one expert a token", (6, 7, 5, 3, 1), alone=True),
         Condition("all", "all experts", (5, 6, 4, 3, 3), edge=True, alone=True),
-        Condition("three of five", "three experts of five", (7, 8, 6, 5, 3), alone=True),
-        Condition("as wide", "as wide as its hidden layer", (5, 6, 6, 4, 2)),
         Condition("one token", "a single token", (1, 7, 5, 4, 2), edge=True),
     ),
 )
@@ -33,14 +32,12 @@ _ROOM = Factor(
         Condition("plenty", value=(8.0,)),
         Condition("just enough", "as many places as choices", (1.0,), alone=True),
         Condition("too few", "half as many places as choices", (0.5,), alone=True),
-        Condition("some", "three quarters as many places", (0.75,), alone=True),
         Condition("left out", "the capacity factor left out", (), alone=True),
     ),
 )
-FAMILY = Family(
-    (DTYPE, LAYOUT, BATCH, _SIZES, _ROOM),
-    apart={pair("behind", "none"): "without a batch dimension there is nothing before time"},
-)
+_LAYOUT = replace(LAYOUT, conditions=LAYOUT.conditions[:2])
+_BATCH = replace(BATCH, conditions=BATCH.conditions[:3])
+FAMILY = Family((DTYPE, _LAYOUT, _BATCH, _SIZES, _ROOM))
 
 
 def weights(draw: Draw, c: int, f: int, e: int, dtype: torch.dtype = DOUBLE) -> dict[str, Tensor]:
@@ -115,6 +112,7 @@ def _of_a_row(draw: Draw, row: Row) -> Case:
         "edges" if row.edge else "values",
         row["dtype"],
         row["layout"],
+        () if len(row.special) < 2 else row["sizes"][:1],
     )
 
 
@@ -138,6 +136,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     )
     t, c, f, e = draw.integer(5, 9), draw.integer(6, 9), draw.integer(3, 7), draw.integer(3, 6)
     yield _case(draw, "sizes drawn by lot", (t, c, f, e, 2))
+    yield _case(draw, "as wide as its hidden layer", (5, 6, 6, 4, 2), (0.75,), (), times=(5,))
+    yield _case(draw, "three experts of five", (7, 8, 6, 5, 3), (0.75,), times=(7,))
     sizes = (16, 7, 5, 4, 2)
     yield _case(draw, "one text of many tokens", sizes, (1.0,), (), "values", times=(16, 9, 16))
     liked = _case(draw, "one expert is asked by all", (8, 7, 5, 4, 2), (0.5,), (2,), "edges")
