@@ -32,7 +32,6 @@ _ROOM = Factor(
         Condition("plenty", value=(8.0,)),
         Condition("just enough", "as many places as choices", (1.0,), alone=True),
         Condition("too few", "half as many places as choices", (0.5,), alone=True),
-        Condition("left out", "the capacity factor left out", (), alone=True),
     ),
 )
 _LAYOUT = replace(LAYOUT, conditions=LAYOUT.conditions[:2])
@@ -89,7 +88,7 @@ def _case(
 
 
 class _Cases(Crossed):
-    """Of a class: each row is a construction and two calls."""
+    """Of a class: each row is a construction and a call."""
 
     def __call__(self, generator: Generator, device: torch.device) -> Iterator[Case]:
         draw = self.draw(generator, device)
@@ -112,7 +111,7 @@ def _of_a_row(draw: Draw, row: Row) -> Case:
         "edges" if row.edge else "values",
         row["dtype"],
         row["layout"],
-        () if len(row.special) < 2 else row["sizes"][:1],
+        row["sizes"][:1],
     )
 
 
@@ -137,6 +136,7 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     t, c, f, e = draw.integer(5, 9), draw.integer(6, 9), draw.integer(3, 7), draw.integer(3, 6)
     yield _case(draw, "sizes drawn by lot", (t, c, f, e, 2))
     yield _case(draw, "as wide as its hidden layer", (5, 6, 6, 4, 2), (0.75,), (), times=(5,))
+    yield _case(draw, "the capacity factor left out", (5, 7, 5, 4, 2), (), times=(5,))
     yield _case(draw, "three experts of five", (7, 8, 6, 5, 3), (0.75,), times=(7,))
     sizes = (16, 7, 5, 4, 2)
     yield _case(draw, "one text of many tokens", sizes, (1.0,), (), "values", times=(16, 9, 16))

@@ -145,10 +145,14 @@ LOAD_BALANCE_LOSS = Exercise(
         ),
         Trap(
             "the first choices alone",
-            with_(chosen=part.first_choices),
+            with_(chosen=part.first_choices, counted=part.summed_to_k),
             "a second choice is work as the first is: all k of a token count.",
             BALANCE,
-            (with_(chosen=part.last_choices), with_(counted=part.of_likeliest)),
+            (
+                with_(chosen=part.first_choices),
+                with_(chosen=part.last_choices),
+                with_(counted=part.of_likeliest),
+            ),
         ),
         Trap(
             "no counts",
