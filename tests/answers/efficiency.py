@@ -63,7 +63,8 @@ def absmax_numpy(weight, bits=8, dim=None):
     w = (w if w.dtype == torch.float64 else w.float()).numpy()
     scale = np.abs(w).max(axis=dim, keepdims=dim is not None) / w.dtype.type(2 ** (bits - 1) - 1)
     n = np.rint(w / np.where(scale > 0, scale, 1)).astype(np.int8)
-    return torch.from_numpy(n), torch.from_numpy(np.asarray(scale, w.dtype))
+    made = torch.from_numpy(n), torch.from_numpy(np.asarray(scale, w.dtype))
+    return tuple(t.to(weight.device) for t in made)
 
 
 def _absmax_root_mean_square(weight, bits=8, dim=None):
@@ -156,7 +157,8 @@ def groups_numpy(weight, bits=4, group_size=32):
     low = groups.min(-1)
     scale = (groups.max(-1) - low) / w.dtype.type(2**bits - 1)
     n = np.rint((groups - low[..., None]) / np.where(scale > 0, scale, 1)[..., None])
-    return tuple(map(torch.from_numpy, (n.reshape(w.shape).astype(np.uint8), scale, low)))
+    made = n.reshape(w.shape).astype(np.uint8), scale, low
+    return tuple(torch.from_numpy(a).to(weight.device) for a in made)
 
 
 def _groups_without_outliers(weight, bits=4, group_size=32):
@@ -290,7 +292,7 @@ def pack_numpy(n):
     _nibbles(n)
     a = n.cpu().numpy().astype(np.uint8)
     half = a.shape[-1] // 2
-    return torch.from_numpy(a[..., :half] | (a[..., half:] << 4))
+    return torch.from_numpy(a[..., :half] | (a[..., half:] << 4)).to(n.device)
 
 
 def _pack_gray(n):
@@ -338,6 +340,8 @@ def blocks_by_arithmetic(data, kind):
             rest * 2.0**-24,
             (1 + rest / 1024) * torch.exp2(exponent.double() - 15),
         )
+        beyond = torch.where(rest == 0, torch.inf, torch.nan)
+        number = torch.where(exponent == 31, beyond, number)
         return (number * (1 - 2 * sign)).float()[..., None]
 
     if kind == "Q8_0":
@@ -371,7 +375,7 @@ def blocks_numpy(data, kind):
     else:
         m = np.ascontiguousarray(a[..., 2:4]).view(np.float16).astype(np.float32)
         x = np.concatenate((a[..., 4:] & 15, a[..., 4:] >> 4), -1).astype(np.float32) * d + m
-    return torch.from_numpy(x.reshape(*data.shape[:-1], -1))
+    return torch.from_numpy(x.reshape(*data.shape[:-1], -1)).to(data.device)
 
 
 def _blocks_reversed(data, kind):
@@ -661,6 +665,10 @@ class OnlyThoseThatAsk(_Experts):
 
 
 class ExpertsInNumpy(_Experts):
+    def forward(self, x):
+        out, logits, lost = super().forward(x)
+        return out, logits.detach(), lost
+
     def answered(self, tokens, shares, experts):
         places, number = self.places(len(tokens)), self.router.shape[1]
         used, lost = [0] * number, []
@@ -680,7 +688,7 @@ class ExpertsInNumpy(_Experts):
                 z = token @ gate
                 out[number_of] += s * ((z / (1 + np.exp(-z)) * (token @ inner)) @ outer)
             lost.append(missed)
-        return torch.from_numpy(out).to(tokens), torch.tensor(lost)
+        return torch.from_numpy(out).to(tokens), torch.tensor(lost, device=tokens.device)
 
 
 class _WithNoise(ByRows):
