@@ -240,18 +240,6 @@ def back_by_addcmul(n, scale, minimum=None):
     return torch.addcmul(low[..., None], groups, scale[..., None]).flatten(-2)
 
 
-def back_numpy(n, scale, minimum=None):
-    if scale.ndim and (not scale.shape[-1] or n.shape[-1] % scale.shape[-1]):
-        raise ValueError("groups that do not divide a row")
-    s = scale.detach().cpu().double().numpy()
-    m = 0.0 if minimum is None else minimum.detach().cpu().double().numpy()
-    if s.ndim:
-        share = n.shape[-1] // s.shape[-1]
-        s = np.repeat(s, share, -1)
-        m = np.repeat(m, share, -1) if minimum is not None else m
-    return torch.from_numpy(np.asarray(n.cpu().numpy() * s + m)).to(scale.dtype)
-
-
 def _back_absolute(n, scale, minimum=None):
     return back_by_repeating(n.abs() if n.dtype != torch.uint8 else n, scale, minimum)
 
@@ -782,7 +770,7 @@ WRONG = {
         _absmax_second_largest,
     ],
     "quantize_groups": [_groups_without_outliers, _groups_zero_kept, _groups_of_a_matrix],
-    "dequantize": [back_numpy, _back_absolute, _back_one_higher, _back_of_a_matrix],
+    "dequantize": [_back_absolute, _back_one_higher, _back_of_a_matrix],
     "pack_int4": [_pack_gray, _pack_inverted, _pack_of_a_matrix],
     "dequantize_blocks": [_blocks_reversed, _blocks_without_view, _blocks_scale_squared],
     "model_bytes": [_bytes_aligned, _bytes_with_a_header, _bytes_of_parameters],
