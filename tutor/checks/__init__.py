@@ -11,6 +11,7 @@ import torch
 from tutor.checks import (
     alignment,
     attention,
+    efficiency,
     families,
     kv_cache,
     grouped_query,
@@ -54,6 +55,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
         grouped_query,
         flash,
         long_context,
+        efficiency,
     )
 }
 """The exercises of each chapter, in the order of the course."""
