@@ -281,7 +281,7 @@ def test_route_is_softmax_then_choice_then_renormalised(k):
 
 
 @pytest.mark.parametrize("k", [0, 6])
-def test_more_experts_than_there_are_cannot_be_asked(k):
+def test_more_experts_than_there_are_is_refused(k):
     with pytest.raises(ValueError, match=f"k must be from 1 to 5, .*got {k}"):
         top_k_route(torch.zeros(3, 5), k)
     with pytest.raises(ValueError, match=f"k must be from 1 to 5, .*got {k}"):

@@ -116,7 +116,7 @@ def test_a_square_has_half_of_its_tiles():
     assert sum(end for _, end in found) == 16 * 17 / 2
 
 
-def test_a_tile_has_a_row():
+def test_a_tile_without_a_row_is_refused():
     with pytest.raises(ValueError, match="0 queries, 4 keys"):
         visible_tiles(8, 8, 0, 4)
 
@@ -228,7 +228,7 @@ def test_backward_by_hand_is_chapter_3s(draw):
     torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
 
 
-def test_shapes_that_do_not_fit_are_named(draw):
+def test_shapes_that_do_not_fit_are_refused(draw):
     q, k, v = qkv(draw)
     with pytest.raises(ValueError, match=r"do not fit.*q \(2, 6, 7, 5\)"):
         flash_forward(q, k[..., :4], v)
@@ -371,7 +371,7 @@ def test_the_kernels_take_short_dtypes(draw, dtype):
 
 
 @needs_triton
-def test_tiles_are_powers_of_two(draw):
+def test_tiles_that_are_no_powers_of_two_are_refused(draw):
     with pytest.raises(ValueError, match="from 16 on, got 48 × 16"):
         flash_attention_triton(*qkv(draw, widths=(4, 4)), False, 48, 16)
     with pytest.raises(ValueError, match="values of width 5, got 3"):

@@ -192,7 +192,7 @@ def test_a_product_that_broadcasts_copies_after_all(draw):
     assert storage(k) not in map(storage, seen.read) and seen.largest == 4 * k.numel()
 
 
-def test_bad_input_is_named(qkv):
+def test_bad_input_is_refused_by_name(qkv):
     q, k, v = qkv(6, 3)
     with pytest.raises(TypeError, match="keep must be bool"):
         grouped_query_attention(q, k, v, torch.ones(TQ, TK))
