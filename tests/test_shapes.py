@@ -1,7 +1,7 @@
 """The shapes in the signatures, checked in every call that the tests of the reference make.
 
-All but those of calls that are meant to be refused (by their names): the check of the signature would refuse them
-first.
+All but those of calls that are meant to be refused, as their names say: the check of the signature
+would refuse them first.
 """
 
 from pathlib import Path
