@@ -380,7 +380,7 @@ OWN |= {
         "^no cuts$": "if they are left out",
         "^(cold|cool|warm and few|share)$": "of chapter 8",
         "^one token$|^nothing$": "there may be no step",
-        "^latest$|^large$": "the model's scores hang on the tokens",
+        "^latest$|^large$": "the model's scores depend on the tokens",
         "example of the text|two stop tokens": "Two texts; the stop token is 2",
         "in the prompts": "A prompt may hold some",
         "different tokens": "repeats the token that has ended it",
