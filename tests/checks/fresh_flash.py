@@ -1,4 +1,4 @@
-"""Chapter 11's wrong answers, written by one who had not seen the traps."""
+"""Chapter 11's wrong answers, each with the names of the traps that it should get."""
 
 import math
 
