@@ -8,6 +8,7 @@ from answers import (
     attention,
     families,
     kv_cache,
+    grouped_query,
     multihead,
     position,
     recurrence,
@@ -25,6 +26,7 @@ MODULES: dict[str, ModuleType] = {
     "07_transformer": transformer,
     "08_families": families,
     "09_kv_cache": kv_cache,
+    "10_grouped_query": grouped_query,
 }
 
 RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}

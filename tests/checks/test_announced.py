@@ -392,6 +392,47 @@ OWN |= {
         "must raise": "must raise a `ValueError`",
     },
 }
+_HEADS = {
+    "^nine on three$": r"9 query heads on 3 key heads|a multiple of `G`|no multiple of the number",
+    "^on one$": r"`G` may be 1|With `G = H` .* with `G = 1`",
+    "^each its own$": r"it may be `G` itself|With `G = H`",
+}
+OWN |= {
+    "expand_kv_heads": {
+        **_HEADS,
+        "must raise ValueError": "must raise a `ValueError`, and so must one below `G`",
+        "its own head": "each head `H / G` times, and these side by side",
+    },
+    "grouped_query_attention": {
+        **_HEADS,
+        "without a batch": "or with two dimensions, one for all heads",
+        "must raise ValueError": "must raise a `ValueError`",
+        "its group alone": "A key head is read by its own group alone",
+    },
+    "pool_kv_heads": {
+        "to (one|three|four)$": "how many are to be left",
+        "as many as there are": "all of them included",
+        "^(alike|one row|projections)$": "`D` and `Dv` may differ",
+        "^biases$": "or its bias",
+        "^further$": "any number of further dimensions, or none",
+        "square": r"`\(H·D, C\)`",
+        "^a single head$": "how many key heads there are now",
+        "must raise ValueError": "must raise a `ValueError`",
+        "equal heads": "Where the heads of a group are equal",
+    },
+    "concurrent_users": {
+        "^(six on six|on one|nine on three|one head of one feature)$": r"`\"heads\"` \(of",
+        "^another$": "need not be `width / heads`",
+        "^(four|eight|thirty-two)$": "4, 8, 16 or 32",
+        "bits left out": "16 if they are left out",
+        "^(long|one token)$": "at least 1",
+        "^(much|a large model)$": "a whole number of GB",
+        "^too small$": "0 where the weights do not fit",
+        "example of the text": "1,000 parameters, 3 layers",
+        "last byte|one byte too few": "full to the last byte",
+        "must raise ValueError": "must raise a `ValueError`",
+    },
+}
 
 
 def notebook(chapter: str) -> str:

@@ -31,6 +31,11 @@ BUDGET = {"steps": 4, "tested": 60}
 SHORT = {"text": "Ice is lighter than water.", "prompt": "Monday, Tuesday,", "count": 2}
 SMALL = {"translator": BUDGET, "language_model": SHORT, "tokens": {"num_merges": 20}} | {
     "chat": {"count": 6, "beside": 1}
+SMALL = {
+    "translator": BUDGET,
+    "language_model": SHORT,
+    "tokens": {"num_merges": 20},
+    "long_text": {"tokens": 24, "count": 2},
 }
 
 CELLS = {
@@ -84,6 +89,7 @@ OTHER_STYLE = {
     "decode_step": "step_in_groups",
     "chunked_prefill": "prefill_with_lists",
     "generate": "generate_in_a_table",
+    "grouped_query_attention": "grouped_by_einsum",
 }
 TRAPS = {
     ("recurrence", "translator"): ("gru_step", "old and new do not share"),
@@ -98,6 +104,7 @@ TRAPS = {
     ("transformer", "translator"): ("decoder_layer", "look-ahead"),
     ("families", "language_model"): ("swiglu", "gate and input exchanged"),
     ("kv_cache", "chat"): ("decode_step", "positions restart at zero"),
+    ("grouped_query", "long_text"): ("grouped_query_attention", "tiled groups"),
 }
 
 
@@ -178,6 +185,7 @@ def test_every_notebook_has_its_machines():
         "language_model": sorted(words[2:5]),
         "tokens": ["tokens"],
         "chat": ["kv_cache"],
+        "long_text": ["grouped_query"],
     }
 
 

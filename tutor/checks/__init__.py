@@ -13,6 +13,7 @@ from tutor.checks import (
     attention,
     families,
     kv_cache,
+    grouped_query,
     multihead,
     position,
     recurrence,
@@ -48,6 +49,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
         transformer,
         families,
         kv_cache,
+        grouped_query,
     )
 }
 """The exercises of each chapter, in the order of the course."""

@@ -38,6 +38,15 @@ from tutor.materials.progress import progress
 from tutor.materials.translator import exact_match, shares_by_length, train, translate
 
 __all__ = ["Machine", "Stopped", "chat", "language_model", "tokens", "translator", "written"]
+__all__ = [
+    "Machine",
+    "Stopped",
+    "language_model",
+    "long_text",
+    "tokens",
+    "translator",
+    "written",
+]
 
 SIZE = len(VOCABULARY)
 RESULTS = "benchmarks/results/translators.json"
@@ -458,6 +467,19 @@ def chat(
     try:
         from tutor.materials import chat as talk
         from tutor.materials import smollm2
+def long_text(
+    *, tokens: int = 4096, count: int = 8, **functions: Callable[..., Any]
+) -> dict[str, tuple[float, float, int]] | None:
+    """SmolLM2 behind a text of so many tokens, reading on, one token at a time: with chapter 3's
+    attention on repeated heads, with the course's of groups, and with this one. Of each the loss,
+    tokens a second, and the bytes that the attention writes for a token.
+
+    None, and a line that says what to type, where its weights are not installed.
+    """
+    name = "grouped_query_attention"
+    _require_known(functions, (name,), "SmolLM2 behind a long text")
+    try:
+        from tutor.materials import long_text, smollm2
 
         path = smollm2.model_file()
     except ModuleNotFoundError as error:
@@ -495,6 +517,23 @@ def chat(
     for whose, (nats, _, each) in found.items():
         table.add_row(whose, f"{each:.1f}", f"{nats:.3f}")
     table.add_row("without a cache", f"{rate:.1f}", "")
+    part, found = Part(name, functions[name]), {}
+    table = Table("", "loss, nats a token", "tokens a second", "written by the attention")
+    with _one_thread():
+        model = smollm2.assemble(*smollm2.read_model(path))
+        ids = long_text.text_of(model, tokens + count)
+        behind = long_text.Behind(model, ids[:tokens], count)
+        for whose, attention in (
+            ("repeated heads", long_text.repeating()),
+            ("the course's", part.reference),
+            ("yours", part),
+        ):
+            with _at_work({name: part} if attention is part else {}):
+                made = behind.read_on(ids[tokens:], attention)
+            found[whose] = (made.loss, made.tokens_a_second, made.bytes_written)
+            megabytes = f"{made.bytes_written / 1e6:.1f} MB"
+            table.add_row(whose, f"{made.loss:.3f}", f"{made.tokens_a_second:.1f}", megabytes)
+    print(f"{tokens:,} tokens are kept in {behind.bytes_kept / 1e6:.1f} MB.")
     Console().print(table)
     return found
 
