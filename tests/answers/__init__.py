@@ -9,6 +9,7 @@ from answers import (
     families,
     kv_cache,
     grouped_query,
+    flash,
     multihead,
     position,
     recurrence,
@@ -27,6 +28,7 @@ MODULES: dict[str, ModuleType] = {
     "08_families": families,
     "09_kv_cache": kv_cache,
     "10_grouped_query": grouped_query,
+    "11_flash": flash,
 }
 
 RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}

@@ -435,6 +435,56 @@ OWN |= {
 }
 
 
+_FLASH = {
+    "^causal$|^(of one row|longer|larger|fitting)$|any tiles|left out$": "as in `flash_forward`",
+    "^(a head each|one for all|one head)$": "All query heads of a group",
+    "below -20,000": "all of them below -20,000",
+    "must raise": "must raise a `ValueError`",
+}
+OWN |= {
+    "attention_io_bytes": {
+        "^(long|power)$": "for 100,000 tokens, too",
+        "^(one token|of 96|width one)$": "at least 1",
+        "^(tight|everything)$|fits exactly": "may hold everything",
+        "^(single|eighth|left out)$": "of each number; 2 if it is left out",
+        "example of the text": r"\$T = 4\$ and \$D = 1\$",
+        "must raise": "raise a `ValueError`",
+    },
+    "online_softmax": {
+        "^lower$": "The next piece changes both",
+        "^(from nothing|all hidden)$|seen nothing": "`-inf` where there were none",
+        "^(thousands|far below)$": "thousands, or 20,000 below 0",
+        "^some hidden$": "some may be `-inf`, or all",
+        "^(a single row|four dimensions)$": r"`\*rows` stands for any number of dimensions",
+        "^hundreds$": r"`\(\*rows, N\)`: the next piece",
+        "example of the text": "The stream begins with",
+        "any cut": "However a stream is cut",
+    },
+    "visible_tiles": {
+        "^ragged square$": "the last of each may be ragged",
+        "^hundreds$": "`Tq` and `Tk`, at least 1",
+        "^(square tiles|taller|of one row|larger)$": "how many rows a tile has",
+        "example of the text": "5 queries and 8 keys",
+        "must raise": "below 1 must raise a `ValueError`",
+    },
+    "flash_forward": {
+        **_FLASH,
+        "^causal$": "if True, query `i` reads the keys",
+        "^(a head each|one for all|one head)$": "`G` divides `H`",
+        "^(of one row|longer|larger|fitting)$|any tiles": "Any tiles give the same answer",
+        "left out$": "if (they are|it is) left out",
+        "example of the text": r"One query, \$q = 1\$",
+    },
+    "flash_backward": {**_FLASH, "example of the text": "One query with"},
+    "flash_kernel": {
+        "^causal$": "query `i` reads the keys",
+        "^a head each$": "head `h` reads `h // share`",
+        "^tiles$": "ragged tiles",
+        "^of seven$": "or the next power of two",
+    },
+}
+
+
 def notebook(chapter: str) -> str:
     (path,) = (ROOT / "solutions" / chapter).glob("*.md")
     return path.read_text("utf-8")

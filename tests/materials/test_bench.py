@@ -36,6 +36,7 @@ SMALL = {
     "language_model": SHORT,
     "tokens": {"num_merges": 20},
     "long_text": {"tokens": 24, "count": 2},
+    "long_text": {"tokens": 40},
 }
 
 CELLS = {
@@ -90,6 +91,7 @@ OTHER_STYLE = {
     "chunked_prefill": "prefill_with_lists",
     "generate": "generate_in_a_table",
     "grouped_query_attention": "grouped_by_einsum",
+    "flash_forward": "forward_keys_outside",
 }
 TRAPS = {
     ("recurrence", "translator"): ("gru_step", "old and new do not share"),
@@ -105,6 +107,7 @@ TRAPS = {
     ("families", "language_model"): ("swiglu", "gate and input exchanged"),
     ("kv_cache", "chat"): ("decode_step", "positions restart at zero"),
     ("grouped_query", "long_text"): ("grouped_query_attention", "tiled groups"),
+    ("flash", "long_text"): ("flash_forward", "no scale"),
 }
 
 
@@ -186,6 +189,7 @@ def test_every_notebook_has_its_machines():
         "tokens": ["tokens"],
         "chat": ["kv_cache"],
         "long_text": ["grouped_query"],
+        "long_text": ["flash"],
     }
 
 

@@ -14,6 +14,7 @@ from tutor.checks import (
     families,
     kv_cache,
     grouped_query,
+    flash,
     multihead,
     position,
     recurrence,
@@ -50,6 +51,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
         families,
         kv_cache,
         grouped_query,
+        flash,
     )
 }
 """The exercises of each chapter, in the order of the course."""

