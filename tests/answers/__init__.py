@@ -6,6 +6,7 @@ from types import ModuleType
 from answers import (
     alignment,
     attention,
+    efficiency,
     families,
     kv_cache,
     grouped_query,
@@ -29,6 +30,7 @@ MODULES: dict[str, ModuleType] = {
     "09_kv_cache": kv_cache,
     "10_grouped_query": grouped_query,
     "11_flash": flash,
+    "13_efficiency": efficiency,
 }
 
 RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}

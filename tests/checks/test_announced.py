@@ -485,6 +485,96 @@ OWN |= {
 }
 
 
+OWN |= {
+    "quantize_absmax": {
+        "^(of (eight|three|two|five))$|bits and dimension": "8 if it is left out",
+        "^(all|left out)$": "None, or left out: all numbers share one scale",
+        "^columns$|^from the front$": "it may be counted from the front",
+        "^square$|^matrices$|^a vector$": "There may be a matrix for each expert",
+        "^one (row|column)$": SIZES,
+        "example of the text": r"The row \$\(2, -0.9, 0.2\)\$",
+        "row of zeros": "A row of zeros has the scale 0",
+        "far below": "One number may lie far below all others",
+        "in half precision": "where numbers may be small",
+        "bits must raise": "Anything else must raise a `ValueError`",
+        "half a step": "at most half a step from",
+    },
+    "quantize_groups": {
+        "^(of (eight|three|two|five))$": "from 2 to 8; 4 if it is left out",
+        "^of (threes|fours|sixes)$|^whole rows$": "from 1 to all of the row",
+        "^square$|^matrices$": r"`\(\*rows, columns\)`",
+        "^a vector$": "a vector has no rows",
+        "left out$": "32 if it is left out",
+        "example of the text": r"The row \$\(1, 4, 2.2",
+        "equal numbers": "A group of equal numbers has the scale 0",
+        "far from zero|below zero": "A group may lie far from zero, or below it",
+        "must raise": "must raise a `ValueError`",
+        "half a step": "at most half a step from",
+    },
+    "dequantize": {
+        "^unsigned$|^int64$": "integers of any dtype, with a sign",
+        "^given$": "`minimum` . None, or as `scale`",
+        "^of (rows|columns)$|^one$|^shared$|^each$": "There may be as many as columns, one, or any",
+        "^square$|^matrices$|^groups of one$|^vector$": r"`\(\*rows, columns\)`",
+        "example of the text": r"The row \$n = \(0, 3, 1, 2, 3, 0\)\$",
+        "thousands|scale of 0": "A scale may be 0, or in the thousands",
+        "must raise": "does not divide the columns must raise a `ValueError`",
+    },
+    "pack_int4": {
+        "^signed bytes$|^int(64|32)$": "integers of any dtype",
+        "^square$|^matrices$|^even rows$|^vector$|^one byte$": r"`\(\*rows, columns\)`",
+        "example of the text": "The row 1, 2, 3, 4",
+        "nothing but": "There may be nothing but zeros, or nothing but fifteens",
+        "must raise": "must raise a `ValueError`",
+        "every pair": "Every pair of numbers comes back",
+    },
+    "dequantize_blocks": {
+        "^Q8_0$": '`"Q8_0"`',
+        "^tiny$|^large$|scale of 0": "numbers may be tiny or in the hundreds",
+        "^one block$|^many blocks$|^no rows$|^matrices$": "each row is one block or more",
+        "example of the text": "A Q4_1 block with",
+        "negative": r"a number \$n\$ \*with\* a sign",
+        "must raise": r"Another kind \(also one in small letters\)",
+    },
+    "model_bytes": {
+        "^of (eight|three|sixteen|32|two|six)$": "2 to 8, 16 or 32",
+        "^(ragged|long) groups$|^a row$": "It may be longer than a row",
+        "^scale alone$|^three$|left out$": "1, a scale, if it is left out",
+        "^odd$|^a row of one$": "a row begins with a byte of its own",
+        "^experts$|^one matrix$|^vectors$|number alone": "of a stack of experts",
+        "^no tensors$": "It may be empty",
+        "example of the text": r"A matrix of \$3",
+        "thousand million": "exact for a model of any size",
+        "must raise": "must raise a `ValueError`",
+    },
+    "top_k_route": {
+        "^one of five$|^all$|^three chosen$|^as many tokens$": "from 1 to E",
+        "^given$|with a bias": "added to the logits for the \\*choice\\*",
+        "example of the text": "The logits",
+        "near -?900": LARGE,
+        "far ahead": "one may be far ahead",
+        "must raise": "anything else must raise a `ValueError`",
+        "sum to 1": "so they sum to 1",
+    },
+    "load_balance_loss": {
+        "^one of five$|^three chosen$|^all$": "\\$k\\$ different experts",
+        "example of the text": "Two tokens, two experts",
+        "all experts alike|1 where": "Where all experts are alike the loss is 1",
+        "has everything": "one expert may have everything",
+        "near 900": LARGE,
+        "must raise": "must raise a `ValueError`",
+    },
+    "MixtureOfExperts": {
+        "^one of three$|^all$|^three experts": "`k` must be from 1 to `num_experts`",
+        "^just enough$|^too few$|many tokens|asked by all": "so small that many are lost",
+        "^left out$": "capacity_factor=1.25",
+        "example of the text": "Two experts",
+        "must raise": "or the constructor raises a `ValueError`",
+        "later tokens": "later tokens never change what an earlier one gets",
+    },
+}
+
+
 def notebook(chapter: str) -> str:
     (path,) = (ROOT / "solutions" / chapter).glob("*.md")
     return path.read_text("utf-8")

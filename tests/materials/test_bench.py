@@ -92,6 +92,9 @@ OTHER_STYLE = {
     "generate": "generate_in_a_table",
     "grouped_query_attention": "grouped_by_einsum",
     "flash_forward": "forward_keys_outside",
+    "dequantize_blocks": "blocks_by_slices",
+    "quantize_absmax": "absmax_by_norm",
+    "dequantize": "back_by_index",
 }
 TRAPS = {
     ("recurrence", "translator"): ("gru_step", "old and new do not share"),
@@ -108,6 +111,7 @@ TRAPS = {
     ("kv_cache", "chat"): ("decode_step", "positions restart at zero"),
     ("grouped_query", "long_text"): ("grouped_query_attention", "tiled groups"),
     ("flash", "long_text"): ("flash_forward", "no scale"),
+    ("efficiency", "language_model"): ("quantize_absmax", "rounded toward zero"),
 }
 
 
@@ -185,7 +189,7 @@ def test_every_notebook_has_its_machines():
     machines = {machine: [w for w, m in sorted(CELLS) if m == machine] for _, machine in CELLS}
     assert machines == {
         "translator": sorted([*words[:5], "transformer"]),
-        "language_model": sorted(words[2:5]),
+        "language_model": sorted([*words[2:5], *{"families", "efficiency"} & set(words)]),
         "tokens": ["tokens"],
         "chat": ["kv_cache"],
         "long_text": ["grouped_query"],

@@ -11,6 +11,7 @@ import torch
 from tutor.checks import (
     alignment,
     attention,
+    efficiency,
     families,
     kv_cache,
     grouped_query,
@@ -52,6 +53,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
         kv_cache,
         grouped_query,
         flash,
+        efficiency,
     )
 }
 """The exercises of each chapter, in the order of the course."""

