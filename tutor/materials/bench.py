@@ -32,10 +32,9 @@ from tutor import (
     ROOT,
     alignment,
     attention,
-    families,
-    flash,
     efficiency,
     families,
+    flash,
     multihead,
     position,
     recurrence,
@@ -50,10 +49,10 @@ from tutor.materials.numbers import START, VOCABULARY, Pairs, decode, pairs, spl
 from tutor.materials.progress import progress
 from tutor.materials.translator import exact_match, shares_by_length, train, translate
 
-__all__ = ["Machine", "Stopped", "chat", "language_model", "tokens", "translator", "written"]
 __all__ = [
     "Machine",
     "Stopped",
+    "chat",
     "language_model",
     "long_text",
     "tokens",
@@ -496,19 +495,6 @@ def chat(
     try:
         from tutor.materials import chat as talk
         from tutor.materials import smollm2
-def long_text(
-    *, tokens: int = 4096, count: int = 8, **functions: Callable[..., Any]
-) -> dict[str, tuple[float, float, int]] | None:
-    """SmolLM2 behind a text of so many tokens, reading on, one token at a time: with chapter 3's
-    attention on repeated heads, with the course's of groups, and with this one. Of each the loss,
-    tokens a second, and the bytes that the attention writes for a token.
-
-    None, and a line that says what to type, where its weights are not installed.
-    """
-    name = "grouped_query_attention"
-    _require_known(functions, (name,), "SmolLM2 behind a long text")
-    try:
-        from tutor.materials import long_text, smollm2
 
         path = smollm2.model_file()
     except ModuleNotFoundError as error:
@@ -546,6 +532,53 @@ def long_text(
     for whose, (nats, _, each) in found.items():
         table.add_row(whose, f"{each:.1f}", f"{nats:.3f}")
     table.add_row("without a cache", f"{rate:.1f}", "")
+    Console().print(table)
+    return found
+
+
+def _silent(piece: str) -> None:
+    pass
+
+
+def long_text(
+    *, tokens: int = 4096, count: int = 8, **functions: Callable[..., Any]
+) -> dict[str, tuple[float, ...]] | None:
+    """SmolLM2 and a text of so many tokens: chapter 10's ``grouped_query_attention`` reads
+    ``count`` more behind it, one at a time; chapter 11's ``flash_forward`` reads the text itself.
+
+    None, and a line that says what to type, where its weights are not installed.
+    """
+    names = "grouped_query_attention", "flash_forward"
+    _require_known(functions, names, "SmolLM2 with a long text")
+    if len(functions) > 1:
+        raise ValueError(f"a long text takes one of these at a time: {', '.join(names)}")
+    if "flash_forward" in functions:
+        return _through_a_long_text(tokens, **functions)
+    return _behind_a_long_text(tokens, count, **functions)
+
+
+def _behind_a_long_text(
+    tokens: int, count: int, **functions: Callable[..., Any]
+) -> dict[str, tuple[float, float, int]] | None:
+    """SmolLM2 behind a text of so many tokens, reading on, one token at a time: with chapter 3's
+    attention on repeated heads, with the course's of groups, and with this one. Of each the loss,
+    tokens a second, and the bytes that the attention writes for a token.
+
+    None, and a line that says what to type, where its weights are not installed.
+    """
+    name = "grouped_query_attention"
+    _require_known(functions, (name,), "SmolLM2 behind a long text")
+    try:
+        from tutor.materials import long_text, smollm2
+
+        path = smollm2.model_file()
+    except ModuleNotFoundError as error:
+        print(
+            f"SmolLM2 needs the package {error.name}, which is not installed here: close "
+            "JupyterLab and type `make lab` in the course's folder, which installs it."
+        )
+        return None
+    _tell_checks(functions)
     part, found = Part(name, functions[name]), {}
     table = Table("", "loss, nats a token", "tokens a second", "written by the attention")
     with _one_thread():
@@ -563,8 +596,12 @@ def long_text(
             megabytes = f"{made.bytes_written / 1e6:.1f} MB"
             table.add_row(whose, f"{made.loss:.3f}", f"{made.tokens_a_second:.1f}", megabytes)
     print(f"{tokens:,} tokens are kept in {behind.bytes_kept / 1e6:.1f} MB.")
-def long_text(
-    *, tokens: int = 4096, **functions: Callable[..., Any]
+    Console().print(table)
+    return found
+
+
+def _through_a_long_text(
+    tokens: int, **functions: Callable[..., Any]
 ) -> dict[str, tuple[float, int]] | None:
     """SmolLM2 reads so many tokens of Python's help with this ``flash_forward``, and with the
     course's: the loss, and how many bytes more than before the process held at most (0 where the
@@ -600,8 +637,6 @@ def long_text(
     return found
 
 
-def _silent(piece: str) -> None:
-    pass
 @torch.no_grad()
 def _loss_of(model: nn.Module, ids: Tensor) -> float:
     """As ``model.loss``, with few of the logits at a time."""
