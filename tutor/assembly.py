@@ -177,7 +177,7 @@ def load_checkpoint(
     ``BLOCKS``, of which data has the bytes. Matrices stand there as (out, in) and are returned as
     (in, out), but for the embedding; the rows of attn_q and attn_k are converted from the layout
     "interleaved" to "half", with as many heads as they have. One tensor after another is decoded.
-    ValueError for another kind, a tensor that is missing, or one that no part of a model asks for.
+    ValueError for another kind, a tensor that is missing, or one that nothing asks for.
     """
     found = dict(zip(names, zip(kinds, data, strict=True), strict=True))
     numbers = [int(name.split(".")[1]) for name in names if name.startswith("blk.")]

@@ -10,6 +10,7 @@ import torch
 
 from tutor.checks import (
     alignment,
+    assembly,
     attention,
     efficiency,
     families,
@@ -54,6 +55,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
         grouped_query,
         flash,
         efficiency,
+        assembly,
     )
 }
 """The exercises of each chapter, in the order of the course."""
