@@ -1,8 +1,10 @@
 """Chapter 14's exercises: what must hold, and the wrong answers that people give."""
 
+from tutor.checks.assembly.chat_prompt import CHAT_PROMPT
 from tutor.checks.assembly.decoder_block import DECODER_BLOCK
+from tutor.checks.assembly.language_model import LANGUAGE_MODEL
 from tutor.checks.assembly.shared import CHAPTER
 
 __all__ = ["CHAPTER", "EXERCISES"]
 
-EXERCISES = (DECODER_BLOCK,)
+EXERCISES = (DECODER_BLOCK, LANGUAGE_MODEL, CHAT_PROMPT)
