@@ -1,6 +1,7 @@
 """What ``stream`` must satisfy, and the wrong answers that people give."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Generator
@@ -129,7 +130,7 @@ def _story(draw: Draw, told: tuple[int, ...], prompt: int, fade: float, cuts: tu
     if fade == 0.0:
         # One table tells what follows what: where a token comes twice, both followers are likely.
         chain = [int(ids[-1]), *told]
-        for before, after in zip(chain, chain[1:], strict=False):
+        for before, after in pairwise(chain):
             table[0, before, after] += 6.0
             table[0, before, (after + 1) % V] += 5.0
         model = model_of(table, fade, cpu)
