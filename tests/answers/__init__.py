@@ -5,6 +5,7 @@ from types import ModuleType
 
 from answers import (
     alignment,
+    assembly,
     attention,
     efficiency,
     families,
@@ -31,6 +32,7 @@ MODULES: dict[str, ModuleType] = {
     "10_grouped_query": grouped_query,
     "11_flash": flash,
     "13_efficiency": efficiency,
+    "14_assembly": assembly,
 }
 
 RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}
