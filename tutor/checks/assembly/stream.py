@@ -12,9 +12,8 @@ from tutor.checks.assembly.stream_traps import TRAPS
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
 from tutor.checks.draw import DOUBLE, Draw
 from tutor.checks.exercise import Case, Contract, Exercise
-from tutor.checks.limits import between
 from tutor.checks.table_model import TableModel
-from tutor.checks.transformer.writing import asked_flops, model_of
+from tutor.checks.transformer.writing import model_of
 
 TOKENS = [
     b"a",
@@ -141,7 +140,7 @@ def _story(draw: Draw, told: tuple[int, ...], prompt: int, fade: float, cuts: tu
     for token in told:
         logits = model(fed, rows)[0]
         p = _p(logits, *cuts)
-        if p[token] <= 0.01:
+        if p[token] <= 0.002:
             token = int(p.argmax())
         chances.append(float(p.cumsum(-1)[token] - p[token] / 2))
         fed = torch.tensor([[token]])
@@ -200,20 +199,13 @@ CASES = Crossed(FAMILY, _arguments, _by_hand, usual="characters in two tokens")
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
-    model = chained((_B, _C3, _A9, _E282, _AC, _F09F, _9880), device)
-    chances = torch.full((7,), 0.5, dtype=DOUBLE, device=device)
-    begin = torch.tensor([0], device=device)
-    once = asked_flops(model, 1)
-    return Contract(
-        calls=((model, begin, list(TOKENS), list(_STOP), chances),),
-        max_flops=between(8 * once, 14 * once),  # one call more than is used is forgiven
-    )
+    return Contract(calls=())  # to tell text, numbers have to be read out of tensors
 
 
 STREAM = Exercise(
     reference=reference.stream,
     chapter=CHAPTER,
-    points={"values": 4, "edges": 4, "contracts": 1},
+    points={"values": 5, "edges": 4},
     cases=CASES,
     contract=_contract,
     outputs=("piece",),
