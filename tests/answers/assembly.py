@@ -24,11 +24,13 @@ def block_in_two_halves(x, weights, keys, values, num_heads, theta=10_000.0, eps
     q = apply_rope((h @ w_q).unflatten(-1, (num_heads, -1)).transpose(1, 2), at, theta)
     k = apply_rope((h @ w_k).unflatten(-1, (g, -1)).transpose(1, 2), at, theta)
     v = (h @ w_v).unflatten(-1, (g, -1)).transpose(1, 2)
-    q = q.unflatten(1, (g, -1)) * q.shape[-1] ** -0.5
-    hidden = torch.ones(t, t, dtype=torch.bool, device=x.device).triu(1)
-    new = (q @ k[:, :, None].mT).masked_fill(hidden, float("-inf"))
-    shares = torch.cat((q @ keys[:, :, None].mT, new), -1).softmax(-1)
-    heads = shares[..., :past] @ values[:, :, None] + shares[..., past:] @ v[:, :, None]
+    # Heads of a group are more queries of its keys: broadcast over them, the keys are copied.
+    q = q.unflatten(1, (g, -1)).flatten(2, 3) * q.shape[-1] ** -0.5
+    hidden = torch.ones(t, t, dtype=torch.bool, device=x.device).triu(1).repeat(num_heads // g, 1)
+    new = (q @ k.mT).masked_fill(hidden, float("-inf"))
+    shares = torch.cat((q @ keys.mT, new), -1).softmax(-1)
+    heads = shares[..., :past] @ values + shares[..., past:] @ v
+    heads = heads.unflatten(2, (-1, t))
     x = x + heads.flatten(1, 2).transpose(1, 2).reshape(n, t, -1) @ w_out
     h = rms_norm(x, other, eps)
     return x + (F.silu(h @ gate) * (h @ into)) @ out, k, v
