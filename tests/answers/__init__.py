@@ -5,6 +5,7 @@ from types import ModuleType
 
 from answers import (
     alignment,
+    assembly,
     attention,
     efficiency,
     families,
@@ -33,6 +34,8 @@ MODULES: dict[str, ModuleType] = {
     "11_flash": flash,
     "12_long_context": long_context,
     "13_efficiency": efficiency,
+    "13_efficiency": efficiency,
+    "14_assembly": assembly,
 }
 
 RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}

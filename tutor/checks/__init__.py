@@ -10,6 +10,7 @@ import torch
 
 from tutor.checks import (
     alignment,
+    assembly,
     attention,
     efficiency,
     families,
@@ -56,6 +57,8 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
         flash,
         long_context,
         efficiency,
+        efficiency,
+        assembly,
     )
 }
 """The exercises of each chapter, in the order of the course."""

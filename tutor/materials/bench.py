@@ -40,6 +40,7 @@ from tutor import (
     recurrence,
     transformer,
 )
+from tutor import assembly as assembled_parts
 from tutor import tokens as chapter
 from tutor.checks import EXERCISES, judge
 from tutor.checks.names import called_by
@@ -52,6 +53,7 @@ from tutor.materials.translator import exact_match, shares_by_length, train, tra
 __all__ = [
     "Machine",
     "Stopped",
+    "assembly",
     "chat",
     "language_model",
     "long_cache",
@@ -537,12 +539,110 @@ def chat(
     return found
 
 
+_ASSEMBLY = ("decoder_block", "language_model", "load_checkpoint", "chat_prompt", "stream")
+"""What chapter 14's machine is made of."""
+
+
+def assembly(
+    question: str = "Why is the sky blue?",
+    *,
+    count: int = 60,
+    **functions: Callable[..., Any],
+) -> tuple[str, float, int] | None:
+    """SmolLM2 of chapter 14's functions answers a question; the course's stand in for those that
+    are not given. The text, tokens a second behind the first, and how many bytes more than before
+    the process held at most (0 where the system does not tell).
+
+    None, and a line that says what to type, where its weights are not installed.
+    """
+    _require_known(functions, _ASSEMBLY, "The assembled model")
+    try:
+        from tutor.materials import assembled, smollm2
+
+        path = smollm2.model_file()
+    except ModuleNotFoundError as error:
+        print(
+            f"SmolLM2 needs the package {error.name}, which is not installed here: close "
+            "JupyterLab and type `make lab` in the course's folder, which installs it."
+        )
+        return None
+    _tell_checks(functions)
+    parts = {name: Part(name, function) for name, function in functions.items()}
+    run = {name: parts.get(name, EXERCISES[name].reference) for name in _ASSEMBLY}
+    file, moments, said = assembled.stored(path), [], []
+
+    def tell(piece: str) -> None:
+        print(piece, end="", flush=True)
+
+    def talk() -> float:
+        ids = torch.tensor(run["chat_prompt"]([("user", question)], file.merges, file.special))
+        load, model_run = run["load_checkpoint"], run["language_model"]
+        model = assembled.model_of(file, len(ids) + count, load, model_run)
+        chances = torch.rand(count, generator=torch.Generator().manual_seed(14))
+
+        def timed(tokens: Tensor, rows: Tensor) -> Tensor:
+            logits = model(tokens, rows)
+            moments.append(time.perf_counter())
+            return logits
+
+        cuts = 0.7, None, 0.9
+        said.extend(run["stream"](timed, ids, file.tokens, file.stop, chances, *cuts, tell))
+        return 0.0
+
+    with _one_thread(), _at_work(parts):
+        _, more = _held_during(talk)
+    print()
+    _tell_unused(parts)
+    rate = (len(moments) - 1) / max(moments[-1] - moments[0], 1e-9)
+    lines = sum(_own_lines(function) for function in functions.values())
+    table = Table("tokens a second", "MB more than before", "MB in the file", "lines of yours")
+    row = f"{rate:.1f}", f"{more / 1e6:,.0f}", f"{file.nbytes / 1e6:.0f}", str(lines)
+    table.add_row(*row)
+    Console().print(table)
+    return "".join(said).strip(), rate, more
+
+
+def _own_lines(function: Callable[..., Any]) -> int:
+    """Lines of code of a function and of what it calls that is no part of the course or of a
+    library; 0 where its source is not to be had."""
+    found = {function, *called_by(function, set()).values()}
+    total = 0
+    for each in found:
+        try:
+            source, _ = inspect.getsourcelines(each)
+        except (OSError, TypeError):
+            continue
+        if not getattr(each, "__module__", "").startswith(("tutor.", "torch")):
+            kept = (line.strip() for line in source)
+            total += sum(bool(line) and not line.startswith("#") for line in kept)
+    return total
+
+
 def _silent(piece: str) -> None:
     pass
 
 
 def long_cache(
     *, tokens: int = 4096, count: int = 8, **functions: Callable[..., Any]
+def long_text(
+    *, tokens: int = 4096, count: int = 8, **functions: Callable[..., Any]
+) -> dict[str, tuple[float, ...]] | None:
+    """SmolLM2 and a text of so many tokens: chapter 10's ``grouped_query_attention`` reads
+    ``count`` more behind it, one at a time; chapter 11's ``flash_forward`` reads the text itself.
+
+    None, and a line that says what to type, where its weights are not installed.
+    """
+    names = "grouped_query_attention", "flash_forward"
+    _require_known(functions, names, "SmolLM2 with a long text")
+    if len(functions) > 1:
+        raise ValueError(f"a long text takes one of these at a time: {', '.join(names)}")
+    if "flash_forward" in functions:
+        return _through_a_long_text(tokens, **functions)
+    return _behind_a_long_text(tokens, count, **functions)
+
+
+def _behind_a_long_text(
+    tokens: int, count: int, **functions: Callable[..., Any]
 ) -> dict[str, tuple[float, float, int]] | None:
     """SmolLM2 behind a text of so many tokens, reading on, one token at a time: with chapter 3's
     attention on repeated heads, with the course's of groups, and with this one. Of each the loss,
@@ -586,6 +686,8 @@ def long_cache(
 
 def long_text(
     *, tokens: int = 4096, **functions: Callable[..., Any]
+def _through_a_long_text(
+    tokens: int, **functions: Callable[..., Any]
 ) -> dict[str, tuple[float, int]] | None:
     """SmolLM2 reads so many tokens of Python's help with this ``flash_forward``, and with the
     course's: the loss, and how many bytes more than before the process held at most (0 where the
@@ -776,6 +878,7 @@ def in_place(functions: Mapping[str, Any]) -> Iterator[None]:
         transformer,
         families,
         efficiency,
+        assembled_parts,
     ]
     modules += filter(None, [training, sys.modules.get("tutor.materials.smollm2")])
     spaces = [vars(m) for m in modules]
