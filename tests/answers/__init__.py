@@ -34,7 +34,6 @@ MODULES: dict[str, ModuleType] = {
     "11_flash": flash,
     "12_long_context": long_context,
     "13_efficiency": efficiency,
-    "13_efficiency": efficiency,
     "14_assembly": assembly,
 }
 

@@ -479,17 +479,6 @@ OWN |= {
     "flash_kernel": {
         "^causal$": "query `i` reads the keys",
         "^grouped$": "head `h` reads `h // share`",
-        **_FLASH,
-        "^causal$": "if True, query `i` reads the keys",
-        "^(a head each|one for all|one head)$": "`G` divides `H`",
-        "^(of one row|longer|larger|fitting)$|any tiles": "Any tiles give the same answer",
-        "left out$": "if (they are|it is) left out",
-        "example of the text": r"One query, \$q = 1\$",
-    },
-    "flash_backward": {**_FLASH, "example of the text": "One query with"},
-    "flash_kernel": {
-        "^causal$": "query `i` reads the keys",
-        "^a head each$": "head `h` reads `h // share`",
         "^tiles$": "ragged tiles",
         "^of seven$": "or the next power of two",
     },

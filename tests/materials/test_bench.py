@@ -36,7 +36,6 @@ SMALL = {
     "chat": {"count": 6, "beside": 1},
     "long_cache": {"tokens": 24, "count": 2},
     "long_text": {"tokens": 40},
-    "long_text": {"tokens": 40, "count": 2},
 }
 
 CELLS = {
@@ -110,7 +109,6 @@ TRAPS = {
     ("families", "language_model"): ("swiglu", "gate and input exchanged"),
     ("kv_cache", "chat"): ("decode_step", "positions restart at zero"),
     ("grouped_query", "long_cache"): ("grouped_query_attention", "tiled groups"),
-    ("grouped_query", "long_text"): ("grouped_query_attention", "tiled groups"),
     ("flash", "long_text"): ("flash_forward", "no scale"),
     ("efficiency", "language_model"): ("quantize_absmax", "rounded toward zero"),
 }
@@ -195,7 +193,6 @@ def test_every_notebook_has_its_machines():
         "chat": ["kv_cache"],
         "long_cache": ["grouped_query"],
         "long_text": ["flash"],
-        "long_text": ["flash", "grouped_query"],
     }
 
 

@@ -57,7 +57,6 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
         flash,
         long_context,
         efficiency,
-        efficiency,
         assembly,
     )
 }

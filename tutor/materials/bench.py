@@ -624,25 +624,6 @@ def _silent(piece: str) -> None:
 
 def long_cache(
     *, tokens: int = 4096, count: int = 8, **functions: Callable[..., Any]
-def long_text(
-    *, tokens: int = 4096, count: int = 8, **functions: Callable[..., Any]
-) -> dict[str, tuple[float, ...]] | None:
-    """SmolLM2 and a text of so many tokens: chapter 10's ``grouped_query_attention`` reads
-    ``count`` more behind it, one at a time; chapter 11's ``flash_forward`` reads the text itself.
-
-    None, and a line that says what to type, where its weights are not installed.
-    """
-    names = "grouped_query_attention", "flash_forward"
-    _require_known(functions, names, "SmolLM2 with a long text")
-    if len(functions) > 1:
-        raise ValueError(f"a long text takes one of these at a time: {', '.join(names)}")
-    if "flash_forward" in functions:
-        return _through_a_long_text(tokens, **functions)
-    return _behind_a_long_text(tokens, count, **functions)
-
-
-def _behind_a_long_text(
-    tokens: int, count: int, **functions: Callable[..., Any]
 ) -> dict[str, tuple[float, float, int]] | None:
     """SmolLM2 behind a text of so many tokens, reading on, one token at a time: with chapter 3's
     attention on repeated heads, with the course's of groups, and with this one. Of each the loss,
@@ -686,8 +667,6 @@ def _behind_a_long_text(
 
 def long_text(
     *, tokens: int = 4096, **functions: Callable[..., Any]
-def _through_a_long_text(
-    tokens: int, **functions: Callable[..., Any]
 ) -> dict[str, tuple[float, int]] | None:
     """SmolLM2 reads so many tokens of Python's help with this ``flash_forward``, and with the
     course's: the loss, and how many bytes more than before the process held at most (0 where the
