@@ -388,6 +388,7 @@ OWN |= {
         "must raise": "must raise a `ValueError`",
     },
 }
+
 _HEADS = {
     "^nine on three$": r"9 query heads on 3 key heads|a multiple of `G`|no multiple of the number",
     "^on one$": r"`G` may be 1|With `G = H` .* with `G = 1`",
@@ -430,10 +431,8 @@ OWN |= {
     },
 }
 
-
 _FLASH = {
     "^causal$|^(of one row|longer|larger|fitting)$|any tiles|left out$": "as in `flash_forward`",
-    "^(a head each|one for all|one head)$": "All query heads of a group",
     "below -20,000": "all of them below -20,000",
     "must raise": "must raise a `ValueError`",
 }
@@ -564,7 +563,6 @@ OWN |= {
         "never more than a block": "no call makes a tensor much larger",
     },
 }
-
 
 OWN |= {
     "quantize_absmax": {
