@@ -468,4 +468,11 @@ def test_a_shape_that_tells_a_number_is_seen_in_every_form(draw, name):
         bits = (a > 0).long().flatten()
         return operation(bits, **{o: torch.empty(0, dtype=torch.long) for o in outs})
 
-    assert cost_of(shape, draw(M, N)).outside
+    assert "a shape hangs on numbers" in cost_of(shape, draw(M, N)).outside
+
+
+def test_what_a_mask_chooses_is_said_to_be_a_shape(draw):
+    def chosen(a):
+        return a[a > 0].sum()
+
+    assert "x[keep] with a boolean mask" in cost_of(chosen, draw(M, N)).outside
