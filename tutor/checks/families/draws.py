@@ -319,3 +319,16 @@ def by_hand(logits):
 def the_first_of_nan(p, chance):
     """Where nothing is left, or all is nan, argmax finds the first."""
     return torch.where(p.isnan().any(-1), 0, first_above(p, chance))
+
+
+def one_cut_alone(logits, chance, temperature=1.0, top_k=None, top_p=None):
+    """``if top_p ...: elif top_k ...:``"""
+    return sample(logits, chance, temperature, None if top_p is not None else top_k, top_p)
+
+
+def those_before_p_to_one(p, top_p):
+    return to_one(those_before_p(p, top_p))
+
+
+def divided_in_single(logits, temperature):
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature

@@ -97,6 +97,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("the example of the text", of(*example))
     borders = [5, 6, 7, 8], [no] * 4, [0.5, 0.0, 0.1, 0.2], [0.1, 0.8, 0.9, 0.0], [1, 2, 3, 4]
     yield Case("numbers on the borders", of(*borders), "edges")
+    tenth = [5, 6, 7, 8], [no] * 4, [0.1, 0.2, 0.3, 0.4], [0.05, 0.3, 0.85, 0.95], [1, 2, 3, 4]
+    yield Case("a kind below 0.1", of(*tenth))
     # Half precision has the same number for these as for the borders.
     near = [5, 6, 7, 8], [no] * 4, [0.49997, 0.1, 0.1, 0.1], [0.1, 0.7999, 0.8999, 0.7999]
     yield Case("numbers next to the borders", of(*near, [1, 2, 3, 4]), "edges")

@@ -112,6 +112,10 @@ def others_first(kind):
     return kind >= 0.2, kind < 0.1
 
 
+def others_below_a_tenth(kind):
+    return (kind >= 0.1) & (kind < 0.8), kind < 0.1
+
+
 def stays_before(kind):
     """0.8 ≤ kind < 0.9 stays, and the rest becomes another."""
     return kind < 0.8, kind >= 0.9

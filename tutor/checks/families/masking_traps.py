@@ -88,6 +88,7 @@ TRAPS = (
         (
             with_(kinds=maskers.a_tenth_masked),
             with_(kinds=maskers.others_first),
+            with_(kinds=maskers.others_below_a_tenth),
         ),
     ),
     Trap(

@@ -124,11 +124,12 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("a chance for each row", of(rows, [0.05, 0.95, 0.45, 0.75]))
     yield Case("both cuts at once", of(rows, [0.1, 0.3, 0.6, 0.9], 1.0, 3, 0.8))
     yield Case("both cuts at once, cooler", of(rows, [0.1, 0.3, 0.6, 0.9], 0.5, 3, 0.9))
+    yield Case("both cuts, top_k the closer one", of(example, 0.55, 1.0, 2, 0.95))
     # Of three the two likeliest are up to 0.75 of what is left, and of all three of them.
     yield Case("a share of what is left", of([0.3, 0.2, 0.15, 0.35], 0.5, 1.0, 3, 0.7))
     # Of one row the cuts leave little over, of the other much.
     sure, unsure = [0.6, 0.2, 0.1, 0.06, 0.04], [0.24, 0.22, 0.2, 0.18, 0.16]
-    differ, both = [sure, unsure, unsure], [0.8, 0.9, 0.293]
+    differ, both = [sure, unsure, unsure], [0.7, 0.9, 0.293]
     yield Case("rows that differ, the two likeliest", of(differ, [0.9, 0.4, 0.6], 1.0, 2))
     yield Case("rows that differ, up to a share", of(differ, both, 1.0, None, 0.7))
     # In half precision these chances and shares are on the other side of the sums.
@@ -139,6 +140,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("chances near the sums, up to a share", of(*cut, 1.0, None, 0.85))
     near = [[0.7, 0.2, 0.1], [0.70004, 0.2, 0.09996]], [0.85, 0.85]
     yield Case("a share near the sums", of(*near, 1.0, None, 0.70002))
+    # In single precision this chance is one half.
+    yield Case("a chance just below one half", of([0.5, 0.5], 0.5 - 1e-12), "edges")
     yield Case("two nearly alike, cold", of([0.49999, 0.50001], 0.1, 0.0), "edges")
     many = of([1 / 300] * 300, 0.9975, 1.0, 200)
     yield Case("300 tokens, the 200 likeliest", many, "edges")

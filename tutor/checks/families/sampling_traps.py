@@ -106,13 +106,22 @@ TRAPS = (
         "first the k likeliest, scaled to sum to 1, and of those the share p. The other way round "
         "the share is of more, and other tokens are left.",
         SAMPLING,
-        (with_(between=draws.as_they_are),),
+        (
+            with_(between=draws.as_they_are),
+            with_(
+                between=draws.as_they_are,
+                cut_p=draws.those_before_p_to_one,
+                whole=draws.as_they_are,
+            ),
+        ),
     ),
     Trap(
         "no top_k",
         with_(cut_k=draws.no_cut),
-        "top_k is accepted and never used.",
+        "top_k is accepted and never used, or not beside top_p (`elif`): where both are given, "
+        "both cut, top_k first.",
         SAMPLING,
+        (draws.one_cut_alone,),
     ),
     Trap(
         "no top_p",
@@ -204,6 +213,7 @@ TRAPS = (
         "what was found is a place among the sorted tokens. Which token stands there, says the "
         "order that the sort has given.",
         SAMPLING,
+        (with_(back=draws.left_in_order, cooled=draws.divided_in_single),),
     ),
     Trap(
         "the likeliest come first",
@@ -211,6 +221,13 @@ TRAPS = (
         "the probabilities are summed in the order of the vocabulary, as the text says, and not in "
         "that of their size: the token is as likely, and another one for the same chance.",
         SAMPLING,
+        (
+            with_(
+                back=draws.left_in_order,
+                told=draws.in_order_of_likelihood,
+                cooled=draws.divided_in_single,
+            ),
+        ),
     ),
     Trap(
         "a chance of 0",

@@ -138,7 +138,11 @@ SHIFT_FOR_NEXT_TOKEN = Exercise(
             "what is to be said at a place is the token that *follows* it. The token itself can be "
             "copied: the loss falls to 0, and the model has learned nothing.",
             NEXT,
-            (with_(said=shifts.all_of_it, read=shifts.all_of_it),),
+            (
+                with_(said=shifts.all_of_it, read=shifts.all_of_it),
+                with_(said=shifts.itself, real=shifts.one_more),
+                with_(said=shifts.all_of_it, read=shifts.all_of_it, real=shifts.one_more),
+            ),
         ),
         Trap(
             "the one before",
@@ -154,6 +158,7 @@ SHIFT_FOR_NEXT_TOKEN = Exercise(
             "tokens[1:] already is what follows. Shifted once more (the model of some libraries "
             "shifts as well) it is the one after the next.",
             NEXT,
+            (with_(said=shifts.two_later, real=shifts.one_less),),
         ),
         Trap(
             "round to the beginning",
