@@ -317,16 +317,6 @@ def shift_text_by_text(tokens, lengths):
     return tokens[:, :-1], torch.stack(said)
 
 
-def shift_gathered(tokens, lengths):
-    """From a text with -100 behind its end, to which all places of padding point."""
-    _texts(tokens, lengths)
-    number = tokens.shape[1]
-    index = torch.arange(1, number, device=tokens.device).expand(len(tokens), -1)
-    index = torch.where(index < lengths[:, None].long(), index, number)
-    padded = torch.cat((tokens, torch.full_like(tokens[:, :1], -100)), 1)
-    return tokens[:, :-1], padded.gather(1, index)
-
-
 def shift_by_pairs(tokens, lengths):
     _texts(tokens, lengths)
     if tokens.shape[1] == 1:
@@ -673,7 +663,6 @@ RIGHT = {
         shift_masked_first,
         shift_rolled,
         shift_text_by_text,
-        shift_gathered,
         shift_by_pairs,
     ],
     "corrupt_spans": [

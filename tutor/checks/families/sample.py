@@ -12,6 +12,7 @@ from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property
 from tutor.checks.families.sampling_traps import TRAPS
 from tutor.checks.families.shared import CHAPTER
+from tutor.checks.limits import between
 
 _V = 7
 _LEVELS = (2.2, 1.5, 0.9, 0.2, -0.4, -1.1, -1.9)
@@ -200,7 +201,7 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((logits, chance, 0.8, 20, 0.9),),
         # Each token beside each other one, to see which are likelier.
-        max_intermediate=4 * 50 * 7,
+        max_intermediate=between(4 * 50, 4 * 50 * 50),
         forbidden={
             "multinomial": "it draws anew with torch's own numbers; the number drawn is given: "
             "chance"
