@@ -622,7 +622,7 @@ def _cuts(temperature, top_k, top_p):
 
 
 def _array(t):
-    return t.detach().cpu().double().numpy()
+    return t.detach().double().numpy()
 
 
 def _tensor(a, like):

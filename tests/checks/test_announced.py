@@ -313,7 +313,7 @@ OWN |= {
         "^the first( three)?$": "the `top_k` likeliest tokens are left",
         "^more than all$": "It may be more than there are",
         "rows that differ": "a number for each row",
-        "chances? (near|just)": "The answer is the first token at which the sum is above",
+        "chances near": "The answer is the first token at which the sum is above",
         "^a (tiny )?share|up to a share|both cuts|of what is left": "`top_p` is a share of what",
         "^some banned$": "some may be `-inf`",
         "example|chance for each row": "Four tokens with the probabilities",
