@@ -2,7 +2,7 @@
 that are no trap."""
 
 import bisect
-from itertools import pairwise
+from itertools import count, islice, pairwise
 
 import numpy as np
 import torch
@@ -50,6 +50,22 @@ def rms_vmap(x, weight, eps=1e-6):
         return (wide * (wide.square().mean() + eps).rsqrt() * weight).to(row.dtype)
 
     return torch.func.vmap(one)(x.reshape(-1, x.shape[-1])).reshape(x.shape)
+
+
+def rms_by_variance(x, weight, eps=1e-6):
+    """The mean of the squares is the variance and the square of the mean."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    size = wide.var(-1, keepdim=True, correction=0) + wide.mean(-1, keepdim=True).square()
+    return (wide / (size + eps).sqrt() * weight).to(x.dtype)
+
+
+def rms_by_the_largest(x, weight, eps=1e-6):
+    """The largest is taken out first, so that no square is above 1."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    largest = wide.abs().amax(-1, keepdim=True).clamp(min=1).detach()
+    small = wide / largest
+    size = small.square().mean(-1, keepdim=True) + eps / largest.square()
+    return (small / size.sqrt() * weight).to(x.dtype)
 
 
 def rms_numpy(x, weight, eps=1e-6):
@@ -112,6 +128,12 @@ def gated_flat(x, w_gate, w_in, w_out):
     rows = x.reshape(-1, x.shape[-1])
     out = torch.mm(F.silu(torch.mm(rows, w_gate)) * torch.mm(rows, w_in), w_out)
     return out.reshape(*x.shape[:-1], w_out.shape[-1])
+
+
+def gated_by_glu(x, w_gate, w_in, w_out):
+    """torch's own gated unit, of the gate with itself."""
+    gate = x @ w_gate
+    return (F.glu(torch.cat((gate, gate), -1), -1) * (x @ w_in)) @ w_out
 
 
 def gated_numpy(x, w_gate, w_in, w_out):
@@ -190,6 +212,26 @@ def mask_one_by_one(tokens, special, chance, kind, substitute, mask_id, rate=0.1
         read.append(torch.where(chosen, new, token))
         said.append(torch.where(chosen, token, ignored))
     return torch.stack(read).reshape(tokens.shape), torch.stack(said).reshape(tokens.shape)
+
+
+def mask_by_places(tokens, special, chance, kind, substitute, mask_id, rate=0.15):
+    _one_shape(tokens, special, chance, kind, substitute)
+    flat = tokens.reshape(-1)
+    at = ((chance < rate) & ~special).reshape(-1).nonzero()[:, 0]
+    drawn, other = kind.reshape(-1)[at], substitute.reshape(-1)[at]
+    new = torch.where(drawn < 0.9, other, flat[at]).masked_fill(drawn < 0.8, mask_id)
+    read = flat.index_copy(0, at, new)
+    said = torch.full_like(flat, -100).index_copy(0, at, flat[at])
+    return read.reshape(tokens.shape), said.reshape(tokens.shape)
+
+
+def mask_by_arithmetic(tokens, special, chance, kind, substitute, mask_id, rate=0.15):
+    _one_shape(tokens, special, chance, kind, substitute)
+    chosen = ((chance < rate) & ~special).to(tokens.dtype)
+    masked = chosen * (kind < 0.8).to(tokens.dtype)
+    changed = chosen * (kind < 0.9).to(tokens.dtype)
+    read = mask_id * masked + substitute * (changed - masked) + tokens * (1 - changed)
+    return read, tokens * chosen - 100 * (1 - chosen)
 
 
 def mask_numpy(tokens, special, chance, kind, substitute, mask_id, rate=0.15):
@@ -273,6 +315,15 @@ def shift_text_by_text(tokens, lengths):
         places = torch.arange(1, row.shape[0], device=row.device)
         said.append(row[1:].where(places < length, -100))
     return tokens[:, :-1], torch.stack(said)
+
+
+def shift_by_pairs(tokens, lengths):
+    _texts(tokens, lengths)
+    if tokens.shape[1] == 1:
+        return tokens[:, :0], tokens[:, :0]
+    pairs = tokens.unfold(1, 2, 1)
+    places = torch.arange(pairs.shape[1], device=tokens.device)
+    return pairs[..., 0], pairs[..., 1].masked_fill(places > lengths[:, None].long() - 2, -100)
 
 
 def shift_numpy(tokens, lengths):
@@ -375,6 +426,28 @@ def spans_searched(tokens, spans, first_sentinel):
     return source, [*target, first_sentinel - len(spans)]
 
 
+def spans_by_iterator(tokens, spans, first_sentinel):
+    _apart(tokens, spans)
+    words, at, sentinels = iter(tokens), 0, count(first_sentinel, -1)
+    source, target = [], []
+    for (start, end), sentinel in zip(spans, sentinels, strict=False):
+        source += [*islice(words, start - at), sentinel]
+        target += [sentinel, *islice(words, end - start)]
+        at = end
+    return [*source, *words], [*target, first_sentinel - len(spans)]
+
+
+def spans_by_recursion(tokens, spans, first_sentinel):
+    _apart(tokens, spans)
+    if not spans:
+        return list(tokens), [first_sentinel]
+    (start, end), *others = spans
+    moved = [(a - end, b - end) for a, b in others]
+    source, target = spans_by_recursion(tokens[end:], moved, first_sentinel - 1)
+    inside = tokens[start:end]
+    return [*tokens[:start], first_sentinel, *source], [first_sentinel, *inside, *target]
+
+
 def _spans_reversed(tokens, spans, first_sentinel):
     source, target = spans_by_pieces(tokens, spans, first_sentinel)
     return source, target[::-1]
@@ -470,6 +543,24 @@ def sample_unscaled(logits, chance, temperature=1.0, top_k=None, top_p=None):
     return torch.minimum(reached, last)
 
 
+def sample_counted(logits, chance, temperature=1.0, top_k=None, top_p=None):
+    """A number of the likeliest for each row, to which both cuts come down."""
+    _cuts(temperature, top_k, top_p)
+    size = logits.shape[-1]
+    if temperature == 0:
+        temperature, top_k, top_p = 1.0, 1, None
+    ranked, order = (logits.double() / temperature).sort(dim=-1, descending=True, stable=True)
+    places = torch.arange(size, device=logits.device)
+    number = torch.full_like(chance, min(top_k or size, size), dtype=torch.int64)
+    p = ranked.masked_fill(places >= number[..., None], -torch.inf).softmax(-1)
+    if top_p is not None:
+        number = torch.minimum(number, (p.cumsum(-1) < top_p).sum(-1) + 1)
+        p = ranked.masked_fill(places >= number[..., None], -torch.inf).softmax(-1)
+    p = torch.empty_like(p).scatter_(-1, order, p)
+    last = size - 1 - (p > 0).int().flip(-1).argmax(-1)
+    return torch.minimum((p.cumsum(-1) <= chance.double()[..., None]).sum(-1), last)
+
+
 def sample_numpy(logits, chance, temperature=1.0, top_k=None, top_p=None):
     _cuts(temperature, top_k, top_p)
     return sample_row_by_row(
@@ -531,7 +622,7 @@ def _cuts(temperature, top_k, top_p):
 
 
 def _array(t):
-    return t.detach().cpu().double().numpy()
+    return t.detach().double().numpy()
 
 
 def _tensor(a, like):
@@ -546,6 +637,8 @@ RIGHT = {
         rms_token_by_token,
         rms_features_first,
         rms_vmap,
+        rms_by_variance,
+        rms_by_the_largest,
     ],
     "swiglu": [
         gated_by_sigmoid,
@@ -553,6 +646,7 @@ RIGHT = {
         gated_at_once,
         gated_by_einsum,
         gated_flat,
+        gated_by_glu,
     ],
     "mask_tokens": [
         mask_by_where,
@@ -560,6 +654,8 @@ RIGHT = {
         mask_by_numbers,
         mask_one_by_one,
         mask_numpy,
+        mask_by_places,
+        mask_by_arithmetic,
     ],
     "shift_for_next_token": [
         shift_where,
@@ -567,9 +663,17 @@ RIGHT = {
         shift_masked_first,
         shift_rolled,
         shift_text_by_text,
+        shift_by_pairs,
     ],
-    "corrupt_spans": [spans_backwards, spans_token_by_token, spans_by_pieces, spans_searched],
-    "sample": [sample_by_mask, sample_row_by_row, sample_unscaled],
+    "corrupt_spans": [
+        spans_backwards,
+        spans_token_by_token,
+        spans_by_pieces,
+        spans_searched,
+        spans_by_iterator,
+        spans_by_recursion,
+    ],
+    "sample": [sample_by_mask, sample_row_by_row, sample_unscaled, sample_counted],
 }
 
 NUMPY = {

@@ -87,7 +87,7 @@ def shift_for_next_token__w07(tokens: Tensor, lengths: Tensor) -> tuple[Tensor, 
 
 
 # lengths - 1 in the lengths' own type, where 0 - 1 is 255 for uint8
-@answer()
+@answer("counted in the lengths' type")
 def shift_for_next_token__w08(tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     _check_lengths(tokens, lengths)
     steps = tokens.shape[1] - 1
@@ -97,7 +97,7 @@ def shift_for_next_token__w08(tokens: Tensor, lengths: Tensor) -> tuple[Tensor, 
 
 
 # no token at all is not refused, two empty tensors come back
-@answer()
+@answer("nothing is refused")
 def shift_for_next_token__w09(tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     if lengths.shape != tokens.shape[:1]:
         raise ValueError("lengths must have one entry for each text")
@@ -106,7 +106,7 @@ def shift_for_next_token__w09(tokens: Tensor, lengths: Tensor) -> tuple[Tensor, 
 
 
 # the number of lengths is not checked, and a single one is broadcast to all texts
-@answer()
+@answer("nothing is refused")
 def shift_for_next_token__w10(tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     if tokens.size(1) == 0:
         raise ValueError("no token")
@@ -463,7 +463,7 @@ def _pick(p: Tensor, chance: Tensor) -> Tensor:
 
 
 # the probabilities are summed from the likeliest on, not in the vocabulary's order
-@answer("the likeliest come first", "a chance of 0")
+@answer("the likeliest come first")
 def sample__w01(
     logits: Tensor,
     chance: Tensor,

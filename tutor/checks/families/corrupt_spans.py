@@ -79,6 +79,7 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
         "a span that ends before it begins": [(4, 2)],
         "a span beyond the text": [(4, 7)],
         "a span before the text": [(-2, 2)],
+        "a span from one before the text": [(-1, 2)],
     }.items():
         yield Case(f"{name} must raise ValueError", (text, spans, 99), "edges", ValueError)
 
@@ -131,6 +132,34 @@ CORRUPT_SPANS = Exercise(
             "the sentinel at the end is a new one, the next: the one before it belongs to a span.",
             SPANS,
             (with_(last=part.the_first),),
+        ),
+        Trap(
+            "a sentinel at the end of the text",
+            part.marked_at_the_end,
+            "the sentinel more stands at the end of the answer alone, where it says that this was "
+            "all. At the end of the text it would say that something is missing there.",
+            SPANS,
+        ),
+        Trap(
+            "another mark at the end",
+            with_(last=part.as_number(1)),
+            "the answer ends with the next sentinel. A mark for the end of a text, such as T5's 1, "
+            "is put behind it later, by whoever makes the batch.",
+            SPANS,
+            (with_(last=part.as_number(0)), with_(last=part.as_number(-1))),
+        ),
+        Trap(
+            "numbered from the last span",
+            part.from_the_last,
+            "going from the last span to the first keeps the places right; the sentinels are "
+            "numbered from the first all the same.",
+            SPANS,
+        ),
+        Trap(
+            "the first sentinel skipped",
+            with_(following=part.one_further),
+            "the first span has first_sentinel itself, and the next one first_sentinel - 1.",
+            SPANS,
         ),
         Trap(
             "no sentinels in the answer",
@@ -208,6 +237,19 @@ CORRUPT_SPANS = Exercise(
             SPANS,
         ),
         Trap(
+            "a span at the end refused",
+            with_(refused=part.at_the_end_too),
+            "`end` is not in the span: where it is the text's length, the span takes the last "
+            "token, and nothing more.",
+            SPANS,
+        ),
+        Trap(
+            "a span of one token refused",
+            with_(refused=part.of_one_token_too),
+            "a span has one token or more: it is empty only where its end is its start.",
+            SPANS,
+        ),
+        Trap(
             "one kind of wrong span let through",
             with_(refused=part.but(empty=True)),
             "a span may be wrong in six ways: empty, beyond the end, before the beginning, out of "
@@ -218,6 +260,9 @@ CORRUPT_SPANS = Exercise(
                 with_(refused=part.but(end_beyond=True)),
                 with_(refused=part.but(start_below=True)),
                 with_(refused=part.but(disordered=True), ordered=sorted),
+                with_(refused=part.each_alone),
+                with_(refused=part.starts_alone),
+                with_(refused=part.touching_or_empty),
             ),
         ),
         Trap(
@@ -238,6 +283,7 @@ CORRUPT_SPANS = Exercise(
             "two spans that touch are one span with two sentinels: the model could not see where "
             "one ends. Between two spans stands at least one token; raise a ValueError if not.",
             SPANS,
+            (part.touching_made_one,),
         ),
         Trap(
             "spans are not looked at",

@@ -161,6 +161,15 @@ def those_above(p, top_p):
     return p * (p >= top_p)
 
 
+def those_above_or_the_first(p, top_p):
+    first = torch.arange(p.shape[-1], device=p.device) == 0
+    return p * ((p >= top_p) | first)
+
+
+def those_not_beyond_p(p, top_p):
+    return p * (p.cumsum(-1) - p <= top_p)
+
+
 def as_they_are(p):
     return p
 
@@ -204,7 +213,7 @@ def its_probability(p, chance):
 
 
 def one_for_all(p, chance):
-    return first_above(p, chance.flatten()[:1].expand(chance.shape))
+    return first_above(p, chance.flatten()[0].expand(chance.shape))
 
 
 def cut_before_cooling(logits, chance, temperature=1.0, top_k=None, top_p=None):
@@ -272,3 +281,54 @@ def by_topk(p, top_k):
     """topk raises where it is asked for more than there are."""
     best = p.topk(top_k, -1).values[..., -1:]
     return the_first_k(p, top_k) + 0 * best
+
+
+def no_k_is_none(temperature, top_k, top_p):
+    return out_of_range(temperature, top_k or None, top_p)
+
+
+def no_p_is_none(temperature, top_k, top_p):
+    return out_of_range(temperature, top_k, top_p or None)
+
+
+def refused_but(one):
+    """All but one of the three are looked at."""
+
+    def refused(temperature, top_k, top_p):
+        given = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        return out_of_range(**given | {one: 1.0 if one == "temperature" else None})
+
+    return refused
+
+
+def share_above_1(temperature, top_k, top_p):
+    return out_of_range(temperature, top_k, None if top_p is None else min(top_p, 1))
+
+
+def cold_first(logits, chance, temperature=1.0, top_k=None, top_p=None):
+    if temperature == 0:
+        return likeliest(logits)
+    return sample(logits, chance, temperature, top_k, top_p)
+
+
+def by_hand(logits):
+    p = logits.exp()
+    return p / p.sum(-1, keepdim=True)
+
+
+def the_first_of_nan(p, chance):
+    """Where nothing is left, or all is nan, argmax finds the first."""
+    return torch.where(p.isnan().any(-1), 0, first_above(p, chance))
+
+
+def one_cut_alone(logits, chance, temperature=1.0, top_k=None, top_p=None):
+    """``if top_p ...: elif top_k ...:``"""
+    return sample(logits, chance, temperature, None if top_p is not None else top_k, top_p)
+
+
+def those_before_p_to_one(p, top_p):
+    return to_one(those_before_p(p, top_p))
+
+
+def divided_in_single(logits, temperature):
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature

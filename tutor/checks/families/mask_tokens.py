@@ -97,26 +97,41 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("the example of the text", of(*example))
     borders = [5, 6, 7, 8], [no] * 4, [0.5, 0.0, 0.1, 0.2], [0.1, 0.8, 0.9, 0.0], [1, 2, 3, 4]
     yield Case("numbers on the borders", of(*borders), "edges")
+    tenth = [5, 6, 7, 8], [no] * 4, [0.1, 0.2, 0.3, 0.4], [0.05, 0.3, 0.85, 0.95], [1, 2, 3, 4]
+    yield Case("a kind below 0.1", of(*tenth))
+    # Half precision has the same number for these as for the borders.
+    near = [5, 6, 7, 8], [no] * 4, [0.49997, 0.1, 0.1, 0.1], [0.1, 0.7999, 0.8999, 0.7999]
+    yield Case("numbers next to the borders", of(*near, [1, 2, 3, 4]), "edges")
+    bert = (
+        [[101, 7592, 2088, 999, 102], [101, 29999, 30521, 128, 102]],
+        [[yes, no, no, no, yes]] * 2,
+        [[0.1, 0.1, 0.9, 0.1, 0.1], [0.1, 0.9, 0.2, 0.3, 0.1]],
+        [[0.2, 0.85, 0.85, 0.4, 0.2], [0.85, 0.85, 0.83, 0.95, 0.85]],
+        [[300, 15000, 4000, 9000, 1], [200, 256, 20000, 30000, 2]],
+    )
+    yield Case("two rows of large numbers", of(*bert))
     same = [5, 6, 7], [no, no, yes], [0.1, 0.1, 0.1], [0.85, 0.85, 0.2], [5, 2, 3]
     yield Case("a substitute that is the token itself", of(*same), "edges")
     mask = [_MASK, 6, 7], [no] * 3, [0.1, 0.9, 0.1], [0.95, 0.1, 0.1], [1, 2, 3]
     yield Case("the mask's own id in the text", of(*mask), "edges")
     single = [5], [no], [0.1], [0.2], [3]
     yield Case("one token", of(*single), "edges")
-    tokens, special, *rest = of(*example)
-    yield Case(
-        "shapes that differ must raise ValueError",
-        (tokens, special[:3], *rest),
-        "edges",
-        ValueError,
-    )
+    fitting = of(*example)
+    for i, name in enumerate(("tokens", "special", "chance", "kind", "substitute")):
+        for length, other in (("shorter", fitting[i][:1]), ("longer", fitting[i].repeat(2))):
+            args = (*fitting[:i], other, *fitting[i + 1 :])
+            yield Case(f"{length} {name} must raise ValueError", args, "edges", ValueError)
 
 
 CASES = Crossed(FAMILY, _arguments, _by_hand)
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
-    return Contract(calls=())
+    draw = Draw(generator, device)
+    tokens, substitute = (draw.integers(4, 16, low=1, high=_V - 5) for _ in range(2))
+    chance, kind = (draw.uniform(4, 16, low=0, high=1) for _ in range(2))
+    special = torch.zeros(4, 16, dtype=torch.bool, device=device)
+    return Contract(calls=((tokens, special, chance, kind, substitute, _MASK),))
 
 
 MASK_TOKENS = Exercise(

@@ -36,6 +36,10 @@ def both(read, said):
     return read, said
 
 
+def alike(*tensors):
+    return len({t.shape for t in tensors}) == 1
+
+
 def mask(
     tokens,
     special,
@@ -51,10 +55,10 @@ def mask(
     change=replaced,
     labels=of_chosen,
     returned=both,
+    fitting=alike,
 ):
     """The right ones, but for the parts that are given."""
-    shapes = {t.shape for t in (tokens, special, chance, kind, substitute)}
-    if len(shapes) > 1:
+    if not fitting(tokens, special, chance, kind, substitute):
         raise ValueError("shapes differ")
     chosen = spared(drawn(chance, rate), special)
     masked, others = (within(changed, chosen) for changed in kinds(kind))
@@ -108,6 +112,10 @@ def others_first(kind):
     return kind >= 0.2, kind < 0.1
 
 
+def others_below_a_tenth(kind):
+    return (kind >= 0.1) & (kind < 0.8), kind < 0.1
+
+
 def stays_before(kind):
     """0.8 ≤ kind < 0.9 stays, and the rest becomes another."""
     return kind < 0.8, kind >= 0.9
@@ -115,6 +123,14 @@ def stays_before(kind):
 
 def closed(kind):
     return kind <= 0.8, (kind > 0.8) & (kind <= 0.9)
+
+
+def mask_closed(kind):
+    return kind <= 0.8, (kind > 0.8) & (kind < 0.9)
+
+
+def others_closed(kind):
+    return kind < 0.8, (kind >= 0.8) & (kind <= 0.9)
 
 
 def overlapping(kind):
@@ -185,3 +201,46 @@ def overwritten_before(tokens, special, chance, kind, substitute, mask_id, rate=
 def zero_spared(tokens, special, chance, kind, substitute, mask_id, rate=0.15):
     """Token 0 is never chosen, as if it were padding."""
     return mask(tokens, special | (tokens == 0), chance, kind, substitute, mask_id, rate)
+
+
+def mask_spared(tokens, special, chance, kind, substitute, mask_id, rate=0.15):
+    return mask(tokens, special | (tokens == mask_id), chance, kind, substitute, mask_id, rate)
+
+
+def labels_where_it_differs(tokens, special, chance, kind, substitute, mask_id, rate=0.15):
+    read, _ = mask(tokens, special, chance, kind, substitute, mask_id, rate)
+    return read, tokens.masked_fill(read == tokens, IGNORED)
+
+
+def substitutes_said(tokens, special, chance, kind, substitute, mask_id, rate=0.15):
+    read, said = mask(tokens, special, chance, kind, substitute, mask_id, rate)
+    return read, torch.where((said != IGNORED) & mostly(kind)[1], substitute, said)
+
+
+def masked_everywhere(tokens, special, chance, kind, substitute, mask_id, rate=0.15):
+    read, said = mask(tokens, special, chance, kind, substitute, mask_id, rate)
+    return read.masked_fill(mostly(kind)[0], mask_id), said
+
+
+def substituted_everywhere(tokens, special, chance, kind, substitute, mask_id, rate=0.15):
+    read, said = mask(tokens, special, chance, kind, substitute, mask_id, rate)
+    return torch.where(mostly(kind)[1], substitute, read), said
+
+
+def kind_by_chance(tokens, special, chance, kind, substitute, mask_id, rate=0.15):
+    """As if the chance of a chosen token, brought to 0 to 1, could be drawn once more."""
+    other = chance / rate if rate else kind
+    return mask(tokens, special, chance, other, substitute, mask_id, rate)
+
+
+def anything(*tensors):
+    return True
+
+
+def all_but(one):
+    """All shapes but one are compared."""
+
+    def fitting(*tensors):
+        return alike(*tensors[:one], *tensors[one + 1 :])
+
+    return fitting

@@ -33,7 +33,7 @@ TRAPS = (
         "of the chosen, one in ten stays as it is, and is to be said all the same: so that the "
         "model cannot trust what it reads.",
         MASKED,
-        (with_(labels=maskers.of_masked),),
+        (with_(labels=maskers.of_masked), maskers.labels_where_it_differs),
     ),
     Trap(
         "a loss where nothing was chosen",
@@ -63,7 +63,7 @@ TRAPS = (
         "the answer has to be the token that stood there, and not the mask in its place. Keep the "
         "tokens before you write over them.",
         MASKED,
-        (maskers.overwritten_before,),
+        (maskers.overwritten_before, maskers.substitutes_said),
     ),
     Trap(
         "always the mask",
@@ -88,6 +88,7 @@ TRAPS = (
         (
             with_(kinds=maskers.a_tenth_masked),
             with_(kinds=maskers.others_first),
+            with_(kinds=maskers.others_below_a_tenth),
         ),
     ),
     Trap(
@@ -106,6 +107,8 @@ TRAPS = (
         (
             with_(drawn=maskers.not_above),
             with_(drawn=maskers.not_above, kinds=maskers.closed),
+            with_(kinds=maskers.mask_closed),
+            with_(kinds=maskers.others_closed),
         ),
     ),
     Trap(
@@ -124,6 +127,28 @@ TRAPS = (
         "changed where nothing was chosen",
         with_(within=maskers.everywhere),
         "the kind is of the chosen tokens alone. Elsewhere the text stays as it is.",
+        MASKED,
+        (maskers.masked_everywhere, maskers.substituted_everywhere),
+    ),
+    Trap(
+        "one number for both",
+        maskers.kind_by_chance,
+        "chance says whether a token is chosen, and kind what becomes of it: two numbers, drawn "
+        "for each token apart.",
+        MASKED,
+    ),
+    Trap(
+        "shapes are not compared",
+        with_(fitting=maskers.anything),
+        "broadcasting makes one of many out of tensors that do not belong together, or an error "
+        "that speaks of something else. Compare all five shapes first, and raise a ValueError.",
+        MASKED,
+        tuple(with_(fitting=maskers.all_but(i)) for i in range(1, 5)),
+    ),
+    Trap(
+        "the mask itself left out",
+        maskers.mask_spared,
+        "the mask's id may stand in the text like any other: what is special is told by special.",
         MASKED,
     ),
     Trap(

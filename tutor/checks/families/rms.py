@@ -104,3 +104,15 @@ def weight_first(x, weight, eps=1e-6):
 
 def over_all_but_the_first(x):
     return x.mean(tuple(range(1, x.ndim)), keepdim=True) if x.ndim > 1 else of_features(x)
+
+
+def over_tokens_if_any(x):
+    return x.mean(-2 if x.ndim > 1 else -1, keepdim=True)
+
+
+def largest(x):
+    return x.abs().amax(-1, keepdim=True)
+
+
+def square_of_the_mean(x):
+    return of_features(x).square()

@@ -102,6 +102,20 @@ TRAPS = (
         RMS,
     ),
     Trap(
+        "the square of the mean",
+        with_(spread=rms.as_it_is, average=rms.square_of_the_mean),
+        "first the squares, then their mean: the mean of features that are above and below 0 is "
+        "near 0, and its square says nothing of their size.",
+        RMS,
+    ),
+    Trap(
+        "the largest for the size",
+        with_(spread=rms.as_it_is, average=rms.largest, under=rms.the_mean_square),
+        "divided by its largest feature, a token hangs on that one alone. The size here is the "
+        "root of the mean square.",
+        RMS,
+    ),
+    Trap(
         "over the batch",
         with_(average=norms.over(0)),
         _DIMENSIONS + "last dimension, -1. Over the first one a sentence is read otherwise when it "
@@ -114,6 +128,7 @@ TRAPS = (
         _DIMENSIONS + "last dimension, -1. Over time each token's numbers hang on all that come "
         "later.",
         RMS,
+        (with_(average=rms.over_tokens_if_any),),
     ),
     Trap(
         "over the whole sentence",

@@ -12,6 +12,7 @@ from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property
 from tutor.checks.families.sampling_traps import TRAPS
 from tutor.checks.families.shared import CHAPTER
+from tutor.checks.limits import between
 
 _V = 7
 _LEVELS = (2.2, 1.5, 0.9, 0.2, -0.4, -1.1, -1.9)
@@ -117,29 +118,59 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
 
     example = [0.1, 0.4, 0.2, 0.3]
     yield Case("the example of the text", of(example, 0.75))
+    yield Case("the temperature left out", of(example, 0.13))
     yield Case("the example with two likeliest", of(example, 0.75, 1.0, 2))
     yield Case("the example up to a share", of(example, 0.6, 1.0, None, 0.6))
     rows = [example, example[::-1], [0.4, 0.3, 0.2, 0.1], [0.3, 0.1, 0.4, 0.2]]
     yield Case("a chance for each row", of(rows, [0.05, 0.95, 0.45, 0.75]))
     yield Case("both cuts at once", of(rows, [0.1, 0.3, 0.6, 0.9], 1.0, 3, 0.8))
     yield Case("both cuts at once, cooler", of(rows, [0.1, 0.3, 0.6, 0.9], 0.5, 3, 0.9))
+    yield Case("both cuts, top_k the closer one", of(example, 0.55, 1.0, 2, 0.95))
     # Of three the two likeliest are up to 0.75 of what is left, and of all three of them.
     yield Case("a share of what is left", of([0.3, 0.2, 0.15, 0.35], 0.5, 1.0, 3, 0.7))
+    # Of one row the cuts leave little over, of the other much.
+    sure, unsure = [0.6, 0.2, 0.1, 0.06, 0.04], [0.24, 0.22, 0.2, 0.18, 0.16]
+    differ, both = [sure, unsure, unsure], [0.7, 0.9, 0.293]
+    yield Case("rows that differ, the two likeliest", of(differ, [0.9, 0.4, 0.6], 1.0, 2))
+    yield Case("rows that differ, up to a share", of(differ, both, 1.0, None, 0.7))
+    # In half precision these chances and shares are on the other side of the sums.
+    near = [[0.3, 0.7], [0.29999, 0.70001]], [0.29998, 0.30001]
+    yield Case("chances near the sums", of(*near))
+    cut = [[0.27, 0.63, 0.1], [0.269991, 0.630009, 0.1]], near[1]
+    yield Case("chances near the sums, two likeliest", of(*cut, 1.0, 2))
+    yield Case("chances near the sums, up to a share", of(*cut, 1.0, None, 0.85))
+    near = [[0.7, 0.2, 0.1], [0.70004, 0.2, 0.09996]], [0.85, 0.85]
+    yield Case("a share near the sums", of(*near, 1.0, None, 0.70002))
+    yield Case("two nearly alike, cold", of([0.49999, 0.50001], 0.1, 0.0), "edges")
+    many = of([[1 / 300] * 300] * 2, [0.0025, 0.9975], 1.0, 200)
+    yield Case("300 tokens, the 200 likeliest", many, "edges")
+    reached = of([0.5, 0.5], 0.75, 1.0, None, 0.5)
+    yield Case("a share that is reached exactly", reached, "edges")
+    far = torch.tensor([[998.0, 1000.0, 999.0], [-1000.0, -998.0, -999.0]], dtype=DOUBLE)
+    chances = torch.tensor([0.5, 0.95], dtype=DOUBLE)
+    far, chances = (t.to(draw.device) for t in (far, chances))
+    yield Case("numbers near 1e3", (far, chances), "edges")
     yield Case("a chance of 0", of([0.0, 0.4, 0.0, 0.6], 0.0), "edges")
     yield Case("a chance of 0 and a cut", of([0.1, 0.3, 0.2, 0.4], 0.0, 1.0, 2), "edges")
-    yield Case("equally likely ones", of([0.25] * 4, [0.6], 1.0, 2), "edges")
+    yield Case("equally likely ones", of([0.25] * 4, 0.6, 1.0, 2), "edges")
     yield Case("equally likely at the end", of([0.4, 0.2, 0.2, 0.2], 0.9, 1.0, 2), "edges")
     yield Case("equally likely ones, cold", of([0.1, 0.45, 0.45], 0.9, 0.0), "edges")
     # Ten times 0.1 is 0.9999999999999999 in double precision, added one after another.
     yield Case("a sum that is not quite 1", of([0.1] * 10, 1 - 2**-53), "edges")
     last = of([0.1] * 10 + [0.0], 1 - 2**-53)
     yield Case("a sum that is not quite 1, and a token that cannot be", last, "edges")
+    late, early = ([0.0] * n + [0.1] * 10 + [0.0] * (190 - n) for n in (140, 30))
+    rows = of([early, early, late], [0.05, 1 - 2**-53, 1 - 2**-53])
+    yield Case("sums that are not quite 1, in rows", rows, "edges")
     single = of(example, [0.2, 0.6])
     wrong = {
         "a negative temperature": (*single, -1.0),
         "top_k of 0": (*single, 1.0, 0),
         "top_p of 0": (*single, 1.0, None, 0.0),
+        "top_p below 0": (*single, 1.0, None, -0.5),
         "top_p above 1": (*single, 1.0, None, 1.5),
+        "top_k of 0 at a temperature of 0": (*single, 0.0, 0),
+        "top_p above 1 at a temperature of 0": (*single, 0.0, None, 1.5),
     }
     for name, args in wrong.items():
         args = (args[0].expand(2, -1), *args[1:])
@@ -168,7 +199,7 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=((logits, chance, 0.8, 20, 0.9),),
         # Each token beside each other one, to see which are likelier.
-        max_intermediate=4 * 50 * 7,
+        max_intermediate=between(4 * 50, 4 * 50 * 50),
         forbidden={
             "multinomial": "it draws anew with torch's own numbers; the number drawn is given: "
             "chance"

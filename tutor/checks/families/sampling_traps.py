@@ -25,6 +25,7 @@ TRAPS = (
         "a temperature of 0 means the likeliest token. Divided by 0 the logits are infinite, and "
         "their softmax is nan: ask for 0 first.",
         SAMPLING,
+        (with_(cold=None, drawn=draws.the_first_of_nan),),
     ),
     Trap(
         "a little warmth for 0",
@@ -43,6 +44,10 @@ TRAPS = (
         "`if top_k:` is False for 0, too. 0 tokens, or a share of 0, are a mistake that has to be "
         "told: `if top_k is not None`.",
         SAMPLING,
+        (
+            with_(refused=draws.no_k_is_none, cut_k=draws.of_zero(draws.the_first_k)),
+            with_(refused=draws.no_p_is_none, cut_p=draws.of_zero(draws.those_before_p)),
+        ),
     ),
     Trap(
         "nothing is refused",
@@ -50,6 +55,30 @@ TRAPS = (
         "a negative temperature turns the model upside down, and no token at all can be drawn from "
         "none. Raise a ValueError before anything is computed.",
         SAMPLING,
+        (
+            with_(refused=draws.nothing_refused, drawn=draws.the_first_of_nan),
+            with_(refused=draws.refused_but("temperature")),
+            with_(refused=draws.refused_but("top_k")),
+            with_(refused=draws.refused_but("top_k"), drawn=draws.the_first_of_nan),
+            with_(refused=draws.refused_but("top_p")),
+            with_(refused=draws.refused_but("top_p"), drawn=draws.the_first_of_nan),
+            with_(refused=draws.share_above_1),
+        ),
+    ),
+    Trap(
+        "nothing is refused when it is cold",
+        draws.cold_first,
+        "also where the likeliest is asked for, top_k of 0 is a mistake: look at the numbers "
+        "before anything else.",
+        SAMPLING,
+    ),
+    Trap(
+        "an exponential that overflows",
+        with_(normed=draws.by_hand),
+        "exp(1000) is infinite, and exp(-1000) is 0 for all: `softmax` takes the largest logit "
+        "off first.",
+        SAMPLING,
+        (with_(normed=draws.by_hand, drawn=draws.the_first_of_nan),),
     ),
     Trap(
         "the unlikeliest when it is cold",
@@ -77,13 +106,22 @@ TRAPS = (
         "first the k likeliest, scaled to sum to 1, and of those the share p. The other way round "
         "the share is of more, and other tokens are left.",
         SAMPLING,
-        (with_(between=draws.as_they_are),),
+        (
+            with_(between=draws.as_they_are),
+            with_(
+                between=draws.as_they_are,
+                cut_p=draws.those_before_p_to_one,
+                whole=draws.as_they_are,
+            ),
+        ),
     ),
     Trap(
         "no top_k",
         with_(cut_k=draws.no_cut),
-        "top_k is accepted and never used.",
+        "top_k is accepted and never used, or not beside top_p (`elif`): where both are given, "
+        "both cut, top_k first.",
         SAMPLING,
+        (draws.one_cut_alone,),
     ),
     Trap(
         "no top_p",
@@ -147,6 +185,7 @@ TRAPS = (
         "a token stays if the sum of those *before* it is below p. Shifted once too often, one "
         "more comes along.",
         SAMPLING,
+        (with_(cut_p=draws.those_not_beyond_p),),
     ),
     Trap(
         "p as a threshold",
@@ -154,7 +193,11 @@ TRAPS = (
         "top_p is a share of all probability, which the likeliest have together, and not what each "
         "must have.",
         SAMPLING,
-        (with_(cut_p=draws.those_likelier),),
+        (
+            with_(cut_p=draws.those_likelier),
+            with_(cut_p=draws.those_above_or_the_first),
+            with_(cut_p=draws.those_above, drawn=draws.the_first_of_nan),
+        ),
     ),
     Trap(
         "what is left does not sum to 1",
@@ -170,6 +213,7 @@ TRAPS = (
         "what was found is a place among the sorted tokens. Which token stands there, says the "
         "order that the sort has given.",
         SAMPLING,
+        (with_(back=draws.left_in_order, cooled=draws.divided_in_single),),
     ),
     Trap(
         "the likeliest come first",
@@ -177,6 +221,13 @@ TRAPS = (
         "the probabilities are summed in the order of the vocabulary, as the text says, and not in "
         "that of their size: the token is as likely, and another one for the same chance.",
         SAMPLING,
+        (
+            with_(
+                back=draws.left_in_order,
+                told=draws.in_order_of_likelihood,
+                cooled=draws.divided_in_single,
+            ),
+        ),
     ),
     Trap(
         "a chance of 0",

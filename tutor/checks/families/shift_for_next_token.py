@@ -107,12 +107,11 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case(
         "no token at all must raise ValueError", (text[0][:, :0], text[1]), "edges", ValueError
     )
-    yield Case(
-        "lengths of another number must raise ValueError",
-        of([[5, 6, 7]], [3, 3]),
-        "edges",
-        ValueError,
-    )
+    for label, args in {
+        "more lengths than texts": of([[5, 6, 7]], [3, 3]),
+        "fewer lengths than texts": of([[5, 6, 7], [5, 6, 7]], [3]),
+    }.items():
+        yield Case(f"{label} must raise ValueError", args, "edges", ValueError)
 
 
 CASES = Crossed(FAMILY, _arguments, _by_hand, usual="three texts")
@@ -139,7 +138,11 @@ SHIFT_FOR_NEXT_TOKEN = Exercise(
             "what is to be said at a place is the token that *follows* it. The token itself can be "
             "copied: the loss falls to 0, and the model has learned nothing.",
             NEXT,
-            (with_(said=shifts.all_of_it, read=shifts.all_of_it),),
+            (
+                with_(said=shifts.all_of_it, read=shifts.all_of_it),
+                with_(said=shifts.itself, real=shifts.one_more),
+                with_(said=shifts.all_of_it, read=shifts.all_of_it, real=shifts.one_more),
+            ),
         ),
         Trap(
             "the one before",
@@ -147,6 +150,7 @@ SHIFT_FOR_NEXT_TOKEN = Exercise(
             "shifted to the right instead of the left: the model is asked for what it has just "
             "read.",
             NEXT,
+            (shifts.backwards,),
         ),
         Trap(
             "shifted twice",
@@ -154,6 +158,7 @@ SHIFT_FOR_NEXT_TOKEN = Exercise(
             "tokens[1:] already is what follows. Shifted once more (the model of some libraries "
             "shifts as well) it is the one after the next.",
             NEXT,
+            (with_(said=shifts.two_later, real=shifts.one_less),),
         ),
         Trap(
             "round to the beginning",
@@ -224,7 +229,7 @@ SHIFT_FOR_NEXT_TOKEN = Exercise(
             "-100 is no token: an embedding has no such row. What is read stays as it is; the "
             "answers there are left out of the loss.",
             NEXT,
-            (shifts.without_padding,),
+            (shifts.without_padding, shifts.zeros_in_padding),
         ),
         Trap(
             "tokens overwritten",
@@ -241,6 +246,33 @@ SHIFT_FOR_NEXT_TOKEN = Exercise(
             shifts.two_tokens_at_least,
             "a text of one token has nothing to be said: both answers are empty, and no error. "
             "Only no token at all is one.",
+            NEXT,
+        ),
+        Trap(
+            "an empty text refused",
+            shifts.one_token_each,
+            "a text of length 0 has nothing to be said: its row is all -100.",
+            NEXT,
+        ),
+        Trap(
+            "nothing is refused",
+            with_(fitting=shifts.anything),
+            "without a token there is no place to read, and lengths of another number belong to "
+            "other texts; one length is silently taken for all. Raise a ValueError for both.",
+            NEXT,
+            (with_(fitting=shifts.tokens_there), with_(fitting=shifts.as_many)),
+        ),
+        Trap(
+            "padding at the beginning",
+            with_(real=shifts.at_the_end),
+            "the padding stands behind a text, from its length on.",
+            NEXT,
+        ),
+        Trap(
+            "a slice that begins below 0",
+            shifts.sliced,
+            "for a text of length 0, `said[b, length - 1:]` begins at -1, which Python takes for "
+            "the last place: the rest of the padding is to be said.",
             NEXT,
         ),
         Trap(

@@ -28,6 +28,18 @@ def both(read, said):
     return read, said
 
 
+def tokens_there(tokens, lengths):
+    return tokens.shape[1] > 0
+
+
+def as_many(tokens, lengths):
+    return lengths.shape == tokens.shape[:1]
+
+
+def tokens_and_lengths(tokens, lengths):
+    return tokens_there(tokens, lengths) and as_many(tokens, lengths)
+
+
 def shift(
     tokens,
     lengths,
@@ -36,9 +48,10 @@ def shift(
     real=inside,
     fill=ignored,
     returned=both,
+    fitting=tokens_and_lengths,
 ):
     """The right ones, but for the parts that are given."""
-    if tokens.ndim != 2 or tokens.shape[1] < 1 or lengths.shape != tokens.shape[:1]:
+    if not fitting(tokens, lengths):
         raise ValueError("tokens (B, T) and lengths (B)")
     following = said(tokens)
     places = torch.arange(following.shape[1], device=tokens.device)
@@ -150,7 +163,7 @@ def two_tokens_at_least(tokens, lengths):
 
 def in_their_own_type(tokens, lengths):
     """0 - 1 is 255 in a byte."""
-    read, said = shift(tokens, torch.full_like(lengths, tokens.shape[1]))
+    read, said = shift(tokens, torch.full_like(lengths, tokens.shape[1], dtype=torch.int64))
     there = torch.arange(read.shape[1], device=tokens.device) < (lengths - 1)[:, None]
     return read, said.masked_fill(~there, IGNORED)
 
@@ -159,3 +172,37 @@ def places_in_their_type(tokens, lengths):
     read, said = shift(tokens, torch.full_like(lengths, tokens.shape[1], dtype=torch.int64))
     places = torch.arange(1, tokens.shape[1], device=tokens.device).to(lengths.dtype)
     return read, said.masked_fill(places >= lengths[:, None], IGNORED)
+
+
+def anything(tokens, lengths):
+    return True
+
+
+def one_token_each(tokens, lengths):
+    if (lengths < 1).any():
+        raise ValueError("texts of one token and more")
+    return shift(tokens, lengths)
+
+
+def at_the_end(places, lengths):
+    return places + 1 >= places.shape[0] + 1 - lengths
+
+
+def backwards(tokens, lengths):
+    """What is read is what follows, and what is to be said came before."""
+    read, _ = shift(tokens, lengths)
+    there = torch.arange(read.shape[1], device=tokens.device) < lengths[:, None]
+    return tokens[:, 1:], read.masked_fill(~there, IGNORED)
+
+
+def zeros_in_padding(tokens, lengths):
+    read, said = shift(tokens, lengths)
+    return read * (torch.arange(read.shape[1], device=tokens.device) < lengths[:, None]), said
+
+
+def sliced(tokens, lengths):
+    read, _ = shift(tokens, lengths)
+    said = tokens[:, 1:].clone()
+    for row, length in zip(said, lengths.tolist(), strict=True):
+        row[length - 1 :] = IGNORED
+    return read, said

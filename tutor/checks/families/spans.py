@@ -208,3 +208,66 @@ def but(start_below=False, end_beyond=False, empty=False, disordered=False):
         return False
 
     return check
+
+
+def at_the_end_too(spans, length):
+    return refused(spans, length) or any(end == length for _, end in spans)
+
+
+def of_one_token_too(spans, length):
+    return refused(spans, length) or any(end - start == 1 for start, end in spans)
+
+
+def each_alone(spans, length):
+    return any(not 0 <= start < end <= length for start, end in spans)
+
+
+def starts_alone(spans, length):
+    begun = -1
+    for start, end in spans:
+        if not begun < start < end <= length:
+            return True
+        begun = start
+    return False
+
+
+def touching_or_empty(spans, length):
+    done = 0
+    for start, end in spans:
+        if not done <= start <= end <= length:
+            return True
+        done = end
+    return False
+
+
+def touching_made_one(tokens, spans, first_sentinel):
+    made = []
+    for start, end in spans:
+        if made and start == made[-1][1] < end:
+            made[-1] = made[-1][0], end
+        else:
+            made.append((start, end))
+    return corrupt(tokens, made, first_sentinel)
+
+
+def marked_at_the_end(tokens, spans, first_sentinel):
+    source, target = corrupt(tokens, spans, first_sentinel)
+    return [*source, first_sentinel - len(spans)], target
+
+
+def as_number(constant):
+    def last(sentinel, first, number):
+        return [constant]
+
+    return last
+
+
+def one_further(first, i):
+    return first - 1 - i
+
+
+def from_the_last(tokens, spans, first_sentinel):
+    def following(first, i):
+        return first - (len(spans) - 1 - i) if i < len(spans) else first - i
+
+    return corrupt(tokens, spans, first_sentinel, following=following)

@@ -125,7 +125,14 @@ SWIGLU = Exercise(
             GATED,
             tuple(
                 with_(activation=activation)
-                for activation in (feeds.gelu_by_tanh, torch.relu, gates.quick, torch.tanh)
+                for activation in (
+                    feeds.gelu_by_tanh,
+                    torch.relu,
+                    gates.quick,
+                    torch.tanh,
+                    functional.hardswish,
+                    functional.mish,
+                )
             ),
         ),
         Trap(
@@ -163,6 +170,14 @@ SWIGLU = Exercise(
             "the way back multiplies infinity by 0: a gradient of nan. `F.silu`, or z times "
             "`sigmoid(z)`, knows both sides.",
             GATED,
+            (with_(activation=gates.by_hand_upwards),),
+        ),
+        Trap(
+            "the sigmoid of -z",
+            with_(activation=gates.turned),
+            "silu(z) = z · sigmoid(z), and sigmoid(z) = 1 / (1 + e⁻ᶻ): the minus stands in the "
+            "exponential. With one more the gate opens for what should be closed.",
+            GATED,
         ),
         Trap(
             "activated before the matrix",
@@ -177,7 +192,11 @@ SWIGLU = Exercise(
             "`sigmoid` and `F.silu` stand numbers of any size. Clamped at ±10, a gate that should "
             "be closed lets 1 part in 22,000 through, and a clamped number has no gradient.",
             GATED,
-            (with_(activation=gates.clamped_before),),
+            (
+                with_(activation=gates.clamped_before),
+                with_(activation=gates.clamped_wider),
+                with_(activation=gates.clamped_exponential),
+            ),
         ),
         Trap(
             "nn.Linear's orientation",
@@ -198,6 +217,7 @@ SWIGLU = Exercise(
             "x was added to the answer: adding is the layer's job. Here only what the three "
             "matrices make is asked for.",
             GATED,
+            (with_(besides=gates.besides_x_if_it_fits),),
         ),
         Trap(
             "a detached gate",
@@ -205,7 +225,11 @@ SWIGLU = Exercise(
             "the numbers are right, but detach() (or .data, or no_grad) cuts w_gate off from "
             "learning: the gate never moves.",
             GATED,
-            (with_(joined=gates.hidden_detached), with_(before=feeds.detached)),
+            (
+                with_(joined=gates.hidden_detached),
+                with_(before=feeds.detached),
+                with_(activation=gates.sigmoid_detached),
+            ),
         ),
     ),
 )
