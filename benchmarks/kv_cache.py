@@ -29,8 +29,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tutor.families import FamilyModel, gpt2, renamed
-from tutor.kv_cache import CachedModel, decode_flops, generate, kv_cache_bytes, stored_for_decoding
+from tutor.kv_cache import decode_flops, generate, kv_cache_bytes
 from tutor.materials import smollm2
+from tutor.materials.cached import CachedModel, stored_for_decoding
 
 RESULTS = Path(__file__).parent / "results" / "kv_cache.json"
 ROWS = (1, 8)
