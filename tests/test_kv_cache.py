@@ -101,8 +101,14 @@ def test_what_a_layer_cannot_read_is_refused():
     assert decode_step(x, keys, keys, lengths, *weights, 6)[0].shape == (2, 1, 10)
     with pytest.raises(ValueError, match=r"one token a row, \(B, 1, C\), got \(2, 3, 10\)"):
         decode_step(x.expand(2, 3, 10), keys, keys, lengths, *weights, 6)
-    with pytest.raises(ValueError, match=r"2 key heads must divide num_heads \(3\)"):
-        decode_step(x, keys, keys, lengths, *weights, 3)
+    with pytest.raises(ValueError, match=r"one token a row, \(B, 1, C\), got \(2, 10\)"):
+        decode_step(x[:, 0], keys, keys, lengths, *weights, 6)
+    for heads in (3, 0, -2):
+        with pytest.raises(ValueError, match=rf"2 key heads must divide num_heads \({heads}\)"):
+            decode_step(x, keys, keys, lengths, *weights, heads)
+    for heads in (5, 0, -6):
+        with pytest.raises(ValueError, match=rf"num_heads \({heads}\) must divide width \(24\)"):
+            chunked_prefill(x, *weights, heads, chunk=1)
     with pytest.raises(ValueError, match="at least one token, got 0"):
         chunked_prefill(x, *weights, 6, chunk=0)
 
@@ -169,7 +175,7 @@ def test_shapes_other_than_the_caches_are_refused(kind):
     for other in (k[:1], k[:, :1], k[:, :, :1], k[..., :1]):
         with pytest.raises(ValueError, match=r"B, G, D = 2, 3, 5, got \(2, 3, 2, 5\) and"):
             cache.update(k, other)
-    for other in (k[:1], k[:, :1], k[..., :1], k[0]):
+    for other in (k[:1], k[:, :1], k[..., :1], k[:, :, 0]):
         with pytest.raises(ValueError, match=r"B, G, D = 2, 3, 5, got"):
             cache.update(other, other)
     assert cache.length == 0
@@ -290,8 +296,10 @@ def test_tokens_are_drawn_as_sample_draws_them():
 
 def test_prompts_that_do_not_fit_are_refused():
     one = torch.tensor([1])
-    with pytest.raises(ValueError, match=r"2 rows of chances .* got lengths \[1\]"):
-        generate(Counting(), [one], torch.zeros(2, 3), one)
+    assert generate(Counting(), [one, one], torch.zeros(2, 3), one)[0].shape == (2, 3)
+    for count in (1, 3):
+        with pytest.raises(ValueError, match=rf"2 rows of chances .* \[1{', 1' * (count - 1)}\]"):
+            generate(Counting(), [one] * count, torch.zeros(2, 3), one)
     with pytest.raises(ValueError, match=r"got lengths \[1, 0\]"):
         generate(Counting(), [one, one[:0]], torch.zeros(2, 3), one)
 

@@ -231,7 +231,8 @@ def chunked_prefill(
     ValueError for a chunk below 1, or heads that do not divide.
     """
     _require_chunk(chunk)
-    width = split_heads(w_q, num_heads).shape[-1]
+    _require_heads(num_heads, w_q.shape[-1])
+    width = w_q.shape[-1] // num_heads
     groups = w_k.shape[-1] // width
     cache = KVCache(x.shape[0], groups, x.shape[1], width, x.dtype, x.device)
     answers = []
@@ -247,16 +248,12 @@ def chunked_prefill(
 
 def _by_groups(q: Tensor, groups: int) -> Tensor:
     """(N, H, t, D) -> (N, G, H/G · t, D): the heads of a group are more queries of its keys."""
-    if q.shape[1] == groups:
-        return q
-    n, heads, t, d = q.shape
-    return q.reshape(n, groups, heads // groups * t, d)
+    return q.reshape(q.shape[0], groups, -1, q.shape[-1])
 
 
 def _by_heads(answers: Tensor, t: int) -> Tensor:
     """The way back."""
-    n, groups, asked, d = answers.shape
-    return answers if asked == t else answers.reshape(n, groups * (asked // t), t, d)
+    return answers.reshape(answers.shape[0], -1, t, answers.shape[-1])
 
 
 def grouped_attention(
@@ -267,10 +264,10 @@ def grouped_attention(
     attention: Callable[..., Tensor] = scaled_dot_product_attention,
 ) -> Float[Tensor, "N H t D"]:
     """Attention whose keys and values have fewer heads, and are not copied for the others."""
-    groups, t = keys.shape[1], q.shape[2]
-    if keep is not None and t > 1:
+    groups = keys.shape[1]
+    if keep is not None:  # as many times as there are heads in a group
         keep = keep.repeat(*(1,) * (keep.ndim - 2), q.shape[1] // groups, 1)
-    return _by_heads(attention(_by_groups(q, groups), keys, values, keep), t)
+    return _by_heads(attention(_by_groups(q, groups), keys, values, keep), q.shape[2])
 
 
 # Writing
@@ -334,6 +331,10 @@ def generate(
 def _require_sizes(layers: int, width: int, heads: int, *others: int) -> None:
     if min(layers, width, *others) < 0:
         raise ValueError(f"no size may be negative, got {(layers, width, heads, *others)}")
+    _require_heads(heads, width)
+
+
+def _require_heads(heads: int, width: int) -> None:
     if heads < 1 or width % heads:
         raise ValueError(f"num_heads ({heads}) must divide width ({width})")
 
@@ -357,7 +358,7 @@ def _require_room(cache: KVCache, k: Tensor, v: Tensor) -> None:
 
 
 def _require_one_token(x: Tensor, keys: Tensor, num_heads: int) -> None:
-    if x.ndim != 3 or x.shape[1] != 1:
+    if x.shape[1:-1] != (1,):
         raise ValueError(f"x must have one token a row, (B, 1, C), got {tuple(x.shape)}")
     if num_heads < 1 or num_heads % keys.shape[1]:
         raise ValueError(f"{keys.shape[1]} key heads must divide num_heads ({num_heads})")
