@@ -203,8 +203,8 @@ def generate__t14(model, prompts, chances, stop, temperature=1.0, top_k=None, to
     if longest == 0:
         return torch.empty(B, 0, dtype=torch.long), torch.zeros(B, dtype=torch.long)
     logits = _first(model, prompts)
-    done = torch.zeros(B, dtype=torch.bool)
-    lengths = torch.zeros(B, dtype=torch.long)
+    done = torch.zeros(B, dtype=torch.bool, device=chances.device)
+    lengths = torch.zeros(B, dtype=torch.long, device=chances.device)
     newest, out = None, []
     for s in range(longest):
         token = sample(logits, chances[:, s], temperature, top_k, top_p)
@@ -349,7 +349,7 @@ def generate__t22(model, prompts, chances, stop, temperature=1.0, top_k=None, to
 
 
 # prompts without a row are left over: zip
-@answer("prompts that cannot be read")
+@answer()
 def generate__t24(model, prompts, chances, stop, temperature=1.0, top_k=None, top_p=None):
     prompts = prompts[: len(chances)]
     chances = chances[: len(prompts)]
@@ -361,7 +361,7 @@ def generate__t24(model, prompts, chances, stop, temperature=1.0, top_k=None, to
 
 
 # the stop token is a secret of the loop: it is not written
-@answer("the end not written")
+@answer()
 def generate__t25(model, prompts, chances, stop, temperature=1.0, top_k=None, top_p=None):
     _ready(prompts, chances)
     B, longest = chances.shape

@@ -160,7 +160,10 @@ TRAPS = (
         "a prompt may hold stop tokens: in a chat each turn ends with one. Only what is written "
         "ends a row.",
         WRITING,
-        (with_(begins=part.prompts_that_hold_one),),
+        (
+            with_(begins=part.prompts_that_hold_one),
+            with_(begins=part.prompts_that_end_in_one, filled=part.with_the_prompts_end_at_first),
+        ),
     ),
     Trap(
         "it goes on after the end",
