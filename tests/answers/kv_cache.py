@@ -53,6 +53,22 @@ def _bytes_of_a_layer_more(
     return bytes_layer_by_layer(more, width, num_heads, num_kv_heads, tokens, batch, dtype)
 
 
+def _bytes_in_pages(
+    num_layers, width, num_heads, num_kv_heads, tokens, batch=1, dtype=torch.float16
+):
+    """Room is made for sixteen tokens at a time."""
+    room = -(-tokens // 16) * 16
+    return bytes_layer_by_layer(num_layers, width, num_heads, num_kv_heads, room, batch, dtype)
+
+
+def _bytes_of_the_next_token_too(
+    num_layers, width, num_heads, num_kv_heads, tokens, batch=1, dtype=torch.float16
+):
+    bytes_layer_by_layer(num_layers, width, num_heads, num_kv_heads, tokens, batch, dtype)
+    more = tokens + 1
+    return bytes_layer_by_layer(num_layers, width, num_heads, num_kv_heads, more, batch, dtype)
+
+
 # Caches
 
 
@@ -133,6 +149,12 @@ class Copied(OneTensor):
         return tuple(held.clone() for held in super().update(k, v))
 
 
+class KeysCopied(OneTensor):
+    def update(self, k, v):
+        keys, values = super().update(k, v)
+        return keys.clone(), values
+
+
 def _fit(keys, k, v):
     b, g, _, d = keys.shape
     if k.ndim != 4 or k.shape != v.shape or k.shape[:2] != (b, g) or k.shape[3] != d:
@@ -148,6 +170,16 @@ class _HalfOfTheHeads(OneTensor):
 class _ScaledKeys(OneTensor):
     def update(self, k, v):
         return super().update(k * k.shape[-1] ** -0.5, v)
+
+
+class _NewestFirst(OneTensor):
+    """What arrives stands before what was there."""
+
+    def update(self, k, v):
+        before = self.both[:, :, :, : self.length].clone()
+        super().update(k, v)
+        self.both[:, :, :, : self.length] = torch.cat((torch.stack((k, v)), before), 3)
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
 
 class RollingByIndex:
@@ -235,6 +267,20 @@ class _RollingNewestFirst(RollingByIndex):
 
 
 # One token more
+
+
+class _RollingWithASink(RollingByIndex):
+    """The first token keeps its place."""
+
+    def update(self, k, v):
+        first = self.keys[:, :, :1].clone(), self.values[:, :, :1].clone()
+        begun, window = self.length > 0, self.keys.shape[2]
+        super().update(k, v)
+        if begun and window > 1:
+            self.keys[:, :, :1], self.values[:, :, :1] = first
+            self.positions[:1] = 0
+        n = min(self.length, window)
+        return self.keys[:, :, :n], self.values[:, :, :n], self.positions[:n]
 
 
 def _heads(x, number):
@@ -348,6 +394,11 @@ def _step_mean(x, keys, values, lengths, w_q, w_k, w_v, w_out, num_heads, theta=
     return answer, k, v
 
 
+def _step_newest_first(x, keys, values, lengths, *rest):
+    """As if a cache were filled from its end."""
+    return step_put_together(x, keys.flip(2), values.flip(2), lengths, *rest)
+
+
 def _step_exchanged_weights(
     x, keys, values, lengths, w_q, w_k, w_v, w_out, num_heads, theta=10_000.0
 ):
@@ -446,6 +497,25 @@ def prefill_again(x, w_q, w_k, w_v, w_out, num_heads, chunk, theta=10_000.0):
     return torch.cat(found, 1), k, v
 
 
+def prefill_with_keys_again(x, w_q, w_k, w_v, w_out, num_heads, chunk, theta=10_000.0):
+    """Keys and values of all that came before are projected for each chunk."""
+    _some(chunk)
+    found, time = [], x.shape[1]
+    for start in range(0, time, chunk):
+        end = min(start + chunk, time)
+        places = torch.arange(end, device=x.device)
+        width = w_q.shape[1] // num_heads
+        groups = w_k.shape[1] // width
+        q = apply_rope(_heads(x[:, start:end] @ w_q, num_heads), places[start:], theta)
+        k = apply_rope(_heads(x[:, :end] @ w_k, groups), places, theta)
+        v = _heads(x[:, :end] @ w_v, groups)
+        scores = q.unflatten(1, (groups, -1)) @ k[:, :, None].mT * width**-0.5
+        scores = scores.masked_fill(places > places[start:, None], -torch.inf)
+        heads = (scores.softmax(-1) @ v[:, :, None]).flatten(1, 2)
+        found.append(heads.transpose(1, 2).flatten(2) @ w_out)
+    return torch.cat(found, 1), k, v
+
+
 def prefill_numpy(x, w_q, w_k, w_v, w_out, num_heads, chunk, theta=10_000.0):
     _some(chunk)
     q, k, v, share = _of(x, w_q, w_k, w_v, num_heads, theta)
@@ -466,6 +536,10 @@ def _prefill_two_chunks(x, w_q, w_k, w_v, w_out, num_heads, chunk, theta=10_000.
     whole = prefill_projected_at_once(x, w_q, w_k, w_v, w_out, num_heads, chunk, theta)
     more = whole[0][:, 2 * chunk :] * 0.5
     return torch.cat((first[0], more), 1), whole[1], whole[2]
+
+
+def _prefill_exchanged_weights(x, w_q, w_k, w_v, *rest):
+    return prefill_projected_at_once(x, w_q, w_v, w_k, *rest)
 
 
 def _prefill_summed(x, w_q, w_k, w_v, w_out, num_heads, chunk, theta=10_000.0):
@@ -564,6 +638,30 @@ def generate_equal_ones_together(
     return torch.stack(written, 1) if written else empty, lengths
 
 
+def generate_for_those_who_write(
+    model, prompts, chances, stop, temperature=1.0, top_k=None, top_p=None
+):
+    """Rows that have ended are not asked any more."""
+    _prompts(prompts, chances)
+    batch, longest = chances.shape
+    rows = torch.arange(batch, device=chances.device)
+    newest, lengths, written = torch.zeros_like(rows), torch.zeros_like(rows), []
+    for step in range(longest):
+        if step:
+            logits = model(newest[rows][:, None], rows)
+        else:
+            logits = torch.cat([model(p[None], rows[b : b + 1]) for b, p in enumerate(prompts)])
+        token = sample(logits, chances[rows, step], temperature, top_k, top_p)
+        newest = newest.index_copy(0, rows, token)
+        lengths[rows] += 1
+        written.append(newest)
+        rows = rows[~torch.isin(token, stop)]
+        if not len(rows):
+            break
+    empty = torch.zeros(batch, 0, dtype=torch.int64, device=chances.device)
+    return torch.stack(written, 1) if written else empty, lengths
+
+
 def generate_row_by_row(model, prompts, chances, stop, temperature=1.0, top_k=None, top_p=None):
     """A text after another: as many calls as tokens."""
     _prompts(prompts, chances)
@@ -584,6 +682,16 @@ def generate_row_by_row(model, prompts, chances, stop, temperature=1.0, top_k=No
     return torch.stack(filled), torch.tensor([len(t) for t in texts], device=device)
 
 
+def generate_and_ask_once_more(
+    model, prompts, chances, stop, temperature=1.0, top_k=None, top_p=None
+):
+    """What follows the last token is asked for, too."""
+    written, lengths = generate_in_a_table(model, prompts, chances, stop, temperature, top_k, top_p)
+    if written.shape[1]:
+        model(written[:, -1:], torch.arange(len(prompts), device=chances.device))
+    return written, lengths
+
+
 def _generate_longest_prompt_first(
     model, prompts, chances, stop, temperature=1.0, top_k=None, top_p=None
 ):
@@ -601,13 +709,23 @@ def _generate_stop_replaced(model, prompts, chances, stop, temperature=1.0, top_
     return written.masked_fill(torch.isin(written, stop), 1), lengths
 
 
+def _generate_mirrored(model, prompts, chances, *rest):
+    """The chance is what is left above it."""
+    return generate_in_a_table(model, prompts, 1 - chances, *rest)
+
+
 RIGHT = {
     "kv_cache_bytes": [bytes_by_numpy, bytes_layer_by_layer, bytes_of_a_tensor],
     "KVCache": [OneTensor, Buffers, TokenByToken],
     "decode_step": [step_in_groups, step_put_together, step_by_einsum],
     "chunked_prefill": [prefill_projected_at_once, prefill_with_lists, prefill_into_memory],
     "RollingCache": [RollingByIndex, RollingTokenByToken, RollingInTwoParts],
-    "generate": [generate_in_a_table, generate_by_counting, generate_equal_ones_together],
+    "generate": [
+        generate_in_a_table,
+        generate_by_counting,
+        generate_equal_ones_together,
+        generate_for_those_who_write,
+    ],
 }
 
 NUMPY = {"decode_step": step_numpy, "chunked_prefill": prefill_numpy}
@@ -617,20 +735,24 @@ LIBRARY = {"decode_step": [step_by_library]}
 """Answers in which the library does the work that the exercise is to do."""
 
 WRONG = {
-    "kv_cache_bytes": [_bytes_of_a_layer_more],
-    "KVCache": [_HalfOfTheHeads, _ScaledKeys],
-    "decode_step": [_step_mean, _step_exchanged_weights],
-    "chunked_prefill": [_prefill_two_chunks, _prefill_summed],
-    "RollingCache": [_RollingByHalves, _RollingNewestFirst],
-    "generate": [_generate_longest_prompt_first, _generate_stop_replaced],
+    "kv_cache_bytes": [_bytes_of_a_layer_more, _bytes_in_pages, _bytes_of_the_next_token_too],
+    "KVCache": [_HalfOfTheHeads, _ScaledKeys, _NewestFirst],
+    "decode_step": [_step_mean, _step_exchanged_weights, _step_newest_first],
+    "chunked_prefill": [_prefill_two_chunks, _prefill_summed, _prefill_exchanged_weights],
+    "RollingCache": [_RollingByHalves, _RollingNewestFirst, _RollingWithASink],
+    "generate": [
+        _generate_longest_prompt_first,
+        _generate_stop_replaced,
+        _generate_mirrored,
+    ],
 }
 """None earns full marks."""
 
 DEAR = {
-    "KVCache": [Copied],
+    "KVCache": [Copied, KeysCopied],
     "decode_step": [step_of_all_pairs],
-    "chunked_prefill": [prefill_at_once, prefill_again],
+    "chunked_prefill": [prefill_at_once, prefill_again, prefill_with_keys_again],
     "RollingCache": [RollingCopied],
-    "generate": [generate_row_by_row],
+    "generate": [generate_row_by_row, generate_and_ask_once_more],
 }
 """The right values, by more work than the contract allows."""

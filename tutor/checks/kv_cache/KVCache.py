@@ -7,12 +7,25 @@ import torch
 from torch import Generator, Tensor
 
 from tutor import kv_cache as reference
-from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw
+from tutor.checks.conditions import Condition, Factor, Family, Row
+from tutor.checks.crossings import DTYPE
+from tutor.checks.draw import DOUBLE, SINGLE, Draw, laid
 from tutor.checks.exercise import Call, Case, Contract, Exercise, Property
 from tutor.checks.kv_cache.cache_traps import TRAPS
-from tutor.checks.kv_cache.shared import CAPACITY, CHAPTER, B, D, G, Sequences
+from tutor.checks.kv_cache.shared import (
+    BEFORE,
+    CACHES,
+    CAPACITY,
+    CHAPTER,
+    SINGLE_LAYOUTS,
+    B,
+    D,
+    G,
+    Sequences,
+)
 from tutor.checks.limits import between
 from tutor.checks.properties import in_place
+from tutor.checks.transformer.shared import quiet
 
 STATE = ("keys", "values", "length")
 
@@ -26,8 +39,9 @@ class Pieces(Draw):
         k, v = (self.normal(batch, heads, t, width, dtype=dtype) for _ in range(2))
         return k, v
 
-    def updates(self, *lengths: int, **sizes: Any) -> list[Call]:
-        return [Call("update", self.piece(t, **sizes)) for t in lengths]
+    def updates(self, *lengths: int, layout: str | None = None, **sizes: Any) -> list[Call]:
+        pieces = (self.piece(t, **sizes) for t in lengths)
+        return [Call("update", tuple(laid(x, layout) for x in piece)) for piece in pieces]
 
     def case(
         self,
@@ -41,45 +55,65 @@ class Pieces(Draw):
         kwargs = {"device": self.device} | ({} if dtype is None else {"dtype": dtype})
         return Case(label, sizes, group, raises, kwargs=kwargs, calls=tuple(calls))
 
+    def of(self, row: Row, usual: str, places: int) -> Case:
+        """Another text and a reset, where the row has them, and then its pieces."""
+        b, g, d = row["sizes"]
+        given = {"batch": b, "heads": g, "width": d, "dtype": row["dtype"]}
+        given |= {"layout": row["layout"]}
+        calls = self.updates(*row["before"], **given)
+        calls += [Call("reset")] * bool(calls) + self.updates(*row["pieces"], **given)
+        group = "edges" if row.edge else "values"
+        sizes = b, g, places, d
+        return self.case(row.label or usual, calls, group, sizes, dtype=row["dtype"])
 
-def _cases(generator: Generator, device: torch.device) -> Iterator[Case]:
-    draw = Pieces(generator, device)
-    yield draw.case("a prompt and three tokens", draw.updates(5, 1, 1, 1))
-    yield draw.case("chunks", draw.updates(4, 3, 2))
-    yield draw.case("one token after another", draw.updates(1, 1, 1, 1))
+    def refused(self) -> Iterator[Case]:
+        """Shapes that are not the cache's."""
+        k, v = self.piece(2)
+        for label, bad in {
+            "other heads": self.updates(2) + self.updates(1, heads=G + 1),
+            "another batch": self.updates(2) + self.updates(1, batch=1),
+            "another width": self.updates(2) + self.updates(1, width=1),
+            "fewer values than keys": [Call("update", (k, v[:, :, :1]))],
+            "fewer keys than values": [Call("update", (k[:, :, :1], v))],
+        }.items():
+            yield self.case(f"{label} must raise ValueError", bad, "edges", raises=ValueError)
+
+
+_PIECES = Factor(
+    "pieces",
+    (
+        Condition("prompt first", value=(5, 1, 1, 1)),
+        Condition("chunks", "chunks", (4, 3, 2)),
+        Condition("one by one", "one token after another", (1, 1, 1)),
+        Condition("full", "full to the last place", (8, 4, 1), edge=True, alone=True),
+    ),
+)
+FAMILY = Family((quiet(DTYPE, "half"), SINGLE_LAYOUTS, _PIECES, CACHES, BEFORE))
+USUAL = "a prompt and three tokens"
+
+
+def _of_a_row(draw: Pieces, row: Row) -> Case:
+    return draw.of(row, USUAL, CAPACITY)
+
+
+def _by_hand(draw: Pieces) -> Iterator[Case]:
     yield draw.case("one piece", draw.updates(6))
-    for dtype in (SINGLE, HALF, BFLOAT):
-        name = {SINGLE: "single precision", HALF: "half precision", BFLOAT: "bfloat16"}[dtype]
-        yield draw.case(name, draw.updates(5, 1, 2, dtype=dtype), dtype=dtype)
     yield draw.case("the dtype left out", draw.updates(5, 1, dtype=SINGLE), dtype=None)
-    one = draw.updates(3, 1, batch=1, heads=1, width=1)
-    yield draw.case("one text, one head, width 1", one, "edges", (1, 1, CAPACITY, 1))
-    yield draw.case("full to the last place", draw.updates(8, 4, 1), "edges")
     yield draw.case("room for one token", draw.updates(1), "edges", (B, G, 1, D))
     square = draw.updates(2, 1, 1, batch=4, heads=4)
-    yield draw.case("as many heads as texts", square, "edges", (4, 4, 4, 4))
-    again = [*draw.updates(5, 2), Call("reset"), *draw.updates(3, 1)]
-    yield draw.case("a reset and another text", again, "edges")
+    yield draw.case("as many heads as texts and places", square, "edges", (4, 4, 4, 4))
     twice = [*draw.updates(9), Call("reset"), Call("reset"), *draw.updates(8, 5)]
     yield draw.case("two resets, and full again", twice, "edges")
     yield draw.case("a reset at the beginning", [Call("reset"), *draw.updates(2, 1)], "edges")
-    turned = [
-        Call("update", tuple(t.mT.contiguous().mT for t in draw.piece(3))),
-        Call("update", tuple(t.transpose(1, 2) for t in draw.piece(G, heads=2))),
-    ]
-    yield draw.case("not contiguous", turned, "edges")
     for label, bad in {
         "more than fit": draw.updates(9, CAPACITY - 8),
         "one more than fit": draw.updates(CAPACITY, 1),
-        "other heads": draw.updates(2) + draw.updates(1, heads=G + 1),
-        "another batch": draw.updates(2) + draw.updates(1, batch=1),
-        "another width": draw.updates(2) + draw.updates(1, width=1),
     }.items():
         yield draw.case(f"{label} must raise ValueError", bad, "edges", raises=ValueError)
-    k, v = draw.piece(2)
-    fewer = [Call("update", (k, v[:, :, :1]))]
-    label = "fewer values than keys must raise ValueError"
-    yield draw.case(label, fewer, "edges", raises=ValueError)
+    yield from draw.refused()
+
+
+CASES = Sequences(FAMILY, _of_a_row, _by_hand, USUAL, draw=Pieces)
 
 
 # Properties
@@ -142,8 +176,8 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
     return Contract(
         calls=(case,),
         method="update",
-        # The key and the value of the token; against all that have been read once more.
-        max_written=between(2 * B * G * D, B * G * D * _PAST),
+        # The key and the value of the token; against all keys that have been read once more.
+        max_written=between(2 * B * G * D, 2 * B * G * D + B * G * D * (_PAST + 1)),
     )
 
 
@@ -151,7 +185,7 @@ KV_CACHE = Exercise(
     reference=reference.KVCache,
     chapter=CHAPTER,
     points={"values": 4, "edges": 3, "types": 1, "contracts": 1},
-    cases=Sequences(_cases),
+    cases=CASES,
     contract=_contract,
     outputs={"update": ("keys so far", "values so far")},
     state=STATE,

@@ -35,7 +35,8 @@ TRAPS = (
     Trap(
         "the end of the prompt alone",
         with_(first=feed.last_token_of_each),
-        "a prompt is read as a whole, in one call: the model has seen nothing of it yet.",
+        "the first token is drawn from the scores of the call that reads the whole prompt. The "
+        "prompt's last token, given by itself or once more, says nothing of those before it.",
         WRITING,
         (
             with_(first=feed.first_token_of_each),
@@ -159,7 +160,10 @@ TRAPS = (
         "a prompt may hold stop tokens: in a chat each turn ends with one. Only what is written "
         "ends a row.",
         WRITING,
-        (with_(begins=part.prompts_that_hold_one),),
+        (
+            with_(begins=part.prompts_that_hold_one),
+            with_(begins=part.prompts_that_end_in_one, filled=part.with_the_prompts_end_at_first),
+        ),
     ),
     Trap(
         "it goes on after the end",

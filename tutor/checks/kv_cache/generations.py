@@ -220,6 +220,13 @@ def with_the_prompts_end(drawn, done, before, stop, prompts):
     return torch.where(done, torch.stack([p[-1] for p in prompts]), drawn)
 
 
+def with_the_prompts_end_at_first(drawn, done, before, stop, prompts):
+    """A row that its prompt has ended repeats the prompt's last token."""
+    if before is drawn:
+        before = torch.stack([p[-1] for p in prompts])
+    return torch.where(done, before, drawn)
+
+
 def just_now(done, ends):
     return ends
 

@@ -84,6 +84,13 @@ TRAPS = (
         ROLLING,
     ),
     Trap(
+        "without the new ones",
+        part.OldAlone,
+        "a token reads itself, too: how many stand in the window is counted when all have been "
+        "written.",
+        ROLLING,
+    ),
+    Trap(
         "the new ones alone",
         part.NewAlone,
         "the query asks all that is in the window, and not what has just come.",
@@ -150,6 +157,7 @@ TRAPS = (
         "an assignment broadcasts: of one head, one row or one feature there are as many copies as "
         "the cache has room for, and nobody notices. Compare the shapes first.",
         ROLLING,
+        (part.OfOneLength,),
     ),
     Trap(
         "a dtype of its own",

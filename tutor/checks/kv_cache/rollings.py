@@ -204,6 +204,12 @@ class Whole(Steps):
         return self.keys[:], self.values[:], self.positions[:]
 
 
+class OldAlone(Steps):
+    def returned(self, t):
+        n = min(self.length - t, self.window)
+        return self.keys[:, :, :n], self.values[:, :, :n], self.positions[:n]
+
+
 class NewAlone(Steps):
     def returned(self, t):
         newest = torch.arange(max(self.length - t, 0), self.length, device=self.keys.device)
@@ -331,6 +337,12 @@ class Borrowed(Steps):
 class Broadcast(Steps):
     def refuse(self, k, v):
         pass
+
+
+class OfOneLength(Steps):
+    def refuse(self, k, v):
+        if k.shape[2] != v.shape[2]:
+            raise ValueError("they do not fit")
 
 
 class AlwaysSingle(Steps):

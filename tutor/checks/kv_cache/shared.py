@@ -1,12 +1,11 @@
 """What the exercises of chapter 9 share."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import torch
 from torch import Generator
 
-from tutor.checks.conditions import Condition, Factor, Family
+from tutor.checks.conditions import Condition, Crossed, Factor
 from tutor.checks.crossings import DTYPE, LAYOUT
 from tutor.checks.draw import DOUBLE, Draw
 from tutor.checks.exercise import Case
@@ -25,16 +24,15 @@ WRITING = "Writing"
 """Sections of the chapter that the traps name."""
 
 
-@dataclass(frozen=True)
-class Sequences:
-    """The cases of a class, all by hand: nothing is crossed."""
-
-    by_hand: Callable[[Generator, torch.device], Iterator[Case]]
-    family: Family = field(default_factory=lambda: Family(()))
-    usual: str = ""
+class Sequences(Crossed):
+    """Of a class: ``build`` makes a construction and calls of each row."""
 
     def __call__(self, generator: Generator, device: torch.device) -> Iterator[Case]:
-        return self.by_hand(generator, device)
+        draw = self.draw(generator, device)
+        simple = [row for row in self.family.rows if len(row.special) <= 1]
+        yield from (self.build(draw, row) for row in simple)
+        yield from self.by_hand(draw)
+        yield from (self.build(draw, row) for row in self.family.rows[len(simple) :])
 
 
 SINGLE_LAYOUTS = quiet(LAYOUT, "turned")
@@ -59,6 +57,25 @@ WIDTHS = Factor(
     ),
 )
 """C, D and Cout; None for all equal."""
+
+CACHES = Factor(
+    "sizes",
+    (
+        Condition("own", value=(B, G, D)),
+        Condition("one of each", "one text, one head, width 1", (1, 1, 1), edge=True),
+        Condition("square", "four texts, four heads, width 4", (4, 4, 4), edge=True),
+    ),
+)
+"""B, G and D of a cache and of what it is given."""
+
+BEFORE = Factor(
+    "before",
+    (
+        Condition("new", value=()),
+        Condition("another text", "after another text and a reset", (6,), edge=True, alone=True),
+    ),
+)
+"""Pieces that the cache was given before a reset."""
 
 THETA = Factor(
     "theta",
