@@ -18,16 +18,10 @@ from tutor.checks.limits import between
 
 _LAYERS = Factor(
     "layers",
-    (
-        Condition("two layers", value=2),
-        Condition("one layer", "one layer", 1, edge=True, alone=True),
-        Condition("three layers", "three layers", 3),
-    ),
+    (Condition("two layers", value=2), Condition("one layer", "one layer", 1, edge=True)),
 )
-_BATCH = Factor(
-    "batch", (Condition("two", value=2), Condition("one", "one text", 1, edge=True, alone=True))
-)
-FAMILY = Family((Factor("dtype", DTYPE.conditions[:2]), HEADS, PAST, REST, _LAYERS, _BATCH))
+_PAST = Factor("past", (*PAST.conditions[:3], PAST.conditions[-1]))
+FAMILY = Family((Factor("dtype", DTYPE.conditions[:2]), HEADS, _PAST, REST, _LAYERS))
 
 
 def weights_of(draw: Draw, layers: int, h: int, g: int, dtype=DOUBLE, **sizes: int) -> list[Tensor]:
@@ -39,8 +33,8 @@ def weights_of(draw: Draw, layers: int, h: int, g: int, dtype=DOUBLE, **sizes: i
 
 
 def _arguments(draw: Draw, row: Row) -> tuple:
-    (h, g), (past, t), dtype = row["heads"], row["past"], row["dtype"]
-    n, layers = row["batch"], row["layers"]
+    (h, g), (past, t, n), dtype = row["heads"], row["past"], row["dtype"]
+    layers = row["layers"]
     ids = draw.integers(n, t, low=0, high=V)
     weights = weights_of(draw, layers, h, g, dtype)
     keys, values = draw.normal(2, layers, n, g, past, D).to(dtype)
@@ -58,6 +52,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     weights = weights_of(draw, 2, 6, 3)
     keys, values = draw.normal(2, 2, 1, 3, 4, D)
     yield Case("32-bit tokens", (ids.int(), weights, keys, values, 6))
+    three, past = weights_of(draw, 3, 6, 3), draw.normal(2, 3, 1, 3, 2, D)
+    yield Case("three layers", (draw.integers(1, 2, low=0, high=V), three, *past, 6, 20.0))
     label = "weights of three layers for two must raise ValueError"
     more = ids, weights_of(draw, 3, 6, 3), keys, values, 6
     yield Case(label, more, "edges", ValueError)
@@ -115,6 +111,13 @@ LANGUAGE_MODEL = Exercise(
             MODEL,
         ),
         Trap(
+            "no scores",
+            with_(scored=part.unscored),
+            "the last norm gives C features. Their products with the rows of the embedding are the "
+            "scores of V tokens.",
+            MODEL,
+        ),
+        Trap(
             "no last norm",
             with_(normed=part.no_norm),
             "behind the last block stands one more norm, whose weight is the last one.",
@@ -132,6 +135,12 @@ LANGUAGE_MODEL = Exercise(
             "blocks in another order",
             with_(order=part.backwards),
             "the blocks' weights stand in the order in which x passes through them.",
+            MODEL,
+        ),
+        Trap(
+            "the last block left out",
+            part.last_block_left_out,
+            "what is scored has passed through all blocks, the last one, too.",
             MODEL,
         ),
         Trap(
@@ -159,6 +168,19 @@ LANGUAGE_MODEL = Exercise(
             "the new keys and values of every layer are returned, the first layer's first.",
             MODEL,
             (with_(kept=part.first_layer_alone), with_(kept=part.turned_round)),
+        ),
+        Trap(
+            "layers behind the batch",
+            with_(joined=part.behind_the_batch),
+            "keys and values come and go as (L, B, G, ·, D): the layers stand first.",
+            MODEL,
+        ),
+        Trap(
+            "returned in another order",
+            with_(out=part.values_first),
+            "first the scores, then the keys, then the values.",
+            MODEL,
+            (with_(out=part.keys_first),),
         ),
         Trap(
             "the past returned, too",
@@ -206,7 +228,7 @@ LANGUAGE_MODEL = Exercise(
             with_(thetas=10_000.0),
             "theta and eps go to every block, and eps to the last norm.",
             MODEL,
-            (with_(epsilon=1e-5),),
+            (with_(epsilon=1e-5), with_(normed=part.last_eps), with_(run=part.by_default)),
         ),
         Trap(
             "any number of weights",
