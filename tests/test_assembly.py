@@ -287,5 +287,5 @@ def test_pieces_are_told_as_soon_as_they_are_known():
 
 def test_empty_prompt_is_refused():
     with pytest.raises(ValueError, match="empty prompt"):
-        stream(always([1]), torch.tensor([], dtype=torch.int64), TOKENS, [7], torch.zeros(1))
+        stream(always([1]), torch.tensor([], dtype=torch.int64), TOKENS, [7], torch.zeros(0))
     assert told([1], longest=1) == [" b"]

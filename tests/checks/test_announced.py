@@ -706,6 +706,8 @@ OWN |= {
         "^latest$": "or on the latest alone",
         "^no cuts$|^cold$|^warm and few$": "1, None and None if they are left out",
         "no stop token": "there may be none",
+        "different things": "give it the prompt once",
+        "temperature that decides": "`temperature`, `top_k`, `top_p` . for `sample`",
         "example of the text": 'The model writes " b"',
         "must raise": "an empty one must raise a `ValueError`",
     },
