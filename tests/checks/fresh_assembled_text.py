@@ -96,8 +96,6 @@ def load_checkpoint__late(names, kinds, data, num_heads, num_kv_heads):
     def ready(w, name, h, g):
         w = w.T.contiguous() if w.dim() == 2 else w
         if "attn_q" in name or "attn_k" in name:
-            if w.shape[0] % (2 * (h if "attn_q" in name else g)):
-                return w.reshape(-1)
             w = convert_rope_layout(w, h if "attn_q" in name else g, "half")
         return w.reshape(-1)
 
@@ -495,7 +493,7 @@ def stream__again(
 
 
 # the prompt prefilled, and then its last token given as the "first input"
-@answer("the prompt twice")
+@answer("the end of the prompt alone")
 def stream__prefilled(
     model, prompt, tokens, stop, chances, temperature=1.0, top_k=None, top_p=None, tell=None
 ):
@@ -578,6 +576,22 @@ def stream__with_empty(
     for i in _written(model, prompt, stop, chances, (temperature, top_k, top_p)):
         found.append(decoder.decode(tokens[i]))
     return [*found, decoder.decode(b"", True)]
+
+
+# given while the prompt is still in hand
+@answer("the prompt twice")
+def stream__kept_prompt(
+    model, prompt, tokens, stop, chances, temperature=1.0, top_k=None, top_p=None, tell=None
+):
+    rows, found = _asked(prompt), []
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for chance in chances:
+        token = sample(model(prompt[None], rows), chance[None], temperature, top_k, top_p)
+        if int(token) in stop:
+            break
+        found.append(decoder.decode(tokens[int(token)]))
+    found.append(decoder.decode(b"", True))
+    return [piece for piece in found if piece]
 
 
 # no prompt, no text
