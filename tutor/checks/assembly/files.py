@@ -89,7 +89,7 @@ def load(
     blocks = [
         [
             flattened(weight(f"blk.{i}.{part}.weight", part))
-            for part in parts
+            for part in (parts(names, i) if callable(parts) else parts)
             if f"blk.{i}.{part}.weight" in found
         ]
         for i in numbers(names)
@@ -185,6 +185,10 @@ def in_half(kind, data):
     return read(kind, data).half().float()
 
 
+def in_bfloat16(kind, data):
+    return read(kind, data).bfloat16().float()
+
+
 def norm_second(embedding, blocks, norm):
     return embedding, norm, blocks
 
@@ -219,6 +223,11 @@ def as_they_are(blocks):
 def each_by_itself(embedding, blocks, norm):
     """As ``language_model`` takes them."""
     return (embedding, *(weight for block in blocks for weight in block), norm)
+
+
+def as_the_file_has_them(names, i):
+    """A block's parts in the order in which they come."""
+    return [n.split(".")[2] for n in names if n.startswith(f"blk.{i}.")]
 
 
 def backwards(names):

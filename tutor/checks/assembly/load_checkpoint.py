@@ -238,6 +238,7 @@ LOAD_CHECKPOINT = Exercise(
                 with_(parts=part.NORMS_FIRST),
                 with_(parts=part.GATE_AND_UP),
                 with_(parts=part.ALPHABET),
+                with_(parts=part.as_the_file_has_them),
             ),
         ),
         Trap(
@@ -273,6 +274,7 @@ LOAD_CHECKPOINT = Exercise(
             with_(decoded=part.in_half),
             "numbers stay as they are read, in single precision: in half, three digits are left.",
             FILE,
+            (with_(decoded=part.in_bfloat16),),
         ),
         Trap(
             "what is missing is left out",
