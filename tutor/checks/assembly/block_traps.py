@@ -189,7 +189,8 @@ TRAPS = (
     Trap(
         "a theta of its own",
         with_(thetas=10_000.0),
-        "theta is an argument. SmolLM2 has 100,000, and reads no long text with 10,000.",
+        "theta is an argument: it belongs to the model, which was trained with it. SmolLM2 has "
+        "100,000.",
         BLOCK,
         (with_(thetas=100_000.0), with_(turn_keys=part.keys_theta), with_(turn=part.keys_theta)),
     ),

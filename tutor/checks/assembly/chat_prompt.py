@@ -116,8 +116,8 @@ CHAT_PROMPT = Exercise(
         Trap(
             "nobody is asked",
             with_(question=part.not_asked),
-            "the prompt ends with the beginning of the assistant's turn. Without it the model goes "
-            "on as the user.",
+            "the prompt ends with the beginning of the assistant's turn. Without it the model has "
+            "to begin a turn by itself, and may take the user's.",
             PROMPT,
             (
                 with_(question=part.start_alone),
