@@ -26,6 +26,7 @@ from tutor.tokens import bpe_tokens
 
 __all__ = [
     "CONFIG",
+    "ONCE",
     "SIZES",
     "STATIONS",
     "STOP",
@@ -116,6 +117,8 @@ STATIONS = (
 """Where a token passes, in order: a function of ``tutor.assembly``, what it is, its chapter."""
 _INSIDE = range(2, 7)
 """Those of a block, which are passed once a layer."""
+ONCE = ("chat_prompt", "bpe_encode")
+"""Those that are passed once an answer, and the others once a token."""
 
 
 @contextmanager
@@ -149,12 +152,12 @@ def timed() -> Iterator[dict[str, float]]:
 
 
 def drawn(milliseconds: Mapping[str, float], notes: Mapping[str, str]) -> None:
-    """The path of a token from the prompt to the text, with what each station takes and a note.
-    The darker a station, the longer it takes."""
+    """The path of a token from the prompt to the text, with what each station takes for a token
+    (those of ``ONCE`` for an answer) and a note. The darker, the longer a token stays there."""
     axes = plt.figure(figsize=(5.8, 4.6)).gca()
-    longest = max(milliseconds[name] for name, *_ in STATIONS) or 1.0
+    longest = max(milliseconds[name] for name, *_ in STATIONS if name not in ONCE) or 1.0
     for i, (name, words, chapter) in enumerate(STATIONS):
-        share = milliseconds[name] / longest
+        share = 0.0 if name in ONCE else milliseconds[name] / longest
         box = FancyBboxPatch(
             (0, -i - 0.32), 3.4, 0.64, boxstyle="round,pad=0.02", ec=figures.INK, lw=1
         )
@@ -162,14 +165,14 @@ def drawn(milliseconds: Mapping[str, float], notes: Mapping[str, str]) -> None:
         axes.add_patch(box)
         axes.text(0.12, -i, words, va="center", fontsize=9.5)
         axes.text(3.3, -i, f"chapter {chapter}", va="center", ha="right", fontsize=8.5)
-        axes.text(4.1, -i, f"{milliseconds[name]:.1f} ms", va="center", fontsize=9.5)
-        axes.text(5.15, -i, notes.get(name, ""), va="center", fontsize=8.5)
+        axes.text(4.45, -i, f"{milliseconds[name]:.1f} ms", va="center", fontsize=9.5)
+        axes.text(5.7, -i, notes.get(name, ""), va="center", fontsize=8.5)
         if i + 1 < len(STATIONS):
             arrow = {"arrowstyle": "->", "color": figures.INK, "lw": 1}
             axes.annotate("", (1.7, -i - 0.66), (1.7, -i - 0.34), arrowprops=arrow)
     first, last = -_INSIDE.start + 0.42, -_INSIDE.stop + 0.58
     axes.plot((3.62, 3.72, 3.72, 3.62), (first, first, last, last), color=figures.INK, lw=1)
     axes.text(3.78, (first + last) / 2, f"× {CONFIG.num_decoder_layers}", va="center", fontsize=9)
-    axes.set(xlim=(-0.1, 7.4), ylim=(-len(STATIONS) + 0.4, 0.6))
+    axes.set(xlim=(-0.1, 8.0), ylim=(-len(STATIONS) + 0.4, 0.6))
     axes.set_axis_off()
     plt.show()

@@ -647,7 +647,10 @@ def assembly(
     row = f"{rate:.1f}", f"{more / 1e6:,.0f}", f"{file.nbytes / 1e6:.0f}"
     table.add_row(*row, f"{mine} of {sum(lines.values())}")
     Console().print(table)
-    milliseconds = {name: 1000 * part.seconds / len(moments) for name, part in run.items()}
+    milliseconds = {
+        name: 1000 * part.seconds / (1 if name in assembled.ONCE else len(moments))
+        for name, part in run.items()
+    }
     whose = {name: "the course's" if _is_ours(p.function) else "yours" for name, p in run.items()}
     figures.use_style()
     assembled.drawn(milliseconds, {n: f"{whose[n]}, {lines[n]} lines" for n in run})
