@@ -30,10 +30,9 @@ PAST = Factor(
     "past",
     (
         Condition("some of both", value=(5, 3, 2)),
-        Condition("a step", "one token more", (4, 1, 2), alone=True),
+        Condition("a step", "one token more", (4, 1, 1), alone=True),
         Condition("a prompt", "nothing read before", (0, 5, 2), alone=True),
-        Condition("one text", "one text", (6, 2, 1), edge=True),
-        Condition("the first", "one token, the first of all", (0, 1, 1), edge=True),
+        Condition("the first", "one token, the first of all", (0, 1, 2), edge=True),
     ),
 )
 """Tokens that have been read, new ones, and texts."""
