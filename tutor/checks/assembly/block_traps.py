@@ -184,6 +184,8 @@ TRAPS = (
             with_(epsilon=1e-5),
             with_(feed_normed=part.small_eps),
             with_(normed=part.small_eps),
+            with_(feed_normed=part.norms_own_eps),
+            with_(normed=part.norms_own_eps),
         ),
     ),
     Trap(

@@ -286,6 +286,10 @@ def small_eps(x, weight, eps):
     return rms_norm(x, weight, 1e-5)
 
 
+def norms_own_eps(x, weight, eps):
+    return rms_norm(x, weight)
+
+
 def keys_theta(x, places, theta):
     return apply_rope(x, places, 10_000.0)
 

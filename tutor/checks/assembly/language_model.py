@@ -226,7 +226,12 @@ LANGUAGE_MODEL = Exercise(
             with_(thetas=10_000.0),
             "theta and eps go to every block, and eps to the last norm.",
             MODEL,
-            (with_(epsilon=1e-5), with_(normed=part.last_eps), with_(run=part.by_default)),
+            (
+                with_(epsilon=1e-5),
+                with_(normed=part.last_eps),
+                with_(normed=part.norms_own_eps),
+                with_(run=part.by_default),
+            ),
         ),
         Trap(
             "any number of weights",
@@ -234,6 +239,7 @@ LANGUAGE_MODEL = Exercise(
             "there are 2 + 9 L weights: raise a ValueError if not, or the last blocks are left out "
             "in silence.",
             MODEL,
+            (with_(refuses=False, parts=part.by_index),),
         ),
     ),
 )

@@ -87,6 +87,11 @@ def norm_first(weights):
     return embedding, blocks, norm
 
 
+def by_index(weights):
+    """What is last is taken for the norm, whatever it is."""
+    return weights[0], weights[1:], weights[-1]
+
+
 def backwards(layers):
     return range(layers - 1, -1, -1)
 
@@ -176,6 +181,10 @@ def keys_first(scores, k, v):
 
 def last_eps(x, weight, eps):
     return rms_norm(x, weight, 1e-5)
+
+
+def norms_own_eps(x, weight, eps):
+    return rms_norm(x, weight)
 
 
 def last_block_left_out(ids, weights, keys, values, num_heads, theta=10_000.0, eps=1e-5):
