@@ -21,7 +21,8 @@ _LAYERS = Factor(
     (Condition("one layer", value=1), Condition("two layers", "two layers", 2, alone=True)),
 )
 _PAST = Factor("past", PAST.conditions[:3])
-FAMILY = Family((Factor("dtype", DTYPE.conditions[:2]), HEADS, _PAST, REST, _LAYERS))
+_HEADS = Factor("heads", (HEADS.conditions[0], HEADS.conditions[2]))
+FAMILY = Family((Factor("dtype", DTYPE.conditions[:2]), _HEADS, _PAST, REST, _LAYERS))
 
 
 def weights_of(draw: Draw, layers: int, h: int, g: int, dtype=DOUBLE, **sizes: int) -> list[Tensor]:
@@ -239,7 +240,7 @@ LANGUAGE_MODEL = Exercise(
             "there are 2 + 9 L weights: raise a ValueError if not, or the last blocks are left out "
             "in silence.",
             MODEL,
-            (with_(refuses=False, parts=part.by_index),),
+            (with_(refuses=False, run=part.in_tiles),),
         ),
     ),
 )

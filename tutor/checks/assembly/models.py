@@ -2,6 +2,7 @@
 
 import torch
 
+from tutor.assembly import decoder_block
 from tutor.checks.assembly.blocks import block
 from tutor.checks.changes import changeable
 from tutor.families import rms_norm
@@ -85,11 +86,6 @@ def scaled(embedding, ids):
 def norm_first(weights):
     embedding, norm, *blocks = weights
     return embedding, blocks, norm
-
-
-def by_index(weights):
-    """What is last is taken for the norm, whatever it is."""
-    return weights[0], weights[1:], weights[-1]
 
 
 def backwards(layers):
@@ -196,6 +192,12 @@ def last_block_left_out(ids, weights, keys, values, num_heads, theta=10_000.0, e
     fewer = [*weights[:-10], weights[-1]]
     scores, *_ = model(ids, fewer, keys[:-1], values[:-1], num_heads, theta, eps)
     return scores, k, v
+
+
+def in_tiles(*given):
+    """The same as ``block``, rounded as the reference rounds: what bad input gets is compared to
+    the last bit."""
+    return decoder_block(*given)
 
 
 def new_alone(x, weights, keys, values, *rest):

@@ -21,8 +21,8 @@ HEADS = Factor(
     "heads",
     (
         Condition("two a group", value=(6, 3)),
-        Condition("each its own", "as many key heads as query heads", (3, 3), alone=True),
-        Condition("one for all", "one key head for all", (4, 1), edge=True, alone=True),
+        Condition("each its own", "as many key heads as query heads", (3, 3)),
+        Condition("one for all", "one key head for all", (4, 1), edge=True),
     ),
 )
 """H and G."""
