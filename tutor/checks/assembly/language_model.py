@@ -79,12 +79,12 @@ def _in_pieces(call, generator: Generator, device: torch.device) -> str | None:
 def _contract(generator: Generator, device: torch.device) -> Contract:
     draw, past, t = Draw(generator, device), 60, 8
     h, g, c, d, f = 4, 2, 8, 8, 8
-    weights = weights_of(draw, 2, h, g, c=c, d=d, f=f)
+    weights = weights_of(draw, 1, h, g, c=c, d=d, f=f)
     weights[0] = draw.normal(400, c)
-    keys, values = draw.normal(2, 2, 1, g, past, d)
+    keys, values = draw.normal(2, 1, 1, g, past, d)
     ids = draw.integers(1, t, low=0, high=400)
     matrices = 2 * c * d * (2 * h + 2 * g) + 6 * c * f
-    right = 2 * t * (matrices + 4 * h * d * (past + t)) + 2 * c * 400
+    right = t * (matrices + 4 * h * d * (past + t)) + 2 * c * 400
     return Contract(
         calls=((ids, weights, keys, values, h),),
         # Against the scores of every token, most of which nobody asks for.
