@@ -1,5 +1,7 @@
 """The assembled model against transformers' LLaMA, chapter 8's, and answers derived by hand."""
 
+import math
+
 import pytest
 import torch
 from gguf import GGMLQuantizationType, quants
@@ -13,6 +15,7 @@ from tutor.assembly import (
     decoder_block,
     language_model,
     load_checkpoint,
+    nine_of,
     pieces,
     stream,
 )
@@ -68,7 +71,9 @@ def tensors(model):
 def loaded(model):
     found = tensors(model)
     names = sorted(found, reverse=True)
-    return load_checkpoint(names, ["F32"] * len(names), [found[n] for n in names], H, G)
+    kinds = ["F32"] * len(names)
+    embedding, blocks, norm = load_checkpoint(names, kinds, [found[n] for n in names], H, G)
+    return [embedding, *(w for row in blocks for w in nine_of(row, C, H, G)), norm]
 
 
 def nothing(batch=1):
@@ -108,12 +113,20 @@ def test_reset_forgets_and_without_it_the_last_chat_is_read(llama):
     assert model.cache.keys.data_ptr() == memory
 
 
-def test_block_of_zeros_passes_everything_on():
+def zero_block():
     weights = [torch.ones(C), *(torch.zeros(C, n * D) for n in (H, G, G)), torch.zeros(H * D, C)]
-    weights += [torch.ones(C), torch.zeros(C, F), torch.zeros(C, F), torch.zeros(F, C)]
+    return [*weights, torch.ones(C), torch.zeros(C, F), torch.zeros(C, F), torch.zeros(F, C)]
+
+
+def test_block_of_zeros_passes_everything_on():
     x, past = torch.randn(2, 5, C), torch.randn(2, G, 3, D)
-    answer, k, v = decoder_block(x, weights, past, past, H)
+    answer, k, v = decoder_block(x, zero_block(), past, past, H)
     assert torch.equal(answer, x) and k.shape == v.shape == (2, G, 5, D)
+
+
+def test_blocks_that_do_not_fit_are_refused():
+    x, past, weights = torch.randn(2, 5, C), torch.randn(2, G, 3, D), zero_block()
+    assert decoder_block(x, weights, past, past, H)[0].shape == x.shape
     with pytest.raises(ValueError, match="9 weights, got 8"):
         decoder_block(x, weights[:-1], past, past, H)
     with pytest.raises(ValueError, match=r"3 key heads must divide num_heads \(4\)"):
@@ -144,14 +157,37 @@ def test_blocks_are_read_as_the_library_reads_them(kind):
         else:
             data.append(x)
         wanted[name] = x
-    embedding, *block, norm = load_checkpoint(names, kinds, data, 4, 2)
+    embedding, blocks, norm = load_checkpoint(names, kinds, data, 4, 2)
+    sizes = [math.prod(shape) for shape in shapes[:9]]
+    assert blocks.shape == (1, sum(sizes)) and blocks.dtype == torch.float32
     assert torch.equal(embedding, wanted["token_embd.weight"])
     assert torch.equal(norm, wanted["output_norm.weight"])
-    for part, weight in zip(BLOCK, block, strict=True):
+    for part, numbers in zip(BLOCK, blocks[0].split(sizes), strict=True):
         right = wanted[f"blk.0.{part}.weight"]
         if part in ("attn_q", "attn_k"):
             right = convert_rope_layout(right, 4 if part == "attn_q" else 2, to="half")
-        assert torch.equal(weight, right.mT if right.ndim == 2 else right)
+        assert torch.equal(numbers, right.mT.flatten() if right.ndim == 2 else right)
+
+
+def test_rows_of_blocks_are_cut_up_without_a_copy(llama):
+    found = tensors(llama)
+    _, blocks, _ = load_checkpoint(list(found), ["F32"] * len(found), list(found.values()), H, G)
+    for i, row in enumerate(blocks):
+        nine = nine_of(row, C, H, G)
+        assert [tuple(w.shape) for w in nine[1:5]] == [(C, 24), (C, 12), (C, 12), (24, C)]
+        assert torch.equal(nine[-1], found[f"blk.{i}.ffn_down.weight"].mT)
+        assert all(w.untyped_storage().data_ptr() == blocks.data_ptr() for w in nine)
+
+
+def test_layers_stand_in_the_order_of_their_numbers():
+    """blk.10 behind blk.9, and not behind blk.1; each norm has its layer's number."""
+    shapes = [(2,), (2, 2), (2, 2), (2, 2), (2, 2), (2,), (1, 2), (1, 2), (2, 1)]
+    names = [f"blk.{i}.{part}.weight" for i in range(11) for part in BLOCK]
+    data = [torch.full(shape, float(i)) for i in range(11) for shape in shapes]
+    names += ["token_embd.weight", "output_norm.weight"]
+    data += [torch.zeros(3, 2), torch.zeros(2)]
+    _, blocks, _ = load_checkpoint(names[::-1], ["F32"] * len(names), data[::-1], 1, 1)
+    assert torch.equal(blocks, torch.arange(11.0)[:, None].expand(11, 26))
 
 
 def test_files_that_do_not_fit_are_refused(llama):
@@ -160,11 +196,13 @@ def test_files_that_do_not_fit_are_refused(llama):
     def load(tensors, kind="F32"):
         return load_checkpoint(list(tensors), [kind] * len(tensors), list(tensors.values()), H, G)
 
-    assert len(load(found)) == 2 + 9 * L
+    assert len(load(found)[1]) == L
     with pytest.raises(ValueError, match=r"no part of the model asks for output\.weight"):
         load(found | {"output.weight": torch.zeros(V, C)})
     with pytest.raises(ValueError, match=r"1 tensors are missing: blk\.1\.ffn_up\.weight"):
         load({n: t for n, t in found.items() if n != "blk.1.ffn_up.weight"})
+    with pytest.raises(ValueError, match="9 tensors are missing"):
+        load({n: t for n, t in found.items() if not n.startswith("blk.")})
     with pytest.raises(ValueError, match="kind 'Q6_K'"):
         load(found, "Q6_K")
 
@@ -249,5 +287,5 @@ def test_pieces_are_told_as_soon_as_they_are_known():
 
 def test_empty_prompt_is_refused():
     with pytest.raises(ValueError, match="empty prompt"):
-        stream(always([1]), torch.tensor([], dtype=torch.int64), TOKENS, [7], torch.zeros(1))
+        stream(always([1]), torch.tensor([], dtype=torch.int64), TOKENS, [7], torch.zeros(0))
     assert told([1], longest=1) == [" b"]

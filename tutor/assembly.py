@@ -8,6 +8,7 @@ layer, H heads, G heads of keys and values, D width of a head, V vocabulary.
 """
 
 import codecs
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -32,6 +33,7 @@ __all__ = [
     "decoder_block",
     "language_model",
     "load_checkpoint",
+    "nine_of",
     "pieces",
     "stream",
 ]
@@ -169,33 +171,55 @@ def load_checkpoint(
     data: Sequence[Tensor],
     num_heads: int,
     num_kv_heads: int,
-) -> tuple[Tensor, ...]:
-    """The weights of ``language_model`` out of the tensors of a GGUF file, which come in any order.
+) -> tuple[Float[Tensor, "V C"], Float[Tensor, "L N"], Float[Tensor, " C"]]:
+    """The embedding, a row of numbers for each block, and the last norm, out of the tensors of a
+    GGUF file, which come in any order.
 
     names: ``token_embd.weight``, ``output_norm.weight`` and, of block i from 0 on,
     ``blk.i.attn_q.weight`` and its like (``BLOCK``). kinds: "F32", numbers as they are, or one of
-    ``BLOCKS``, of which data has the bytes. Matrices stand there as (out, in) and are returned as
-    (in, out), but for the embedding; the rows of attn_q and attn_k are converted from the layout
-    "interleaved" to "half", with as many heads as they have. One tensor after another is decoded.
+    ``BLOCKS``, of which data has the bytes. A row has the nine weights of its block behind each
+    other, in the order of ``BLOCK``, each read row by row; ``nine_of`` cuts it up again. Matrices
+    stand in the file as (out, in) and in the row as (in, out); the embedding stays as it is. The
+    rows of attn_q and attn_k are converted from the layout "interleaved" to "half", with as many
+    heads as they have. One block after another is decoded.
     ValueError for another kind, a tensor that is missing, or one that nothing asks for.
     """
     found = dict(zip(names, zip(kinds, data, strict=True), strict=True))
-    numbers = [int(name.split(".")[1]) for name in names if name.startswith("blk.")]
-    wanted = ["token_embd.weight"]
-    for i in range(1 + max(numbers, default=-1)):
-        wanted += [f"blk.{i}.{part}.weight" for part in BLOCK]
-    wanted.append("output_norm.weight")
-    _require_names(set(wanted), set(names))
+    layers = 1 + max((int(n.split(".")[1]) for n in names if n.startswith("blk.")), default=0)
+    wanted = [f"blk.{i}.{part}.weight" for i in range(layers) for part in BLOCK]
+    _require_names({"token_embd.weight", *wanted, "output_norm.weight"}, set(names))
     heads = {"attn_q": num_heads, "attn_k": num_kv_heads}
-    weights = []
-    for name in wanted:
-        weight, part = _decoded(name, *found[name]), name.split(".")[-2]
+
+    def weight(i: int, part: str) -> Tensor:
+        name = f"blk.{i}.{part}.weight"
+        w = _decoded(name, *found[name])
         if part in heads:
-            weight = convert_rope_layout(weight, heads[part], to="half")
-        if weight.ndim == 2 and part != "token_embd":
-            weight = weight.mT.contiguous()  # read row by row where one token asks: chapter 9
-        weights.append(weight)
-    return tuple(weights)
+            w = convert_rope_layout(w, heads[part], to="half")
+        return w.mT if w.ndim == 2 else w
+
+    blocks = None
+    for i in range(layers):
+        row = torch.cat([weight(i, part).flatten() for part in BLOCK])
+        if blocks is None:
+            blocks = row.new_empty(layers, len(row))  # the only memory of that size
+        blocks[i] = row
+    ends = ("token_embd.weight", "output_norm.weight")
+    embedding, norm = (_decoded(name, *found[name]) for name in ends)
+    return embedding, blocks, norm
+
+
+def nine_of(
+    row: Float[Tensor, " N"], width: int, num_heads: int, num_kv_heads: int
+) -> list[Tensor]:
+    """A block's weights, as ``decoder_block`` takes them: views of its row, nothing is copied.
+
+    N = 2C + 2C (H + G) D + 3CF, with D = C / H, as LLaMA has it: so F is known.
+    """
+    c, h, g = width, width, width // num_heads * num_kv_heads
+    f = (len(row) - 2 * c - 2 * c * (h + g)) // (3 * c)
+    shapes = ((c,), (c, h), (c, g), (c, g), (h, c), (c,), (c, f), (c, f), (f, c))
+    parts = row.split([math.prod(shape) for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _decoded(name: str, kind: str, data: Tensor) -> Tensor:

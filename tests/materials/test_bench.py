@@ -36,6 +36,7 @@ SMALL = {
     "chat": {"count": 6, "beside": 1},
     "long_cache": {"tokens": 24, "count": 2},
     "long_text": {"tokens": 40},
+    "assembly": {"count": 6},
 }
 
 CELLS = {
@@ -94,6 +95,11 @@ OTHER_STYLE = {
     "dequantize_blocks": "blocks_by_slices",
     "quantize_absmax": "absmax_by_norm",
     "dequantize": "back_by_index",
+    "decoder_block": "block_in_two_halves",
+    "language_model": "model_into_memory",
+    "load_checkpoint": "loaded_by_place",
+    "chat_prompt": "prompt_by_parts",
+    "stream": "stream_by_lengths",
 }
 TRAPS = {
     ("recurrence", "translator"): ("gru_step", "old and new do not share"),
@@ -111,6 +117,7 @@ TRAPS = {
     ("grouped_query", "long_cache"): ("grouped_query_attention", "tiled groups"),
     ("flash", "long_text"): ("flash_forward", "no scale"),
     ("efficiency", "language_model"): ("quantize_absmax", "rounded toward zero"),
+    ("assembly", "assembly"): ("decoder_block", "norms exchanged"),
 }
 
 
@@ -171,6 +178,8 @@ def named_in(key):
 
 def numbers(result):
     """What two runs are compared by: losses, or how many tokens a text has."""
+    if isinstance(result, bench.Talk):
+        return [result.nats]
     if not isinstance(result, dict):
         return result.losses
     yours = result["yours"]
@@ -193,6 +202,7 @@ def test_every_notebook_has_its_machines():
         "chat": ["kv_cache"],
         "long_cache": ["grouped_query"],
         "long_text": ["flash"],
+        "assembly": ["assembly"],
     }
 
 
@@ -508,3 +518,33 @@ def test_tokenizer_with_a_mistake_is_told_and_runs_all_the_same(capsys):
     found = bench.tokens(num_merges=20, bpe_encode=trap("bpe_encode", "nothing merged"))
     assert len(found["yours"]) > len(found["the course's"])
     assert "“nothing merged”) and runs all the same" in " ".join(capsys.readouterr().out.split())
+
+
+def test_path_is_taken_out_of_the_notebooks_of_seven_chapters(tmp_path, capsys):
+    folder = tmp_path / "04_multihead"
+    folder.mkdir()
+    cell = {
+        "cell_type": "code",
+        "source": OWN_SPLIT.splitlines(keepends=True),
+        "metadata": {"nbgrader": {"grade_id": "split_heads-solution", "solution": True}},
+    }
+    (folder / "multihead.ipynb").write_text(json.dumps({"cells": [cell]}))
+    assert set(bench.path(tmp_path)) == {"split_heads"}
+    said = " ".join(capsys.readouterr().out.split())
+    for name in ("merge_heads", "apply_rope", "bpe_encode", "sample", "KVCache", "flash_forward"):
+        assert re.search(rf"stands in for .*\b{name}\b", said)
+
+
+def test_lines_are_counted_without_words_and_the_courses_are_not_a_students():
+    space = {"__name__": "a_notebook"}
+    source = (
+        '"""Of a notebook."""\n'
+        "def half(x):\n    # a comment\n    return x / 2\n\n"
+        'def whole(x):\n    """Twice\n    the half."""\n    return (\n        2 * half(x)\n    )\n'
+    )
+    place = "<lines, whole>"
+    bench.linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)
+    exec(compile(source, place, "exec"), space)
+    assert bench._lines_of(space["half"]) == 2
+    assert bench._lines_of(space["whole"]) == 6
+    assert bench._is_ours(REFERENCE["stream"]) and not bench._is_ours(space["whole"])

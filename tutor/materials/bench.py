@@ -8,13 +8,17 @@ Both run the course's own machines, in which the functions stand in the place of
 that name. A function that fails its check is named, and runs all the same.
 """
 
+import ast
 import inspect
+import io
 import json
 import linecache
 import pydoc_data.topics
 import sys
 import sysconfig
+import textwrap
 import time
+import tokenize
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,11 +57,13 @@ from tutor.materials.translator import exact_match, shares_by_length, train, tra
 __all__ = [
     "Machine",
     "Stopped",
+    "Talk",
     "assembly",
     "chat",
     "language_model",
     "long_cache",
     "long_text",
+    "path",
     "tokens",
     "translator",
     "written",
@@ -395,14 +401,16 @@ def _some(data: Pairs, number: int) -> Pairs:
     return data[torch.arange(0, len(data), max(1, len(data) // number))]
 
 
-def written(*chapters: str, beside: Path | None = None) -> dict[str, Callable[..., Any]]:
+def written(
+    *chapters: str, beside: Path | None = None, known: Sequence[str] = _TRANSFORMER
+) -> dict[str, Callable[..., Any]]:
     """Your functions of these chapters that chapter 7's translator calls, out of the notebooks in
     the folders beside this one's: ``written("03_attention", "04_multihead")``.
 
     Says what is not there, or not written yet: the course's own stands in for that.
     """
     beside, found, missing = beside or Path.cwd().parent, {}, []
-    known = [name for name in _TRANSFORMER if name in EXERCISES]
+    known = [name for name in known if name in EXERCISES]
     for folder in chapters:
         asked = [name for name in known if EXERCISES[name].chapter == folder]
         paths = sorted((beside / folder).glob("*.ipynb"))
@@ -539,8 +547,44 @@ def chat(
     return found
 
 
+_PATH = {
+    "split_heads": "04_multihead",
+    "merge_heads": "04_multihead",
+    "apply_rope": "05_position",
+    "convert_rope_layout": "05_position",
+    "bpe_encode": "06_tokens",
+    "tied_logits": "06_tokens",
+    "rms_norm": "08_families",
+    "swiglu": "08_families",
+    "sample": "08_families",
+    "KVCache": "09_kv_cache",
+    "flash_forward": "11_flash",
+    "dequantize_blocks": "13_efficiency",
+}
+"""What the functions of chapter 14 are made of, by the chapter that has it as an exercise."""
 _ASSEMBLY = ("decoder_block", "language_model", "load_checkpoint", "chat_prompt", "stream")
 """What chapter 14's machine is made of."""
+
+
+@dataclass(frozen=True)
+class Talk:
+    """What the assembled model has said, and what it took."""
+
+    text: str
+    rate: float
+    """Tokens a second behind the first."""
+    more: int
+    """Bytes more than before that the process held at most; 0 where the system does not tell."""
+    lines: tuple[int, int]
+    """Of code on the path, that are not the course's; and all."""
+    nats: float
+    """The mean of -ln p of the likeliest token of each step: how sure the model was."""
+
+
+def path(beside: Path | None = None) -> dict[str, Callable[..., Any]]:
+    """Your functions of chapters 4 to 13 that the assembled model is made of, out of the notebooks
+    beside this one's. Says what is not there: the course's own stands in for that."""
+    return written(*sorted(set(_PATH.values())), beside=beside, known=tuple(_PATH))
 
 
 def assembly(
@@ -548,18 +592,17 @@ def assembly(
     *,
     count: int = 60,
     **functions: Callable[..., Any],
-) -> tuple[str, float, int] | None:
-    """SmolLM2 of chapter 14's functions answers a question; the course's stand in for those that
-    are not given. The text, tokens a second behind the first, and how many bytes more than before
-    the process held at most (0 where the system does not tell).
+) -> Talk | None:
+    """SmolLM2 of chapter 14's functions, and of those that they call, answers a question; the
+    course's stand in for those that are not given.
 
     None, and a line that says what to type, where its weights are not installed.
     """
-    _require_known(functions, _ASSEMBLY, "The assembled model")
+    _require_known(functions, (*_PATH, *_ASSEMBLY), "The assembled model")
     try:
         from tutor.materials import assembled, smollm2
 
-        path = smollm2.model_file()
+        weights = smollm2.model_file()
     except ModuleNotFoundError as error:
         print(
             f"SmolLM2 needs the package {error.name}, which is not installed here: close "
@@ -567,55 +610,102 @@ def assembly(
         )
         return None
     _tell_checks(functions)
-    parts = {name: Part(name, function) for name, function in functions.items()}
-    run = {name: parts.get(name, EXERCISES[name].reference) for name in _ASSEMBLY}
-    file, moments, said = assembled.stored(path), [], []
+    run = {
+        name: Part(name, functions.get(name, EXERCISES[name].reference))
+        for name in (*_PATH, *_ASSEMBLY)
+    }
+    file, moments, said, sure = assembled.stored(weights), [], [], []
 
     def tell(piece: str) -> None:
         print(piece, end="", flush=True)
 
     def talk() -> float:
         ids = torch.tensor(run["chat_prompt"]([("user", question)], file.merges, file.special))
-        load, model_run = run["load_checkpoint"], run["language_model"]
-        model = assembled.model_of(file, len(ids) + count, load, model_run)
+        model = assembled.model_of(
+            file, len(ids) + count, run["load_checkpoint"], run["language_model"], run["KVCache"]
+        )
         chances = torch.rand(count, generator=torch.Generator().manual_seed(14))
 
         def timed(tokens: Tensor, rows: Tensor) -> Tensor:
             logits = model(tokens, rows)
             moments.append(time.perf_counter())
+            sure.append(-float(logits.log_softmax(-1).max()))
             return logits
 
         cuts = 0.7, None, 0.9
         said.extend(run["stream"](timed, ids, file.tokens, file.stop, chances, *cuts, tell))
         return 0.0
 
-    with _one_thread(), _at_work(parts):
+    with _one_thread(), _at_work(run):
         _, more = _held_during(talk)
     print()
-    _tell_unused(parts)
+    _tell_unused({name: run[name] for name in functions})
+    lines = {name: _lines_of(part.function) for name, part in run.items()}
+    mine = sum(lines[name] for name in functions if not _is_ours(functions[name]))
     rate = (len(moments) - 1) / max(moments[-1] - moments[0], 1e-9)
-    lines = sum(_own_lines(function) for function in functions.values())
     table = Table("tokens a second", "MB more than before", "MB in the file", "lines of yours")
-    row = f"{rate:.1f}", f"{more / 1e6:,.0f}", f"{file.nbytes / 1e6:.0f}", str(lines)
-    table.add_row(*row)
+    row = f"{rate:.1f}", f"{more / 1e6:,.0f}", f"{file.nbytes / 1e6:.0f}"
+    table.add_row(*row, f"{mine} of {sum(lines.values())}")
     Console().print(table)
-    return "".join(said).strip(), rate, more
+    milliseconds = {
+        name: 1000 * part.seconds / (1 if name in assembled.ONCE else len(moments))
+        for name, part in run.items()
+    }
+    whose = {name: "the course's" if _is_ours(p.function) else "yours" for name, p in run.items()}
+    figures.use_style()
+    assembled.drawn(milliseconds, {n: f"{whose[n]}, {lines[n]} lines" for n in run})
+    text = "".join(said).strip()
+    return Talk(text, rate, more, (mine, sum(lines.values())), sum(sure) / len(sure))
 
 
-def _own_lines(function: Callable[..., Any]) -> int:
-    """Lines of code of a function and of what it calls that is no part of the course or of a
-    library; 0 where its source is not to be had."""
-    found = {function, *called_by(function, set()).values()}
+def _is_ours(function: Callable[..., Any]) -> bool:
+    return getattr(function, "__module__", "").startswith("tutor.")
+
+
+def _lines_of(function: Callable[..., Any]) -> int:
+    """Lines of code of a function and of what it calls beside it, without comments and docstrings;
+    0 where its source is not to be had."""
+    home = getattr(function, "__module__", None)
+    beside = called_by(function, set()).values()
+    found = {function, *(f for f in beside if getattr(f, "__module__", None) == home)}
+    found -= {exercise.reference for exercise in EXERCISES.values()} - {function}
     total = 0
     for each in found:
         try:
-            source, _ = inspect.getsourcelines(each)
-        except (OSError, TypeError):
+            source = textwrap.dedent(inspect.getsource(each))
+            tree = ast.parse(source)
+        except (OSError, TypeError, SyntaxError):
             continue
-        if not getattr(each, "__module__", "").startswith(("tutor.", "torch")):
-            kept = (line.strip() for line in source)
-            total += sum(bool(line) and not line.startswith("#") for line in kept)
+        words = set()
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(node, _TOLD) and _is_text(body[0]):
+                words |= {*range(body[0].lineno, body[0].end_lineno + 1)}
+        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+        code = {
+            line
+            for token in tokens
+            if token.type not in _NO_CODE
+            for line in range(token.start[0], token.end[0] + 1)
+        }
+        total += len(code - words)
     return total
+
+
+_TOLD = (ast.FunctionDef, ast.ClassDef)
+_NO_CODE = (
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    value = getattr(statement, "value", None)
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def _silent(piece: str) -> None:
@@ -762,18 +852,26 @@ class Stopped(Exception):
         return str(self).splitlines()
 
 
+_RUNNING: list["Part"] = []
+"""The innermost last."""
+
+
 class Part:
-    """A function that knows what it was called with when it, or what is made with it, stops."""
+    """A function that knows what it was called with when it, or what is made with it, stops.
+
+    seconds: what it took in all, without other parts that it called.
+    """
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name, self.function, self.calls, self.running = name, function, 0, False
-        self.reference = EXERCISES[name].reference
+        self.reference, self.seconds = EXERCISES[name].reference, 0.0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.running:  # it looked for the course's own in the course's module
             return self.reference(*args, **kwargs)
         self.calls, self.given, self.answer = self.calls + 1, (args, kwargs), None
-        self.running = True
+        self.running, started = True, time.perf_counter()
+        _RUNNING.append(self)
         try:
             self.answer = self.function(*args, **kwargs)
         except Stopped:
@@ -782,6 +880,11 @@ class Part:
             raise Stopped(f"{self.name} stopped{_line_of(error)}\n{self.told()}") from error
         finally:
             self.running = False
+            _RUNNING.pop()
+            took = time.perf_counter() - started
+            self.seconds += took
+            if _RUNNING:
+                _RUNNING[-1].seconds -= took
         return self.answer
 
     def told(self) -> str:

@@ -14,6 +14,12 @@ TRAPS = (
         BLOCK,
     ),
     Trap(
+        "one norm for both",
+        with_(order=part.one_norm),
+        "a block has two norms, each with a weight of its own: the first and the sixth.",
+        BLOCK,
+    ),
+    Trap(
         "gate and input exchanged",
         with_(order=part.gate_and_input),
         "silu bends what comes out of w_gate, the seventh weight; w_in is left as it is.",
@@ -66,6 +72,13 @@ TRAPS = (
         BLOCK,
     ),
     Trap(
+        "the past turned again",
+        part.turned_again,
+        "the keys that are given have been turned by their positions already. Turned once more "
+        "they stand twice as far away.",
+        BLOCK,
+    ),
+    Trap(
         "the past forgotten",
         with_(join=part.new_alone, mask=part.causal),
         "the new tokens read what has been read before them, too.",
@@ -91,6 +104,13 @@ TRAPS = (
         BLOCK,
     ),
     Trap(
+        "the past masked, too",
+        with_(mask=part.past_masked),
+        "every new token reads all of the past: only among the new ones is there a later one. "
+        "`causal=True` belongs to the second call of `flash_forward` alone.",
+        BLOCK,
+    ),
+    Trap(
         "a mask from the first key",
         with_(mask=part.from_the_first),
         "query i of the new ones stands at P + i: it reads the P keys before, and i + 1 of its "
@@ -109,6 +129,7 @@ TRAPS = (
         with_(attend=part.unscaled),
         "scores are divided by √D.",
         BLOCK,
+        (with_(attend=part.scaled_by_the_width),),
     ),
     Trap(
         "two softmaxes averaged",
@@ -117,6 +138,20 @@ TRAPS = (
         "parts is put together by the sums that each has divided by: e^l / (e^l + e^l').",
         BLOCK,
         (with_(attend=part.summed), with_(attend=part.by_length)),
+    ),
+    Trap(
+        "shares exchanged",
+        with_(attend=part.exchanged_shares),
+        "the part whose scores are higher has divided by the larger sum, and has the larger share: "
+        "e^l / (e^l + e^l') is the past's, with l of the past.",
+        BLOCK,
+    ),
+    Trap(
+        "heads put together as they lie",
+        with_(merge=part.as_they_lie),
+        "heads stand before time: `merge_heads` brings the heads of a token side by side first. A "
+        "reshape alone mixes tokens.",
+        BLOCK,
     ),
     Trap(
         "no norm",
@@ -145,14 +180,21 @@ TRAPS = (
         with_(epsilon=1e-6),
         "eps is an argument: it belongs to the model, as its weights do.",
         BLOCK,
-        (with_(epsilon=1e-5),),
+        (
+            with_(epsilon=1e-5),
+            with_(feed_normed=part.small_eps),
+            with_(normed=part.small_eps),
+            with_(feed_normed=part.norms_own_eps),
+            with_(normed=part.norms_own_eps),
+        ),
     ),
     Trap(
         "a theta of its own",
         with_(thetas=10_000.0),
-        "theta is an argument. SmolLM2 has 100,000, and reads no long text with 10,000.",
+        "theta is an argument: it belongs to the model, which was trained with it. SmolLM2 has "
+        "100,000.",
         BLOCK,
-        (with_(thetas=100_000.0),),
+        (with_(thetas=100_000.0), with_(turn_keys=part.keys_theta), with_(turn=part.keys_theta)),
     ),
     Trap(
         "another activation",

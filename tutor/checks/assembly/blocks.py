@@ -66,6 +66,7 @@ def block(
     feed_add=added,
     feed_reads=None,
     kept=new_ones,
+    merge=merge_heads,
     refuses=True,
     thetas=None,
     epsilon=None,
@@ -83,7 +84,7 @@ def block(
     v = turn_values(split_heads(h @ w_v, groups), at, theta)
     all_keys, all_values = join(keys, k), join(values, v)
     keep = mask(t, all_keys.shape[2], x.device)
-    said = merge_heads(attend(q, all_keys, all_values, keep)) @ w_out
+    said = merge(attend(q, all_keys, all_values, keep)) @ w_out
     y = add(x, said, h)
     h = feed_normed(y if feed_reads is None else feed_reads(x, y), feed_norm, eps)
     return feed_add(y, feed(h, *rest), h), *kept(k, v, keys, values)
@@ -102,6 +103,10 @@ def gate_and_input(w):
 
 def keys_and_values(w):
     return [*w[:2], w[3], w[2], *w[4:]]
+
+
+def one_norm(w):
+    return [*w[:5], w[0], *w[6:]]
 
 
 def from_zero(past, t, device):
@@ -153,6 +158,13 @@ def without_itself(t, total, device):
     return torch.ones(t, total, dtype=torch.bool, device=device).tril(total - t - 1)
 
 
+def past_masked(t, total, device):
+    """Causal in both parts: as if the past ended where the new tokens do."""
+    past = total - t
+    seen = torch.ones(t, past, dtype=torch.bool, device=device).tril(past - t)
+    return torch.cat((seen, torch.ones(t, t, dtype=torch.bool, device=device).tril()), 1)
+
+
 def tiled(q, k, v, keep):
     share = q.shape[1] // k.shape[1]
     return grouped_query_attention(q, k.repeat(1, share, 1, 1), v.repeat(1, share, 1, 1), keep)
@@ -187,6 +199,29 @@ def by_length(q, k, v, keep):
         return new
     old = grouped_query_attention(q, k[:, :, :-t], v[:, :, :-t])
     return (old * (total - t) + new * t) / total
+
+
+def exchanged_shares(q, k, v, keep):
+    """Each part with the other's share."""
+    t, groups = q.shape[2], k.shape[1]
+    new = grouped_query_attention(q, k[:, :, -t:], v[:, :, -t:], keep[:, -t:])
+    if k.shape[2] == t:
+        return new
+    old = grouped_query_attention(q, k[:, :, :-t], v[:, :, :-t])
+    scores = q.unflatten(1, (groups, -1)) @ k[:, :, None].mT * q.shape[-1] ** -0.5
+    shares = scores.flatten(1, 2).masked_fill(~keep, float("-inf")).softmax(-1)
+    past = shares[..., :-t].sum(-1, keepdim=True)
+    return (1 - past) * old + past * new
+
+
+def scaled_by_the_width(q, k, v, keep):
+    """Over D and not over its root."""
+    return grouped_query_attention(q * q.shape[-1] ** -0.5, k, v, keep)
+
+
+def as_they_lie(heads):
+    n, h, t, d = heads.shape
+    return heads.reshape(n, t, h * d)
 
 
 def no_norm(x, weight, eps):
@@ -245,6 +280,24 @@ def with_the_past(k, v, keys, values):
 
 def expanded(k, v, keys, values):
     return expand_kv_heads(k, 6), expand_kv_heads(v, 6)
+
+
+def small_eps(x, weight, eps):
+    return rms_norm(x, weight, 1e-5)
+
+
+def norms_own_eps(x, weight, eps):
+    return rms_norm(x, weight)
+
+
+def keys_theta(x, places, theta):
+    return apply_rope(x, places, 10_000.0)
+
+
+def turned_again(x, weights, keys, values, num_heads, theta=10_000.0, eps=1e-5):
+    """The past, too, although it has been turned."""
+    old = apply_rope(keys, torch.arange(keys.shape[2], device=x.device), theta)
+    return block(x, weights, old, values, num_heads, theta, eps)
 
 
 def keys_not_turned(x, weights, keys, values, num_heads, theta=10_000.0, eps=1e-5):

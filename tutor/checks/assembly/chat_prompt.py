@@ -116,8 +116,8 @@ CHAT_PROMPT = Exercise(
         Trap(
             "nobody is asked",
             with_(question=part.not_asked),
-            "the prompt ends with the beginning of the assistant's turn. Without it the model goes "
-            "on as the user.",
+            "the prompt ends with the beginning of the assistant's turn. Without it the model has "
+            "to begin a turn by itself, and may take the user's.",
             PROMPT,
             (
                 with_(question=part.start_alone),
@@ -149,6 +149,7 @@ CHAT_PROMPT = Exercise(
             with_(first=part.twice),
             "a beginning stands before each turn, once. SmolLM2 has no other one before the text.",
             PROMPT,
+            (part.begin_of_the_text,),
         ),
         Trap(
             "no line between turns",
@@ -172,12 +173,32 @@ CHAT_PROMPT = Exercise(
             (with_(system=part.first_taken_away),),
         ),
         Trap(
+            "the last message alone",
+            with_(system=part.last_alone),
+            "the prompt is the whole talk: nothing of it has been read yet.",
+            PROMPT,
+        ),
+        Trap(
+            "the caller's list grows",
+            part.put_into_the_list,
+            "the caller's list of messages stays as it is. `insert` and `+=` change it, and with "
+            "the next turn the system speaks twice.",
+            PROMPT,
+            overwrites="messages",
+        ),
+        Trap(
             "role and text apart",
             with_(message=part.in_two),
             'the tokenizer is given "role\\ntext" in one piece: line breaks at the beginning of a '
             "text are merged with the one before it.",
             PROMPT,
             (with_(message=part.in_three),),
+        ),
+        Trap(
+            "the line break inside of the turn",
+            part.line_inside,
+            "the turn ends with what was said: <|im_end|> first, and then the line break.",
+            PROMPT,
         ),
         Trap(
             "another sign behind the role",
@@ -192,6 +213,13 @@ CHAT_PROMPT = Exercise(
             "each message tells whose it is.",
             PROMPT,
             (with_(message=part.all_users),),
+        ),
+        Trap(
+            "the role in other letters",
+            with_(message=part.capital, question=part.capital_question),
+            "roles are written as they are given. The model has never seen a turn of an Assistant.",
+            PROMPT,
+            (with_(message=part.capital),),
         ),
         Trap(
             "text cut at its ends",

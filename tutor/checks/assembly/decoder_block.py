@@ -17,9 +17,6 @@ from tutor.checks.limits import between
 from tutor.checks.transformer.shared import quiet
 from tutor.position import apply_rope
 
-_BATCH = Factor(
-    "batch", (Condition("two", value=2), Condition("one", "one text", 1, edge=True, alone=True))
-)
 _SIZE = Factor(
     "size",
     (
@@ -28,7 +25,7 @@ _SIZE = Factor(
     ),
 )
 FAMILY = Family(
-    (DTYPE, quiet(LAYOUT, "turned"), HEADS, PAST, REST, _BATCH, _SIZE),
+    (DTYPE, quiet(LAYOUT, "turned"), HEADS, PAST, REST, _SIZE),
     apart={
         frozenset((dtype, "far apart")): "what the softmax does is decided by rounding there"
         for dtype in ("half", "bfloat16")
@@ -37,7 +34,7 @@ FAMILY = Family(
 
 
 def _arguments(draw: Draw, row: Row) -> tuple:
-    (h, g), (past, t), dtype, n = row["heads"], row["past"], row["dtype"], row["batch"]
+    (h, g), (past, t, n), dtype = row["heads"], row["past"], row["dtype"]
     rest, layout = row["rest"], row["layout"]
     weights = block_of(draw, h, g)
     weights[1] = weights[1] * row["size"]

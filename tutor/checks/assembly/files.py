@@ -1,5 +1,7 @@
 """Reading a file's tensors in parts: the right ways, and those that people get wrong."""
 
+import torch
+
 from tutor.assembly import BLOCK
 from tutor.checks.changes import changeable
 from tutor.efficiency import dequantize_blocks
@@ -7,7 +9,7 @@ from tutor.position import convert_rope_layout
 
 
 def layers_of(names):
-    return 1 + max((int(n.split(".")[1]) for n in names if n.startswith("blk.")), default=-1)
+    return 1 + max((int(n.split(".")[1]) for n in names if n.startswith("blk.")), default=0)
 
 
 def counted(names):
@@ -38,8 +40,16 @@ def as_stored(weight):
     return weight
 
 
+def flat(weight):
+    return weight.flatten()
+
+
+def row_by_row(blocks):
+    return torch.stack([torch.cat(block) for block in blocks])
+
+
 def embedding_first(embedding, blocks, norm):
-    return (embedding, *blocks, norm)
+    return embedding, blocks, norm
 
 
 def load(
@@ -54,7 +64,9 @@ def load(
     converted=to_half,
     heads=as_many,
     matrix=turned,
+    flattened=flat,
     embedding=as_stored,
+    rows=row_by_row,
     out=embedding_first,
     missing=True,
     unknown=True,
@@ -75,12 +87,16 @@ def load(
         return matrix(tensor) if part and tensor.ndim == 2 else tensor
 
     blocks = [
-        weight(f"blk.{i}.{part}.weight", part)
+        [
+            flattened(weight(f"blk.{i}.{part}.weight", part))
+            for part in (parts(names, i) if callable(parts) else parts)
+            if f"blk.{i}.{part}.weight" in found
+        ]
         for i in numbers(names)
-        for part in parts
-        if f"blk.{i}.{part}.weight" in found
     ]
-    return out(embedding(weight(wanted[0])), blocks, weight(wanted[1]))
+    ends = (weight(name) if name in found else None for name in wanted[:2])
+    first, last = ends
+    return out(embedding(first), rows(blocks), last)
 
 
 with_ = changeable(load)
@@ -169,16 +185,53 @@ def in_half(kind, data):
     return read(kind, data).half().float()
 
 
+def in_bfloat16(kind, data):
+    return read(kind, data).bfloat16().float()
+
+
 def norm_second(embedding, blocks, norm):
-    return (embedding, norm, *blocks)
+    return embedding, norm, blocks
 
 
 def norm_first(embedding, blocks, norm):
-    return (norm, *blocks, embedding)
+    return norm, blocks, embedding
 
 
 def without_norm(embedding, blocks, norm):
-    return (embedding, *blocks)
+    return embedding, blocks
+
+
+def by_kind(blocks):
+    """All first norms, then all w_q, and so on, cut into as many rows as there are blocks."""
+    return torch.cat([part for kind in zip(*blocks, strict=True) for part in kind]).view(
+        len(blocks), -1
+    )
+
+
+def one_long_row(blocks):
+    return torch.cat([part for block in blocks for part in block])
+
+
+def in_columns(blocks):
+    return row_by_row(blocks).mT
+
+
+def as_they_are(blocks):
+    return blocks
+
+
+def each_by_itself(embedding, blocks, norm):
+    """As ``language_model`` takes them."""
+    return (embedding, *(weight for block in blocks for weight in block), norm)
+
+
+def as_the_file_has_them(names, i):
+    """A block's parts in the order in which they come."""
+    return [n.split(".")[2] for n in names if n.startswith(f"blk.{i}.")]
+
+
+def backwards(names):
+    return reversed(counted(names))
 
 
 NORMS_EXCHANGED = ("ffn_norm", *BLOCK[1:5], "attn_norm", *BLOCK[6:])

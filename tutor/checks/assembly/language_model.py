@@ -18,16 +18,11 @@ from tutor.checks.limits import between
 
 _LAYERS = Factor(
     "layers",
-    (
-        Condition("two layers", value=2),
-        Condition("one layer", "one layer", 1, edge=True, alone=True),
-        Condition("three layers", "three layers", 3),
-    ),
+    (Condition("one layer", value=1), Condition("two layers", "two layers", 2, alone=True)),
 )
-_BATCH = Factor(
-    "batch", (Condition("two", value=2), Condition("one", "one text", 1, edge=True, alone=True))
-)
-FAMILY = Family((Factor("dtype", DTYPE.conditions[:2]), HEADS, PAST, REST, _LAYERS, _BATCH))
+_PAST = Factor("past", PAST.conditions[:3])
+_HEADS = Factor("heads", (HEADS.conditions[0], HEADS.conditions[2]))
+FAMILY = Family((Factor("dtype", DTYPE.conditions[:2]), _HEADS, _PAST, REST, _LAYERS))
 
 
 def weights_of(draw: Draw, layers: int, h: int, g: int, dtype=DOUBLE, **sizes: int) -> list[Tensor]:
@@ -39,8 +34,8 @@ def weights_of(draw: Draw, layers: int, h: int, g: int, dtype=DOUBLE, **sizes: i
 
 
 def _arguments(draw: Draw, row: Row) -> tuple:
-    (h, g), (past, t), dtype = row["heads"], row["past"], row["dtype"]
-    n, layers = row["batch"], row["layers"]
+    (h, g), (past, t, n), dtype = row["heads"], row["past"], row["dtype"]
+    layers = row["layers"]
     ids = draw.integers(n, t, low=0, high=V)
     weights = weights_of(draw, layers, h, g, dtype)
     keys, values = draw.normal(2, layers, n, g, past, D).to(dtype)
@@ -84,12 +79,12 @@ def _in_pieces(call, generator: Generator, device: torch.device) -> str | None:
 def _contract(generator: Generator, device: torch.device) -> Contract:
     draw, past, t = Draw(generator, device), 60, 8
     h, g, c, d, f = 4, 2, 8, 8, 8
-    weights = weights_of(draw, 2, h, g, c=c, d=d, f=f)
+    weights = weights_of(draw, 1, h, g, c=c, d=d, f=f)
     weights[0] = draw.normal(400, c)
-    keys, values = draw.normal(2, 2, 1, g, past, d)
+    keys, values = draw.normal(2, 1, 1, g, past, d)
     ids = draw.integers(1, t, low=0, high=400)
     matrices = 2 * c * d * (2 * h + 2 * g) + 6 * c * f
-    right = 2 * t * (matrices + 4 * h * d * (past + t)) + 2 * c * 400
+    right = t * (matrices + 4 * h * d * (past + t)) + 2 * c * 400
     return Contract(
         calls=((ids, weights, keys, values, h),),
         # Against the scores of every token, most of which nobody asks for.
@@ -115,6 +110,13 @@ LANGUAGE_MODEL = Exercise(
             MODEL,
         ),
         Trap(
+            "no scores",
+            with_(scored=part.unscored),
+            "the last norm gives C features. Their products with the rows of the embedding are the "
+            "scores of V tokens.",
+            MODEL,
+        ),
+        Trap(
             "no last norm",
             with_(normed=part.no_norm),
             "behind the last block stands one more norm, whose weight is the last one.",
@@ -132,6 +134,12 @@ LANGUAGE_MODEL = Exercise(
             "blocks in another order",
             with_(order=part.backwards),
             "the blocks' weights stand in the order in which x passes through them.",
+            MODEL,
+        ),
+        Trap(
+            "the last block left out",
+            part.last_block_left_out,
+            "what is scored has passed through all blocks, the last one, too.",
             MODEL,
         ),
         Trap(
@@ -159,6 +167,19 @@ LANGUAGE_MODEL = Exercise(
             "the new keys and values of every layer are returned, the first layer's first.",
             MODEL,
             (with_(kept=part.first_layer_alone), with_(kept=part.turned_round)),
+        ),
+        Trap(
+            "layers behind the batch",
+            with_(joined=part.behind_the_batch),
+            "keys and values come and go as (L, B, G, ·, D): the layers stand first.",
+            MODEL,
+        ),
+        Trap(
+            "returned in another order",
+            with_(out=part.values_first),
+            "first the scores, then the keys, then the values.",
+            MODEL,
+            (with_(out=part.keys_first),),
         ),
         Trap(
             "the past returned, too",
@@ -206,7 +227,12 @@ LANGUAGE_MODEL = Exercise(
             with_(thetas=10_000.0),
             "theta and eps go to every block, and eps to the last norm.",
             MODEL,
-            (with_(epsilon=1e-5),),
+            (
+                with_(epsilon=1e-5),
+                with_(normed=part.last_eps),
+                with_(normed=part.norms_own_eps),
+                with_(run=part.by_default),
+            ),
         ),
         Trap(
             "any number of weights",
@@ -214,6 +240,7 @@ LANGUAGE_MODEL = Exercise(
             "there are 2 + 9 L weights: raise a ValueError if not, or the last blocks are left out "
             "in silence.",
             MODEL,
+            (with_(refuses=False, run=part.in_tiles),),
         ),
     ),
 )

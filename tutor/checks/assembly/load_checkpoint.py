@@ -1,5 +1,6 @@
 """What ``load_checkpoint`` must satisfy, and the wrong answers that people give."""
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -47,8 +48,13 @@ _ORDER = Factor(
         Condition("backwards", "tensors in the reverse order", "backwards"),
     ),
 )
-FAMILY = Family((_LAYERS, _HEADS, _KIND, _ORDER))
-_MOST = 11
+FAMILY = Family(
+    (_LAYERS, _HEADS, _KIND, _ORDER),
+    apart={
+        frozenset(("eleven", kind)): "how a tensor is read does not hang on how many there are"
+        for kind in ("Q4_1", "Q8_0")
+    },
+)
 _WIDTH, _WIDE = 6, 32
 """Of numbers, and of rows of one block."""
 
@@ -90,7 +96,27 @@ def _arguments(draw: Draw, row: Row) -> tuple:
     return listed(found, names, h, g)
 
 
+def _example(draw: Draw) -> dict[str, tuple[str, Tensor]]:
+    """Width 2, one head of four features, a hidden layer of one."""
+
+    def given(*shape: int, first: float) -> tuple[str, Tensor]:
+        numbers = torch.arange(math.prod(shape), dtype=SINGLE, device=draw.device) + first
+        return "F32", numbers.view(shape)
+
+    q = torch.tensor([[1.0, 5.0], [2.0, 6.0], [3.0, 7.0], [4.0, 8.0]], device=draw.device)
+    shapes = ((2,), (4, 2), (4, 2), (4, 2), (2, 4), (2,), (1, 2), (1, 2), (2, 1))
+    block = {
+        f"blk.0.{name}.weight": given(*shape, first=10.0 * i)
+        for i, (name, shape) in enumerate(zip(NAMES, shapes, strict=True))
+    }
+    block["blk.0.attn_q.weight"] = "F32", q
+    ends = {"token_embd.weight": given(3, 2, first=90.0), "output_norm.weight": given(2, first=1.0)}
+    return block | ends
+
+
 def _by_hand(draw: Draw) -> Iterator[Case]:
+    found = _example(draw)
+    yield Case("the example of the text", listed(found, list(found), 1, 1))
     found = tensors(draw, 2, 4, 2, "F32")
     names = list(found)
     for label, given in (
@@ -103,6 +129,11 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
             "a readout of its own",
             found | {"output.weight": ("F32", draw.normal(7, 6, dtype=SINGLE))},
         ),
+        (
+            "no embedding",
+            {n: t for n, t in found.items() if n != "token_embd.weight"},
+        ),
+        ("no block", {n: t for n, t in found.items() if not n.startswith("blk.")}),
         (
             "a bias that nothing asks for",
             found | {"blk.1.attn_q.bias": ("F32", draw.normal(16, dtype=SINGLE))},
@@ -127,11 +158,7 @@ LOAD_CHECKPOINT = Exercise(
     points={"values": 4, "edges": 3, "types": 1},
     cases=CASES,
     contract=_contract,
-    outputs=(
-        "embedding",
-        *(f"{name} of block {i}" for i in range(_MOST) for name in NAMES),
-        "norm",
-    ),
+    outputs=("embedding", "blocks", "norm"),
     traps=(
         Trap(
             "the layout not converted",
@@ -172,8 +199,8 @@ LOAD_CHECKPOINT = Exercise(
         Trap(
             "matrices as they are stored",
             with_(matrix=part.as_stored),
-            "the file has (out, in), the block multiplies from the left: x @ w with (in, out). A "
-            "square matrix does not complain.",
+            "the file has (out, in), the block multiplies from the left: x @ w with (in, out). In "
+            "a row of numbers the shape is gone, and nothing complains.",
             FILE,
         ),
         Trap(
@@ -193,6 +220,7 @@ LOAD_CHECKPOINT = Exercise(
             with_(numbers=part.in_the_files_order),
             "a file has its tensors in any order; the names tell where they belong.",
             FILE,
+            (with_(numbers=part.backwards),),
         ),
         Trap(
             "norms exchanged",
@@ -210,6 +238,7 @@ LOAD_CHECKPOINT = Exercise(
                 with_(parts=part.NORMS_FIRST),
                 with_(parts=part.GATE_AND_UP),
                 with_(parts=part.ALPHABET),
+                with_(parts=part.as_the_file_has_them),
             ),
         ),
         Trap(
@@ -220,11 +249,32 @@ LOAD_CHECKPOINT = Exercise(
             (with_(out=part.norm_first), with_(out=part.without_norm)),
         ),
         Trap(
+            "not a row for each block",
+            with_(rows=part.by_kind),
+            "a row belongs to one block, and has its nine weights one behind the other. All first "
+            "norms, then all w_q, and so on, are another order of the same numbers.",
+            FILE,
+            (with_(rows=part.one_long_row), with_(rows=part.in_columns)),
+        ),
+        Trap(
+            "weights that are not put together",
+            with_(flattened=part.as_stored, rows=part.as_they_are, out=part.each_by_itself),
+            "three tensors are returned: the embedding, a row for each block, the last norm.",
+            FILE,
+        ),
+        Trap(
             "bytes taken for numbers",
             with_(decoded=part.bytes_as_numbers),
             "blocks are decoded by chapter 13's `dequantize_blocks`, each tensor by its kind.",
             FILE,
-            (with_(decoded=part.always_q4), with_(decoded=part.in_half)),
+            (with_(decoded=part.always_q4),),
+        ),
+        Trap(
+            "rounded to half precision",
+            with_(decoded=part.in_half),
+            "numbers stay as they are read, in single precision: in half, three digits are left.",
+            FILE,
+            (with_(decoded=part.in_bfloat16),),
         ),
         Trap(
             "what is missing is left out",

@@ -2,6 +2,7 @@
 
 import torch
 
+from tutor.assembly import decoder_block
 from tutor.checks.assembly.blocks import block
 from tutor.checks.changes import changeable
 from tutor.families import rms_norm
@@ -52,6 +53,8 @@ def model(
     asked=last,
     scored=tied,
     kept=all_of,
+    joined=torch.stack,
+    out=lambda scores, k, v: (scores, k, v),
     nine=lambda blocks, i: blocks[9 * i : 9 * i + 9],
     run=block,
     refuses=True,
@@ -68,8 +71,8 @@ def model(
         x, *mine = run(x, nine(blocks, i), *past(keys, values, i), num_heads, theta, eps)
         new.append(mine)
     new = kept(new)
-    k, v = (torch.stack(each) for each in zip(*new, strict=True))
-    return scored(normed(asked(x), norm, eps), embedding), k, v
+    k, v = (joined(each) for each in zip(*new, strict=True))
+    return out(scored(normed(asked(x), norm, eps), embedding), k, v)
 
 
 with_ = changeable(model)
@@ -132,6 +135,10 @@ def untied(h, embedding):
     return h @ own.to(embedding).mT
 
 
+def unscored(h, embedding):
+    return h
+
+
 def softmaxed(h, embedding):
     return (h @ embedding.mT).softmax(-1)
 
@@ -156,6 +163,43 @@ def turned_round(kept):
     return kept[::-1]
 
 
+def behind_the_batch(each):
+    return torch.stack(each, 1)
+
+
+def values_first(scores, k, v):
+    return scores, v, k
+
+
+def keys_first(scores, k, v):
+    return k, v, scores
+
+
+def last_eps(x, weight, eps):
+    return rms_norm(x, weight, 1e-5)
+
+
+def norms_own_eps(x, weight, eps):
+    return rms_norm(x, weight)
+
+
+def last_block_left_out(ids, weights, keys, values, num_heads, theta=10_000.0, eps=1e-5):
+    """What goes into it is scored, and not what comes out."""
+    scores, k, v = model(ids, weights, keys, values, num_heads, theta, eps)
+    if len(keys) == 1:
+        x = weights[0][ids[:, -1]]
+        return rms_norm(x, weights[-1], eps) @ weights[0].mT, k, v
+    fewer = [*weights[:-10], weights[-1]]
+    scores, *_ = model(ids, fewer, keys[:-1], values[:-1], num_heads, theta, eps)
+    return scores, k, v
+
+
+def in_tiles(*given):
+    """The same as ``block``, rounded as the reference rounds: what bad input gets is compared to
+    the last bit."""
+    return decoder_block(*given)
+
+
 def new_alone(x, weights, keys, values, *rest):
     return block(x, weights, keys[..., :0, :], values[..., :0, :], *rest)
 
@@ -178,3 +222,8 @@ def norms_exchanged(x, weights, *rest):
 def with_the_past(x, weights, keys, values, *rest):
     answer, k, v = block(x, weights, keys, values, *rest)
     return answer, torch.cat((keys, k), 2), torch.cat((values, v), 2)
+
+
+def by_default(x, weights, keys, values, num_heads, *rest):
+    """theta and eps forgotten where a block is called."""
+    return block(x, weights, keys, values, num_heads)

@@ -163,6 +163,41 @@ def user_again(encode, start, end):
     return [start, *encode("user\n")]
 
 
+def begin_of_the_text(messages, merges, special):
+    return [256 + len(merges), *prompt(messages, merges, special)]
+
+
+def last_alone(messages):
+    return by_default(messages[-1:])
+
+
+def put_into_the_list(messages, merges, special):
+    """The caller's own."""
+    if unknown(messages):
+        raise ValueError("a message at least, and roles that are known")
+    if messages[0][0] != "system":
+        messages.insert(0, ("system", SYSTEM))
+    return prompt(messages, merges, special)
+
+
+def line_inside(messages, merges, special):
+    return prompt(
+        messages,
+        merges,
+        special,
+        message=lambda encode, role, text: encode(f"{role}\n{text}\n"),
+        line=no_line,
+    )
+
+
+def capital(encode, role, text):
+    return encode(f"{role.capitalize()}\n{text}")
+
+
+def capital_question(encode, start, end):
+    return [start, *encode("Assistant\n")]
+
+
 def no_line(encode):
     return []
 

@@ -21,26 +21,25 @@ HEADS = Factor(
     "heads",
     (
         Condition("two a group", value=(6, 3)),
-        Condition("each its own", "as many key heads as query heads", (3, 3), alone=True),
-        Condition("one for all", "one key head for all", (4, 1), edge=True, alone=True),
+        Condition("each its own", "as many key heads as query heads", (3, 3)),
+        Condition("one for all", "one key head for all", (4, 1), edge=True),
     ),
 )
 """H and G."""
 PAST = Factor(
     "past",
     (
-        Condition("some of both", value=(5, 3)),
-        Condition("a step", "one token more", (4, 1), alone=True),
-        Condition("a prompt", "nothing read before", (0, 5), alone=True),
-        Condition("the first", "one token, the first of all", (0, 1), edge=True),
+        Condition("some of both", value=(5, 3, 2)),
+        Condition("a step", "one token more", (4, 1, 1), alone=True),
+        Condition("a prompt", "nothing read before", (0, 5, 2), alone=True),
+        Condition("the first", "one token, the first of all", (0, 1, 2), edge=True),
     ),
 )
-"""Tokens that have been read, and new ones."""
+"""Tokens that have been read, new ones, and texts."""
 REST = Factor(
     "rest",
     (
         Condition("both given", value=(50.0, 0.1)),
-        Condition("theta given", "eps left out", (50.0,)),
         Condition("defaults", "theta and eps left out", (), alone=True),
     ),
 )

@@ -1,5 +1,6 @@
 """What ``stream`` must satisfy, and the wrong answers that people give."""
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -169,6 +170,29 @@ def chained(told: tuple[int, ...], device) -> TableModel:
     return TableModel(table, torch.eye(V, dtype=DOUBLE, device=device))
 
 
+def _two_minds(device) -> tuple:
+    """A prompt of two tokens of which the first says more than the second: read twice, the second
+    would. Behind what follows stands the end, which the prompt, read again, would not allow."""
+    table = torch.zeros(1, V, V, dtype=DOUBLE, device=device)
+    table[0, _A, _C3], table[0, _B, _FF], table[0, _C3, _A9] = 30.0, 20.0, 25.0
+    table[0, _A9, _END] = 40.0
+    model = TableModel(table, torch.eye(V, dtype=DOUBLE, device=device), 1.0)
+    prompt = torch.tensor([_A, _B], device=device)
+    chances = torch.full((3,), 0.5, dtype=DOUBLE, device=device)
+    return model, prompt, list(TOKENS), list(_STOP), chances
+
+
+def _tempered(device) -> tuple:
+    """0.4 and 0.6 are 0.31 and 0.69 at a temperature of a half: a chance of 0.35 is between."""
+    table = torch.full((1, V, V), -30.0, dtype=DOUBLE, device=device)
+    table[0, _A, _A], table[0, _A, _B] = math.log(0.4), math.log(0.6)
+    table[0, _B, _END] = 30.0
+    model = TableModel(table, torch.eye(V, dtype=DOUBLE, device=device))
+    chances = torch.tensor([0.35, 0.5], dtype=DOUBLE, device=device)
+    prompt = torch.tensor([_A], device=device)
+    return model, prompt, list(TOKENS), list(_STOP), chances, 0.5
+
+
 def _by_hand(draw: Draw) -> Iterator[Case]:
     begin = torch.tensor([0], device=draw.device)
 
@@ -178,6 +202,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
         return Case(label, args, group)
 
     yield case("the example of the text", (_B, _C3, _A9, _END))
+    yield Case("a prompt whose tokens say different things", _two_minds(draw.device))
+    yield Case("a temperature that decides", _tempered(draw.device))
     for label, told in {
         "three bytes in two tokens": (_B, _E282, _AC, _TEXT),
         "four bytes in two tokens": (_F09F, _9880, _B, _END),
@@ -191,7 +217,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     }.items():
         yield case(label, told, "edges")
     yield case("no stop token", (_B, _END, _C3, _A9), "edges", stop=[])
-    none = chained((1,), draw.device), begin[:0], list(TOKENS), [9], begin.to(DOUBLE)
+    # No chance, either: a model refuses an empty prompt, too, if it is asked.
+    none = chained((1,), draw.device), begin[:0], list(TOKENS), [9], begin[:0].to(DOUBLE)
     yield Case("an empty prompt must raise ValueError", none, "edges", ValueError)
 
 

@@ -114,7 +114,9 @@ TRAPS = (
     Trap(
         "the end of the prompt alone",
         with_(fed=part.last_of_the_prompt),
-        "the model has to be given all of the prompt.",
+        "the first token is drawn from the scores of the call that is given the whole prompt. With "
+        "its last token alone nothing else has been read; with its last token once more, after the "
+        "rest, that one has been read twice.",
         PIECES,
     ),
     Trap(
