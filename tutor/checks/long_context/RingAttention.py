@@ -27,7 +27,7 @@ TIME = 3
 _RANKS = Factor(
     "ranks",
     (
-        Condition("the last of three", value=(2, 3)),
+        Condition("the last of two", value=(1, 2)),
         Condition("the second of three", "rank 1 of 3", (1, 3), alone=True),
         Condition("the first of three", "rank 0 of 3", (0, 3), edge=True, alone=True),
         Condition("a single one", "a ring of one", (0, 1), edge=True, alone=True),
@@ -137,7 +137,7 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield longer
 
 
-CASES = _Rounds(FAMILY, _arguments, _by_hand, usual="the last of three, causal")
+CASES = _Rounds(FAMILY, _arguments, _by_hand, usual="the last of two, causal")
 
 
 def _ring(make: Any, parts: list[tuple[Tensor, ...]], causal: bool) -> tuple[Tensor, int, int]:
@@ -166,9 +166,9 @@ def _largest(one: Any) -> int:
 
 def _four_are_one(make: Any, generator: Generator, device: torch.device) -> str | None:
     draw = Draw(generator, device)
-    parts = [_part(draw, (), TIME, torch.float64, 1.0) for _ in range(4)]
-    q, k, v = (torch.cat(t, -2) for t in zip(*parts, strict=True))
-    for causal in (True, False):
+    for ranks, causal in ((4, True), (2, False)):
+        parts = [_part(draw, (), TIME, torch.float64, 1.0) for _ in range(ranks)]
+        q, k, v = (torch.cat(t, -2) for t in zip(*parts, strict=True))
         scores = q @ k.mT * D**-0.5
         if causal:
             scores = scores.masked_fill(~torch.ones_like(scores).tril().bool(), -torch.inf)
@@ -176,21 +176,24 @@ def _four_are_one(make: Any, generator: Generator, device: torch.device) -> str 
         off = (out - scores.softmax(-1) @ v).abs().max()
         if not off < 1e-9:
             told = "causal" if causal else "all keys for everybody"
-            return f"four ranks together differ from one attention by {float(off):.2g} ({told})"
-        wanted = 3 * TIME * (D + DV)
+            return f"{ranks} ranks together differ from one attention by {float(off):.2g} ({told})"
+        wanted = (ranks - 1) * TIME * (D + DV)
         if sent != wanted:
-            return f"one of four ranks sends {sent} numbers; 3 times its keys and values: {wanted}"
+            return (
+                f"one of {ranks} ranks sends {sent} numbers; {ranks - 1} times its keys and "
+                f"values: {wanted}"
+            )
     return None
 
 
 def _never_more_than_a_block(make: Any, generator: Generator, device: torch.device) -> str | None:
-    draw, time = Draw(generator, device), 16
-    parts = [_part(draw, (), time, torch.float64, 1.0) for _ in range(4)]
+    draw, time, ranks = Draw(generator, device), 16, 3
+    parts = [_part(draw, (), time, torch.float64, 1.0) for _ in range(ranks)]
     _, _, largest = _ring(make.watched, parts, False)
-    enough = between(2 * time * time, 4 * time * time)
+    enough = between(2 * time * time, ranks * time * time)
     if largest > enough:
         return (
-            f"with 4 ranks of 16 tokens, a call makes a tensor of {largest} elements; "
+            f"with {ranks} ranks of {time} tokens, a call makes a tensor of {largest} elements; "
             f"{enough} are enough for one block"
         )
     return None
