@@ -431,6 +431,9 @@ def test_parts_of_a_ring_that_do_not_fit_are_refused():
             RingAttention(q, k, v, rank, 3, True)
     with pytest.raises(ValueError, match=r"\(4, 7\), \(3, 7\)"):
         RingAttention(q, k[:3], v[:3], 0, 3, True)
+    for part in ((q[:3], k, v), (q, k, v[:3]), (q[:, :5], k, v)):
+        with pytest.raises(ValueError, match="of one part are needed"):
+            RingAttention(*part, 0, 3, True)
     one = RingAttention(q, k, v, 0, 3, True)
     with pytest.raises(ValueError, match=r"\(4, 7\), \(4, 11\) here, \(3, 7\), \(3, 11\) came"):
         one.receive(k[:3], v[:3])
