@@ -1,5 +1,5 @@
-"""Chapter 12's wrong answers, as other people would write them: masks, reach, windows, sums,
-rotations, and the ring."""
+"""Chapter 12's wrong answers as people give them, by the one who wrote the checks: not blind.
+Those of anew_long_context.py are."""
 
 import math
 

@@ -559,7 +559,7 @@ OWN |= {
         "^all$": "If `causal`, a query reads no key",
         "^large$|scores that": "Scores may be in the hundreds, and rise or fall",
         "^one token$": "all of the same length T",
-        "four ranks": "After R - 1 rounds everybody has read everything",
+        "three ranks": "After R - 1 rounds everybody has read everything",
         "never more than a block": "no call makes a tensor much larger",
     },
 }

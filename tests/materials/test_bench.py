@@ -36,7 +36,7 @@ SMALL = {
     "chat": {"count": 6, "beside": 1},
     "long_cache": {"tokens": 24, "count": 2},
     "long_text": {"tokens": 40},
-    "windowed": SHORT | {"window": 6},
+    "windowed": SHORT | {"window": 3, "first": 1},
 }
 
 CELLS = {

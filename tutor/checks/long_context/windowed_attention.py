@@ -14,7 +14,7 @@ from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
 from tutor.checks.long_context import windows
-from tutor.checks.long_context.shared import BLOCKS, CHAPTER, DV, WINDOW, B, D
+from tutor.checks.long_context.shared import BATCH, BLOCKS, CHAPTER, DV, LAYOUT, WINDOW, B, D
 from tutor.checks.long_context.windows import band, in_blocks, with_
 from tutor.checks.scoring import by_keys, by_width, one, score_traps
 from tutor.checks.shares import completed
@@ -37,7 +37,17 @@ _WINDOWS = Factor(
         Condition("beyond", "a window wider than the text", 40, edge=True, alone=True),
     ),
 )
-FAMILY = ATTENTION.but(_LENGTHS, _WINDOWS, without={"mask": "the window is the mask"}).but(
+FAMILY = ATTENTION.but(
+    _LENGTHS,
+    _WINDOWS,
+    LAYOUT,
+    BATCH,
+    without={
+        "mask": "the window is the mask",
+        "views": "as turned ones",
+        "three": "with two dimensions in front nothing is new",
+    },
+).but(
     apart={
         pair("one token", "of four"): "a single token has nothing to read but itself",
         pair("one token", "extreme"): "of one key there is nothing to choose",
@@ -88,13 +98,14 @@ def _out_of_reach(call, generator: Generator, device: torch.device) -> str | Non
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
-    draw, tq, tk, d, window = Draw(generator, device), 80, 160, 2, 8
+    draw, tq, tk, d, window = Draw(generator, device), 48, 112, 2, 8
     return Contract(
         calls=((*_qkv(draw, 1, tq=tq, tk=tk, d=d, dv=d), window),),
-        # Blocks read two windows of keys; all Tq x Tk pairs are what is to be saved.
-        max_flops=between(2 * tq * 3 * window * 2 * d, 2 * tq * tk * 2 * d),
-        # All windows of keys at once, each with a copy of its own, against all pairs.
-        max_intermediate=between(tq * 2 * window * d, tq * tk),
+        # Blocks read two windows of keys. What is to be saved is all pairs, also those of the
+        # newest keys alone.
+        max_flops=between(2 * tq * 3 * window * 2 * d, 2 * tq * (tq + window) * 2 * d),
+        # All windows of keys at once, each with a copy of its own, against these pairs.
+        max_intermediate=between(tq * 2 * window * d, tq * (tq + window)),
         forbidden=LIBRARY_ATTENTION,
     )
 
