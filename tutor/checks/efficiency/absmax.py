@@ -173,6 +173,14 @@ def by_the_bits(bits):
     return bits
 
 
+def never_zero(largest, levels):
+    return (largest / levels).clamp(min=1e-8)
+
+
+def with_an_epsilon(largest, levels):
+    return largest / levels + 1e-6
+
+
 def upside_down(largest, levels):
     return levels / largest.where(largest > 0, 1)
 

@@ -277,6 +277,13 @@ QUANTIZE_ABSMAX = Exercise(
             SCALES,
         ),
         Trap(
+            "an epsilon in the scale",
+            with_(step=part.never_zero),
+            "a row of zeros has the scale 0, and small weights have a small scale.",
+            SCALES,
+            (with_(step=part.with_an_epsilon),),
+        ),
+        Trap(
             "a scale without its dimension",
             with_(returned=part.squeezed),
             "(rows, columns) times (rows,) multiplies columns, or does not fit. Kept with one "

@@ -98,7 +98,7 @@ def _out_of_reach(call, generator: Generator, device: torch.device) -> str | Non
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
-    draw, tq, tk, d, window = Draw(generator, device), 48, 112, 2, 8
+    draw, tq, tk, d, window = Draw(generator, device), 48, 64, 2, 8
     return Contract(
         calls=((*_qkv(draw, 1, tq=tq, tk=tk, d=d, dv=d), window),),
         # Blocks read two windows of keys. What is to be saved is all pairs, also those of the
