@@ -246,6 +246,10 @@ def with_their_dimension(n, scale, low):
     return n, scale, low
 
 
+def without_rows(n, scale, low):
+    return n, scale.flatten(), low.flatten()
+
+
 def for_every_number(n, scale, low):
     share = n.shape[-1] // scale.shape[-2]
     return n, *(t.squeeze(-1).repeat_interleave(share, -1) for t in (scale, low))

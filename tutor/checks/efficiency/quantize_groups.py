@@ -253,6 +253,12 @@ QUANTIZE_GROUPS = Exercise(
             GROUPS,
         ),
         Trap(
+            "scales without their rows",
+            with_(returned=part.without_rows),
+            "each row has its own groups: `scale` is (*rows, columns / group_size).",
+            GROUPS,
+        ),
+        Trap(
             "scales with a dimension more",
             with_(returned=part.with_their_dimension),
             "scale and minimum are (*rows, groups): take off the dimension that `keepdim` kept.",
