@@ -623,7 +623,7 @@ OWN |= {
         "^experts$|^one matrix$|^vectors$|number alone": "of a stack of experts",
         "^no tensors$": "It may be empty",
         "example of the text": r"A matrix of \$3",
-        "thousand million": "exact for a model of any size",
+        "thousand million|tells apart": "exact for a model of any size",
         "must raise": "must raise a `ValueError`",
     },
     "top_k_route": {
