@@ -284,7 +284,10 @@ MODEL_BYTES = Exercise(
             "bytes are whole: divide with `//`, rounding up as `-(-a // b)`. A float of a large "
             "model is not exact.",
             BYTES,
-            (with_(told=part.through_a_float),),
+            (
+                with_(told=part.through_a_float),
+                with_(numbers=part.whole_bytes_in_a_float, told=part.through_a_float),
+            ),
         ),
         Trap(
             "bits and groups are not looked at",

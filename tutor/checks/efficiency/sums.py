@@ -83,6 +83,10 @@ def numbers_alone_forgotten(shape, bits):
     return 4 * sum(shape)
 
 
+def whole_bytes_in_a_float(rows, columns, bits):
+    return float(whole_bytes(rows, columns, bits))
+
+
 def through_a_float(total):
     return int(float(total))
 

@@ -115,6 +115,13 @@ TOP_K_ROUTE = Exercise(
             BALANCE,
         ),
         Trap(
+            "the bias added to probabilities",
+            with_(preferred=part.added_to_probabilities),
+            "probabilities are between 0 and 1, and there a bias weighs more. It is added to the "
+            "logits.",
+            ROUTER,
+        ),
+        Trap(
             "the bias forgotten",
             with_(preferred=part.without_bias),
             "the k largest of logits + bias are chosen.",
@@ -139,7 +146,7 @@ TOP_K_ROUTE = Exercise(
             "the experts stand in the order of preference: `topk` sorts them, unless it is told "
             "`sorted=False`.",
             ROUTER,
-            (with_(chosen=part.worst_first),),
+            (with_(chosen=part.worst_first), with_(returned=part.by_shares)),
         ),
         Trap(
             "the worst experts",
