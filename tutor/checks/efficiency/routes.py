@@ -67,10 +67,6 @@ def below_alone(k, number):
     return k < 1
 
 
-def added_to_probabilities(logits, bias):
-    return logits if bias is None else logits.softmax(-1) + bias
-
-
 def by_shares(shares, experts):
     """In the order of the shares, which a bias makes another one."""
     shares, order = shares.sort(-1, descending=True)

@@ -116,7 +116,7 @@ TOP_K_ROUTE = Exercise(
         ),
         Trap(
             "the bias added to probabilities",
-            with_(preferred=part.added_to_probabilities),
+            with_(preferred=part.probabilities_and_bias),
             "probabilities are between 0 and 1, and there a bias weighs more. It is added to the "
             "logits.",
             ROUTER,
@@ -126,11 +126,7 @@ TOP_K_ROUTE = Exercise(
             with_(preferred=part.without_bias),
             "the k largest of logits + bias are chosen.",
             BALANCE,
-            (
-                with_(preferred=part.taken_off),
-                with_(preferred=part.multiplied),
-                with_(preferred=part.probabilities_and_bias),
-            ),
+            (with_(preferred=part.taken_off), with_(preferred=part.multiplied)),
         ),
         Trap(
             "shares and experts exchanged",
