@@ -1,5 +1,4 @@
-"""Chapter 12's wrong answers as people give them, by the one who wrote the checks: not blind.
-Those of anew_long_context.py are."""
+"""Chapter 12's wrong answers as people give them, by the one who wrote the checks: not blind."""
 
 import math
 
