@@ -464,6 +464,17 @@ def dequantize__b07(n, scale, minimum=None):
     return x.flatten(-2)
 
 
+# one scale for all: the minimum is forgotten
+@answer("the minimum forgotten")
+def dequantize__b08(n, scale, minimum=None):
+    if scale.ndim == 0:
+        return n * scale
+    x = _groups(n, scale) * scale[..., None]
+    if minimum is not None:
+        x = x + minimum[..., None]
+    return x.flatten(-2)
+
+
 # every scale has rows of its own
 @answer()
 def dequantize__b09(n, scale, minimum=None):
@@ -717,6 +728,34 @@ def dequantize_blocks__b14(data, kind):
     p = b[..., 4:]
     n = torch.cat((p & 15, p >> 4), -1)
     return (_f16(b[..., :2]).double() * n + _f16(b[..., 2:4])).flatten(-2)
+
+
+# all scales first, then all numbers
+@answer("all scales of a row first")
+def dequantize_blocks__b15(data, kind):
+    b = _blocks(data, kind)
+    c = b.shape[-2]
+    if kind == "Q8_0":
+        d = _f16(data[..., : 2 * c])
+        return (
+            d[..., None] * data[..., 2 * c :].contiguous().view(torch.int8).unflatten(-1, (c, 32))
+        ).flatten(-2)
+    d = _f16(data[..., : 2 * c])
+    m = _f16(data[..., 2 * c : 4 * c])
+    p = data[..., 4 * c :].unflatten(-1, (c, 16))
+    n = torch.cat((p & 15, p >> 4), -1)
+    return (d[..., None] * n + m[..., None]).flatten(-2)
+
+
+# nibbles with a sign
+@answer("a shift that keeps the sign")
+def dequantize_blocks__b16(data, kind):
+    b = _blocks(data, kind)
+    if kind == "Q8_0":
+        return (_f16(b[..., :2]) * b[..., 2:].view(torch.int8)).flatten(-2)
+    p = b[..., 4:].view(torch.int8)
+    n = torch.cat((p & 15, p >> 4), -1)
+    return (_f16(b[..., :2]) * n + _f16(b[..., 2:4])).flatten(-2)
 
 
 def _asked(bits, group_size):
@@ -1185,6 +1224,17 @@ def load_balance_loss__b03(logits, experts):
     return e * (f * p).sum()
 
 
+# its own choice of experts
+@answer("another choice than the one that was made")
+def load_balance_loss__b04(logits, experts):
+    _same(logits, experts)
+    e = logits.shape[-1]
+    p = logits.softmax(-1).reshape(-1, e).mean(0)
+    mine = logits.topk(experts.shape[-1], -1).indices
+    f = F.one_hot(mine, e).reshape(-1, e).to(p.dtype).mean(0)
+    return e * (f * p).sum()
+
+
 # softmax twice
 @answer("softmax twice")
 def load_balance_loss__b05(logits, experts):
@@ -1246,6 +1296,16 @@ def load_balance_loss__b10(logits, experts):
     return e * (f * p).sum()
 
 
+# the number of experts as found among those that were chosen
+@answer("counted up to the last one asked")
+def load_balance_loss__b11(logits, experts):
+    _same(logits, experts)
+    e = int(experts.max()) + 1
+    p = logits.softmax(-1).reshape(-1, logits.shape[-1]).mean(0)[:e]
+    f = F.one_hot(experts, e).reshape(-1, e).to(p.dtype).mean(0)
+    return e * (f * p).sum()
+
+
 # f in single precision
 @answer()
 def load_balance_loss__b12(logits, experts):
@@ -1275,6 +1335,16 @@ def load_balance_loss__b14(logits, experts):
     return e * (f * p.reshape(-1, e).mean(0)).sum()
 
 
+# softmax over tokens
+@answer("softmax over the tokens")
+def load_balance_loss__b15(logits, experts):
+    _same(logits, experts)
+    e = logits.shape[-1]
+    p = logits.reshape(-1, e).softmax(0).mean(0)
+    f = F.one_hot(experts, e).reshape(-1, e).to(p.dtype).mean(0)
+    return e * (f * p).sum()
+
+
 # multiplied token by token, and averaged afterwards
 @answer("token by token")
 def load_balance_loss__b16(logits, experts):
@@ -1283,3 +1353,13 @@ def load_balance_loss__b16(logits, experts):
     p = logits.softmax(-1)
     f = F.one_hot(experts, e).sum(-2).to(p.dtype) / k
     return e * (f * p).sum(-1).mean()
+
+
+# k in place of E
+@answer("the number of experts forgotten")
+def load_balance_loss__b17(logits, experts):
+    _same(logits, experts)
+    e, k = logits.shape[-1], experts.shape[-1]
+    p = logits.softmax(-1).reshape(-1, e).mean(0)
+    f = F.one_hot(experts, e).reshape(-1, e).to(p.dtype).mean(0)
+    return k * (f * p).sum()
