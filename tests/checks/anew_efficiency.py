@@ -1,5 +1,5 @@
-"""Chapter 13's wrong answers of a second trial, written from the texts by one who had seen no trap,
-but had read the list of public mistakes from which many traps were made."""
+"""Chapter 13's wrong answers of a second trial, written from the texts by one who had seen no trap
+but two of their names, and had read the list of public mistakes from which many were made."""
 
 import math
 
