@@ -2,7 +2,8 @@
 
 table: MiniLM, SmolLM2 and chapter 8's page-sized GPT with their matrices in 32, 8, 4, 3 and 2 bits,
 a scale for a tensor, a row or a group: bytes, and nats a token on a text that was held out, or how
-alike the vectors of sentences are to those in 32 bits.
+alike the vectors of sentences are to those in 32 bits; and of those that write, how many times as
+fast as in 32 bits they do it without a kernel, their weights unpacked for every token.
 speed: a token at a time on one thread, on a model of GPT-2 small's shape and on SmolLM2, by each
 kernel: how many times as fast as single precision in the same run, and the nats a token of SmolLM2
 by the same kernel. What is compared is called in turn, and the medians are compared.
@@ -123,10 +124,25 @@ def rows_of(model: nn.Module, quality: Callable[[nn.Module], float], what: str) 
     return rows
 
 
+def timed(rows: list[dict], model: FamilyModel, layout: str, tiny: bool) -> None:
+    """Into each row, how fast the model writes with its weights stored like that."""
+    stored = {
+        (bits, way + (" with a minimum" if minimum else "")): smaller.stored(bits, way, minimum)
+        for bits in smaller.BITS
+        for way, minimum in ways_of(bits)
+    }
+    repeats = min(1 if tiny else REPEATS, (model.config.max_length - PAST) // DECODED)
+    found = decoding(model, layout, repeats, stored, (32, "tensor"))
+    for row in rows:
+        row |= found[row["bits"], row["way"]]
+        print(row, flush=True)
+
+
 def table(found: dict[str, Any], tiny: bool) -> None:
     given = small(tiny)
     smollm2 = assemble(*read_model(model_file()))
     found["SmolLM2"] = rows_of(smollm2, lambda m: nats(m, given["texts"]), "nats")
+    timed(found["SmolLM2"], smollm2.llama, "interleaved", tiny)
     found["file"] = {"bytes": model_file().stat().st_size}
     minilm = load_minilm()
     with torch.no_grad():
@@ -134,6 +150,7 @@ def table(found: dict[str, Any], tiny: bool) -> None:
     found["MiniLM"] = rows_of(minilm, lambda m: alike(m, wanted), "similarity")
     writer, _ = help_models.writer(passages()[0], given["steps"], 0, help_models.GPT2)
     found["GPT"] = rows_of(writer, gpt_nats, "nats")
+    timed(found["GPT"], writer, "half", tiny)
 
 
 # How fast it is
@@ -162,11 +179,16 @@ def of_gpt2s_shape(tiny: bool) -> FamilyModel:
     return FamilyModel(gpt2(**sizes)).eval().requires_grad_(False)
 
 
-def decoding(model: FamilyModel, layout: str, repeats: int) -> dict[str, Any]:
-    machines = {
-        name: smaller.Decoding(model, kernel, PAST + DECODED * (repeats + 1), layout)
-        for name, kernel in smaller.KERNELS.items()
-    }
+def decoding(
+    model: FamilyModel,
+    layout: str,
+    repeats: int,
+    kernels: dict[Any, Callable[[Tensor], smaller.Kernel]] = smaller.KERNELS,
+    beside: Any = "single precision",
+) -> dict[Any, dict[str, float]]:
+    """Milliseconds a token by each kernel, and how many times as fast as ``beside`` it is."""
+    past = PAST + DECODED * (repeats + 1)
+    machines = {name: smaller.Decoding(model, k, past, layout) for name, k in kernels.items()}
 
     def write(machine: smaller.Decoding, count: int) -> None:
         token = 5
@@ -177,7 +199,7 @@ def decoding(model: FamilyModel, layout: str, repeats: int) -> dict[str, Any]:
         write(machine, PAST)
     calls = {name: (lambda m=m: write(m, DECODED)) for name, m in machines.items()}
     seconds = in_turn(calls, repeats)
-    single = seconds["single precision"]
+    single = seconds[beside]
     return {
         name: {"milliseconds": 1000 * s / DECODED, "times": single / s}
         for name, s in seconds.items()

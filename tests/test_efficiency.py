@@ -168,8 +168,18 @@ def test_dequantize_gives_each_scale_to_its_columns():
     assert dequantize(n, scale, -scale)[0].tolist() == [-1, 0, 1, 20, 30, 40]
     assert dequantize(n, scale[:1]).tolist()[1] == [6, 7, 8, 90, 100, 110]  # one row for all
     assert dequantize(n, torch.tensor(0.5)).tolist()[1] == [3, 3.5, 4, 4.5, 5, 5.5]
-    with pytest.raises(ValueError, match="4 does not divide a row of 6 numbers"):
-        dequantize(n, torch.ones(2, 4))
+
+
+def test_groups_that_do_not_divide_a_row_are_refused():
+    n, w = torch.arange(12).view(2, 6), torch.ones(2, 32)
+    for groups in (4, 5, 7):
+        with pytest.raises(ValueError, match=f"{groups} does not divide a row of 6 numbers"):
+            dequantize(n, torch.ones(2, groups))
+    for size in (5, 64, 0, -1):
+        with pytest.raises(ValueError, match=f"{size} does not divide a row of 32 numbers"):
+            quantize_groups(w, 4, size)
+    dequantize(n, torch.ones(2, 3))
+    quantize_groups(w, 4, 8)
 
 
 def test_scale_of_a_group_is_one_number_for_a_row_of_equal_ones():
@@ -203,8 +213,7 @@ def test_bad_blocks_are_refused():
         dequantize_blocks(torch.zeros(2, 20, dtype=torch.uint8), "Q6_K")
     with pytest.raises(ValueError, match=r"33 bytes are no whole number of blocks of 34"):
         dequantize_blocks(torch.zeros(2, 33, dtype=torch.uint8), "Q8_0")
-    with pytest.raises(ValueError, match="5 does not divide a row of 32 numbers"):
-        quantize_groups(torch.ones(2, 32), 4, 5)
+    assert dequantize_blocks(torch.zeros(2, 34, dtype=torch.uint8), "Q8_0").shape == (2, 32)
 
 
 def test_smollm2s_file_has_as_many_bytes_as_the_formula_says():
@@ -228,11 +237,16 @@ def test_model_bytes_by_hand():
     assert model_bytes(shapes, 3, 5) == 3 * (4 + 2 * 2) + 44  # 30 bits are four bytes
     assert model_bytes([(8, 3, 10)], 4) == 8 * model_bytes([(3, 10)], 4)
     assert model_bytes([], 4) == 0
+
+
+def test_bits_and_groups_that_no_file_has_are_refused():
+    shapes = [(3, 10), (10,), ()]
     for wrong in (0, 1, 9, 24):
         with pytest.raises(ValueError, match=f"bits must be .*got {wrong}"):
             model_bytes(shapes, wrong)
     with pytest.raises(ValueError, match="group_size must be at least 1, got 0"):
         model_bytes(shapes, 4, 0)
+    assert model_bytes(shapes, 2, 1) == 3 * (3 + 2 * 10) + 44
 
 
 def test_packed_layer_has_as_many_bytes_as_the_formula_says():
@@ -254,8 +268,13 @@ def test_quantized_layer_answers_nearly_as_the_layer_that_it_was(bits, largest, 
         assert 1e-5 < off < largest
         wanted = F.linear(x, layer.weight, linear.bias)
     torch.testing.assert_close(layer(x), wanted, rtol=0, atol=1e-5)
+
+
+def test_layer_of_other_bits_is_refused():
+    linear = nn.Linear(64, 40)
     with pytest.raises(ValueError, match="bits must be 4 or 8, got 3"):
         QuantizedLinear(linear, 3)
+    QuantizedLinear(linear, 4)
 
 
 # Experts
@@ -298,8 +317,14 @@ def test_balance_by_hand():
         even = torch.arange(number * k).view(number, k) % number
         loss = load_balance_loss(torch.zeros(number, number, dtype=torch.float64), even)
         assert loss.item() == pytest.approx(1, abs=1e-14)
-    with pytest.raises(ValueError, match=r"logits \(6, 4\), experts \(5, 2\)"):
-        load_balance_loss(torch.zeros(6, 4), torch.zeros(5, 2, dtype=torch.int64))
+
+
+def test_balance_of_other_tokens_is_refused():
+    logits = torch.zeros(3, 6, 4)
+    for batch in ((3, 5), (2, 6), (18,), (6,), (1, 6)):
+        with pytest.raises(ValueError, match=r"every token needs .*logits \(3, 6, 4\), experts"):
+            load_balance_loss(logits, torch.zeros(*batch, 2, dtype=torch.int64))
+    load_balance_loss(logits, torch.zeros(3, 6, 2, dtype=torch.int64))
 
 
 def test_balance_is_mixtrals_but_for_their_k():

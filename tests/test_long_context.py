@@ -116,7 +116,7 @@ def test_number_of_keys_is_what_was_asked_for():
         (lambda: layers_to_reach(torch.ones(3, 4, dtype=torch.bool)), r"\(3, 4\)"),
     ],
 )
-def test_masks_refuse_what_means_nothing(call, match):
+def test_masks_that_mean_nothing_are_refused(call, match):
     with pytest.raises(ValueError, match=match):
         call()
     window_mask(3, 3, 1)
@@ -213,10 +213,12 @@ def test_windowed_work_grows_with_the_length():
     assert flops(2048) / flops(1024) == pytest.approx(2, rel=0.03)
 
 
-def test_windowed_refuses_queries_without_a_position():
+def test_windows_for_queries_without_a_position_are_refused():
     q, k = normal(5, D), normal(4, D)
     with pytest.raises(ValueError, match=r"newest of the keys' positions, got \(5, 7\), \(4, 7\)"):
         windowed_attention(q, k, k, 2)
+    with pytest.raises(ValueError, match="at least the query's own key, got 0"):
+        windowed_attention(k, k, k, 0)
     assert windowed_attention(q[:4], k, k, 2).shape == (4, D)
 
 
@@ -289,7 +291,7 @@ def test_linear_attention_never_builds_the_square():
         assert seen.found <= 512 * 4 * 4
 
 
-def test_linear_attention_refuses_queries_without_a_position():
+def test_causal_queries_without_a_position_are_refused():
     q, k = normal(5, D), normal(4, D)
     with pytest.raises(ValueError, match="newest of the keys' positions"):
         linear_attention(q, k, k)
@@ -361,7 +363,7 @@ def test_rotate_is_apply_rope_where_nothing_is_scaled():
         ((2, 2.0, "ntk", 9, 9), "width 2"),
     ],
 )
-def test_scaling_refuses_what_means_nothing(arguments, match):
+def test_scaling_that_means_nothing_is_refused(arguments, match):
     with pytest.raises(ValueError, match=match):
         scale_rope(*arguments)
     scale_rope(2, 2.0, "linear", 9, 9)
@@ -422,15 +424,22 @@ def test_a_rank_never_makes_more_than_a_block():
     assert seen.found == 64**2
 
 
-def test_ring_refuses_what_does_not_fit():
+def test_parts_of_a_ring_that_do_not_fit_are_refused():
     q, k, v = normal(4, D), normal(4, D), normal(4, DV)
-    with pytest.raises(ValueError, match="from 0 to 2, got 3"):
-        RingAttention(q, k, v, 3, 3, True)
+    for rank in (3, -1):
+        with pytest.raises(ValueError, match=f"from 0 to 2, got {rank}"):
+            RingAttention(q, k, v, rank, 3, True)
     with pytest.raises(ValueError, match=r"\(4, 7\), \(3, 7\)"):
         RingAttention(q, k[:3], v[:3], 0, 3, True)
+    for part in ((q[:3], k, v), (q, k, v[:3]), (q[:, :5], k, v)):
+        with pytest.raises(ValueError, match="of one part are needed"):
+            RingAttention(*part, 0, 3, True)
     one = RingAttention(q, k, v, 0, 3, True)
     with pytest.raises(ValueError, match=r"\(4, 7\), \(4, 11\) here, \(3, 7\), \(3, 11\) came"):
         one.receive(k[:3], v[:3])
+    for keys, values in ((k[:3], v), (k, v[:3]), (k, k), (v, v)):
+        with pytest.raises(ValueError, match="all parts are of one size"):
+            one.receive(keys, values)
     one.receive(k, v)
 
 

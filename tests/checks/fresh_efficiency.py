@@ -1,4 +1,5 @@
-"""Chapter 13: wrong answers as people give them, written from the exercises' texts."""
+"""Chapter 13's wrong answers as people give them, by the one who wrote the checks: not blind.
+Those of anew_efficiency.py are."""
 
 import math
 

@@ -1,5 +1,4 @@
-"""Chapter 12's wrong answers, as other people would write them: masks, reach, windows, sums,
-rotations, and the ring."""
+"""Chapter 12's wrong answers as people give them, by the one who wrote the checks: not blind."""
 
 import math
 

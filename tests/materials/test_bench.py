@@ -37,15 +37,23 @@ SMALL = {
     "long_cache": {"tokens": 24, "count": 2},
     "long_text": {"tokens": 40},
     "assembly": {"count": 6},
+    "windowed": SHORT | {"window": 3, "first": 1},
 }
 
 CELLS = {
     (markdown.stem, cell.metadata.nbgrader.grade_id.removeprefix("bench-")): cell.source
     for markdown in sorted(ROOT.glob("solutions/*/*.md"))
     for cell in source_notebook(markdown).cells
-    if is_bench(cell)
+    if is_bench(cell) and "bench." in cell.source
 }
 """By chapter and machine."""
+
+RING = next(
+    cell.source
+    for cell in source_notebook(ROOT / "solutions/12_long_context/long_context.md").cells
+    if is_bench(cell) and "run_ring" in cell.source
+)
+"""A cell that needs no machine of ours: four processes are one."""
 
 TRIED = {
     markdown.stem: [
@@ -92,6 +100,8 @@ OTHER_STYLE = {
     "generate": "generate_in_a_table",
     "grouped_query_attention": "grouped_by_einsum",
     "flash_forward": "forward_keys_outside",
+    "windowed_attention": "windowed_unfold",
+    "window_mask": "window_triangles",
     "dequantize_blocks": "blocks_by_slices",
     "quantize_absmax": "absmax_by_norm",
     "dequantize": "back_by_index",
@@ -116,6 +126,7 @@ TRAPS = {
     ("kv_cache", "chat"): ("decode_step", "positions restart at zero"),
     ("grouped_query", "long_cache"): ("grouped_query_attention", "tiled groups"),
     ("flash", "long_text"): ("flash_forward", "no scale"),
+    ("long_context", "windowed"): ("windowed_attention", "every block by itself"),
     ("efficiency", "language_model"): ("quantize_absmax", "rounded toward zero"),
     ("assembly", "assembly"): ("decoder_block", "norms exchanged"),
 }
@@ -203,6 +214,7 @@ def test_every_notebook_has_its_machines():
         "long_cache": ["grouped_query"],
         "long_text": ["flash"],
         "assembly": ["assembly"],
+        "windowed": ["long_context"],
     }
 
 
@@ -219,6 +231,13 @@ def test_style_makes_no_difference_and_a_trap_does(key, run, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert f"{name} fails its check" in said and f"“{called}”) and runs all the same" in said
     assert apart(wrong, ours) > 2 * SAME
+
+
+def test_ring_of_the_notebook_is_one_attention(capsys):
+    exec(RING, {**REFERENCE, "torch": torch})
+    off, sent = capsys.readouterr().out.splitlines()
+    assert float(off.rpartition(" ")[2]) < 1e-5
+    assert sent.endswith(f"{[3 * 2 * 2 * 64 * 16 * 4] * 4}")
 
 
 @pytest.mark.by_content("solutions/*/*.md", "exercises/*/*.ipynb")

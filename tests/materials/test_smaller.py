@@ -52,6 +52,27 @@ def test_model_in_few_bits_is_another_one_and_the_first_stays(model, way):
     assert norms and all(torch.equal(p, model.get_parameter(n)) for n, p in norms)
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_packed_numbers_come_back_and_leave_no_gap(bits):
+    n = torch.randint(2**bits, (3, 5, 48), generator=torch.Generator().manual_seed(bits))
+    data = smaller.packed(n.to(torch.uint8), bits)
+    assert data.dtype == torch.uint8 and data.shape == (3, 5, 48 * bits // 8)
+    assert torch.equal(smaller.unpacked(data, bits).long(), n)
+    one = torch.tensor([1, 0, 0, 0, 0, 0, 0, 2**bits - 1], dtype=torch.uint8)
+    number = sum(int(byte) << 8 * i for i, byte in enumerate(smaller.packed(one, bits)))
+    assert number == 1 + (2**bits - 1 << 7 * bits)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize(("way", "minimum"), [(w, False) for w in smaller.WAYS] + [("group", True)])
+def test_stored_product_is_the_product_with_rounded_weights(bits, way, minimum):
+    weight, x = torch.randn(10, 64), torch.randn(3, 64)
+    got = smaller.stored(bits, way, minimum)(weight)(x)
+    wanted = F.linear(x, smaller.rounded(weight, bits, way, minimum))
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-4)
+    assert torch.equal(smaller.stored(32, way)(weight)(x), F.linear(x, weight))
+
+
 def test_bytes_of_a_model_count_what_is_tied_once(model):
     number = sum(p.numel() for p in model.parameters())
     assert smaller.bytes_in(model, 32, "tensor") == 4 * number

@@ -66,6 +66,7 @@ __all__ = [
     "path",
     "tokens",
     "translator",
+    "windowed",
     "written",
 ]
 
@@ -790,6 +791,84 @@ def long_text(
         table.add_row(whose, f"{loss:.3f}", f"{more / 2**20:,.0f}")
     Console().print(table)
     return found
+
+
+def windowed(
+    *,
+    window: int = 24,
+    first: int = 4,
+    text: str = TEXT,
+    prompt: str = PROMPT,
+    count: int = 12,
+    **functions: Callable[..., Any],
+) -> dict[str, tuple[Any, ...]] | None:
+    """SmolLM2 reads through a window of so many keys, by this ``windowed_attention``; and with its
+    first tokens beside the window, by this ``window_mask``. Of each the loss on a text and the next
+    ``count`` tokens of a prompt, one after the other; beside the course's, and all of the past.
+
+    None, and a line that says what to type, where its weights are not installed.
+    """
+    _require_known(functions, tuple(_WINDOWS), "SmolLM2 behind a window")
+    try:
+        from tutor.materials import smollm2
+
+        path = smollm2.model_file()
+    except ModuleNotFoundError as error:
+        print(
+            f"SmolLM2 needs the package {error.name}, which is not installed here: close "
+            "JupyterLab and type `make lab` in the course's folder, which installs it."
+        )
+        return None
+    _tell_checks(functions)
+    parts = {name: Part(name, function) for name, function in functions.items()}
+    courses = {name: part.reference for name, part in parts.items()}
+    names = [name for name in _WINDOWS if name in functions]
+    weights, tokenizer = smollm2.read_model(path)
+    table = Table("", "", "loss, nats a token", f"“{prompt}”")
+    runs = [("", "all of the past", attention.scaled_dot_product_attention)]
+    for name in names:
+        words, reads = _WINDOWS[name]
+        for whose, used in (("the course's", courses), ("yours", parts)):
+            told = words.format(window=window, first=first)
+            runs.append((whose, told, reads(used[name], window, first)))
+    found: dict[str, tuple[Any, ...]] = {}
+    with _one_thread(), progress(len(runs) * count, "token") as show:
+        for number, (whose, told, reads) in enumerate(runs):
+            with _at_work(parts if whose == "yours" else {}):
+                model, written = smollm2.assemble(weights, tokenizer, reads), ""
+                loss = model.loss(text)
+                for done, piece in enumerate(model.written(prompt, count), number * count + 1):
+                    written += piece
+                    show(done, f"{told}: {written.strip()}")
+            key = whose or told
+            found[key] = (*found.get(key, ()), loss, written)
+            table.add_row(told, whose, f"{loss:.3f}", repr(written.strip())[1:-1])
+    _tell_unused(parts)
+    Console().print(table)
+    return found
+
+
+def _through_a_window(windowed_attention: Callable[..., Any], window: int, first: int) -> Any:
+    def reads(q: Tensor, k: Tensor, v: Tensor, keep: Tensor) -> Tensor:
+        return windowed_attention(q, k, v, window)
+
+    return reads
+
+
+def _beside_a_window(window_mask: Callable[..., Any], window: int, first: int) -> Any:
+    def reads(q: Tensor, k: Tensor, v: Tensor, keep: Tensor) -> Tensor:
+        near = window_mask(q.shape[-2], k.shape[-2], window, q.device)
+        sinks = torch.arange(k.shape[-2], device=q.device) < first
+        return attention.scaled_dot_product_attention(q, k, v, keep & (near | sinks))
+
+    return reads
+
+
+_WINDOWS = {
+    "windowed_attention": ("a window of {window}", _through_a_window),
+    "window_mask": ("and the first {first}", _beside_a_window),
+}
+"""What SmolLM2 reads through: in words, and what makes its attention of the function."""
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,9 +33,12 @@ __all__ = [
     "bytes_in",
     "cache_bytes",
     "in_few_bits",
+    "packed",
     "parameters",
     "rounded",
     "rounded_cache",
+    "stored",
+    "unpacked",
 ]
 
 BITS = (32, 8, 4, 3, 2)
@@ -50,15 +53,19 @@ def rounded(
     """The nearest that ``bits`` bits can say. minimum: of groups, with ``quantize_groups``."""
     if bits >= 16:
         return weight.to(torch.float32 if bits == 32 else torch.bfloat16).to(weight.dtype)
+    return dequantize(*_steps(weight, bits, way, minimum)).to(weight.dtype)
+
+
+def _steps(weight: Tensor, bits: int, way: str, minimum: bool) -> tuple[Tensor, ...]:
+    """Whole numbers, their scales, and their minima where groups have them."""
     if way == "tensor":
-        return dequantize(*quantize_absmax(weight, bits)).to(weight.dtype)
+        return quantize_absmax(weight, bits)
     if way == "channel":
-        return dequantize(*quantize_absmax(weight, bits, -1)).to(weight.dtype)
+        return quantize_absmax(weight, bits, -1)
     if minimum:
-        return dequantize(*quantize_groups(weight, bits, GROUP)).to(weight.dtype)
-    groups = weight.unflatten(-1, (-1, GROUP))
-    n, scale = quantize_absmax(groups, bits, -1)
-    return dequantize(n, scale).flatten(-2).to(weight.dtype)
+        return quantize_groups(weight, bits, GROUP)
+    n, scale = quantize_absmax(weight.unflatten(-1, (-1, GROUP)), bits, -1)
+    return n.flatten(-2), scale.squeeze(-1)
 
 
 def parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -156,6 +163,47 @@ def _by_hand(bits: int) -> Callable[[Tensor], Kernel]:
         linear = nn.Linear(*reversed(weight.shape), bias=False, device="meta")
         linear.weight = nn.Parameter(weight, requires_grad=False)
         return QuantizedLinear(linear, bits)
+
+    return made
+
+
+def packed(n: UInt8[Tensor, "*rows columns"], bits: int) -> UInt8[Tensor, "*rows bytes"]:
+    """Numbers below 2^bits without a gap, eight of them in ``bits`` bytes, the first one lowest.
+
+    bits: up to 4, so that eight numbers fit into a word of torch's; or 8, which leaves them alone.
+    """
+    if bits == 8:
+        return n
+    word = (n.unflatten(-1, (-1, 8)).long() << bits * torch.arange(8)).sum(-1, keepdim=True)
+    return (word >> 8 * torch.arange(bits) & 255).to(torch.uint8).flatten(-2)
+
+
+def unpacked(data: UInt8[Tensor, "*rows bytes"], bits: int) -> UInt8[Tensor, "*rows columns"]:
+    """What ``packed`` was given."""
+    if bits == 8:
+        return data
+    if 8 % bits == 0:  # no number lies in two bytes
+        shifts = torch.arange(0, 8, bits, dtype=torch.uint8)
+        return (data[..., None] >> shifts & 2**bits - 1).flatten(-2)
+    word = data.unflatten(-1, (-1, bits)).int() << 8 * torch.arange(bits, dtype=torch.int32)
+    word = word.sum(-1, keepdim=True, dtype=torch.int32)
+    shifts = bits * torch.arange(8, dtype=torch.int32)
+    return (word >> shifts & 2**bits - 1).to(torch.uint8).flatten(-2)
+
+
+def stored(bits: int, way: str, minimum: bool = False) -> Callable[[Tensor], Kernel]:
+    """What a product costs without a kernel, in any number of bits: the weight lies in memory as
+    ``rounded`` has it, packed, and is unpacked anew for every token. 32 bits: as it is."""
+
+    def made(weight: Tensor) -> Kernel:
+        if bits == 32:
+            return _single(weight)
+        n, scale, *low = _steps(weight, bits, way, minimum)
+        if not low:  # from 0 on
+            most = 2 ** (bits - 1) - 1
+            n, low = (n.int() + most).to(torch.uint8), [-most * scale]
+        data = packed(n, bits)
+        return lambda x: F.linear(x, dequantize(unpacked(data, bits), scale, *low))
 
     return made
 

@@ -20,9 +20,8 @@ _SIZES = Factor(
     "sizes",
     (
         Condition("two of four", value=(6, 7, 5, 4, 2)),
-        Condition("one of three", "one expert a token", (6, 7, 5, 3, 1), alone=True),
-        Condition("all", "all experts", (5, 6, 4, 3, 3), edge=True, alone=True),
-        Condition("one token", "a single token", (1, 7, 5, 4, 2), edge=True),
+        Condition("one of three", "one expert a token", (6, 7, 5, 3, 1)),
+        Condition("all", "all experts", (5, 6, 4, 3, 3), edge=True),
     ),
 )
 """T, C, F, E and k."""
@@ -34,8 +33,11 @@ _ROOM = Factor(
         Condition("too few", "half as many places as choices", (0.5,), alone=True),
     ),
 )
-_LAYOUT = replace(LAYOUT, conditions=LAYOUT.conditions[:2])
-_BATCH = replace(BATCH, conditions=BATCH.conditions[:3])
+_LAYOUT, _BATCH = (
+    replace(factor, conditions=tuple(replace(c, alone=False) for c in factor.conditions[:number]))
+    for factor, number in ((LAYOUT, 2), (BATCH, 3))
+)
+"""A layer is a hundred operations: fewer conditions have a case of their own."""
 FAMILY = Family((DTYPE, _LAYOUT, _BATCH, _SIZES, _ROOM))
 
 
@@ -135,12 +137,14 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     )
     t, c, f, e = draw.integer(5, 9), draw.integer(6, 9), draw.integer(3, 7), draw.integer(3, 6)
     yield _case(draw, "sizes drawn by lot", (t, c, f, e, 2))
-    yield _case(draw, "as wide as its hidden layer", (5, 6, 6, 4, 2), (0.75,), (), times=(5,))
-    yield _case(draw, "the capacity factor left out", (5, 7, 5, 4, 2), (), times=(5,))
+    sizes = (5, 6, 6, 4, 2)  # as wide as its hidden layer
+    yield _case(draw, "the capacity factor left out", sizes, (), times=(5,))
     yield _case(draw, "three experts of five", (7, 8, 6, 5, 3), (0.75,), times=(7,))
+    yield _case(draw, "one token", (1, 7, 5, 4, 2), (1.0,), (), "edges", times=(1,))
     sizes = (16, 7, 5, 4, 2)
-    yield _case(draw, "one text of many tokens", sizes, (1.0,), (), "values", times=(16, 9, 16))
-    liked = _case(draw, "one expert is asked by all", (8, 7, 5, 4, 2), (0.5,), (2,), "edges")
+    yield _case(draw, "one text of many tokens", sizes, (1.0,), (), "values", times=(16, 9))
+    sizes = (8, 7, 5, 4, 2)
+    liked = _case(draw, "one expert is asked by all", sizes, (0.5,), (2,), "edges", times=(8,))
     for call in liked.calls:
         where = int(liked.state_dict["router"][:, 1].argmax())
         call.args[0][..., where] = 6.0

@@ -33,6 +33,10 @@ def steps(x, scale):
     return x / scale.where(scale > 0, 1)
 
 
+def steps_unless_zero(x, scale):
+    return x / scale.where(scale != 0, 1)
+
+
 def nearest(x):
     return x.round()
 
@@ -132,6 +136,11 @@ def turned(x, dim):
     return along(x, None if dim is None or x.ndim < 2 else swap.get(dim, dim))
 
 
+def all_for_the_first(x, dim):
+    """``if dim``: 0 is as good as nothing."""
+    return along(x, dim or None)
+
+
 def rows_where_nothing_is_said(x, dim):
     return along(x, -1 if dim is None else dim)
 
@@ -142,6 +151,10 @@ def mean_along(x, dim):
 
 def all_levels(bits):
     return 2**bits - 1
+
+
+def one_at_least(bits):
+    return max(to_one_side(bits), 1)
 
 
 def one_more(bits):
@@ -158,6 +171,14 @@ def of_a_byte(bits):
 
 def by_the_bits(bits):
     return bits
+
+
+def never_zero(largest, levels):
+    return (largest / levels).clamp(min=1e-8)
+
+
+def with_an_epsilon(largest, levels):
+    return largest / levels + 1e-6
 
 
 def upside_down(largest, levels):

@@ -24,6 +24,10 @@ def scaled_and_moved(n, scale, low):
     return n * scale if low is None else n * scale + low
 
 
+def without_the_minimum_of_all(n, scale, low):
+    return n * scale if low is None or not scale.ndim else n * scale + low
+
+
 def as_it_is(x, scale):
     return x
 

@@ -63,6 +63,22 @@ def balance(
 with_ = changeable(balance)
 
 
+def its_own_choice(logits, experts):
+    """The k largest logits, whoever was asked."""
+    if differ(logits, experts):
+        raise ValueError("tokens differ")
+    return balance(logits, logits.topk(experts.shape[-1], dim=-1).indices)
+
+
+def up_to_the_last_asked(logits, experts):
+    """As if there were no experts behind the last one that somebody asks."""
+    if differ(logits, experts):
+        raise ValueError("tokens differ")
+    number = int(experts.max()) + 1
+    p = of_tokens(over_experts(logits, experts))[:number]
+    return number * products(shares_of_choices(ones(experts, number), experts, p), p)
+
+
 def never(logits, experts):
     return False
 
@@ -94,6 +110,10 @@ def of_chosen_not_scaled(logits, experts):
 
 def over_tokens(logits, experts):
     return logits.softmax(0)
+
+
+def over_all_tokens(logits, experts):
+    return logits.reshape(-1, logits.shape[-1]).softmax(0).reshape(logits.shape)
 
 
 def detached(logits, experts):

@@ -113,6 +113,15 @@ def all_scales_first(data, size):
     )
 
 
+def scales_before_minima(data, size):
+    """All scales of a row, then all minima, and then all numbers."""
+    number = data.shape[-1] // size
+    head = 2 * number
+    ends = (head, 2 * head) if size == 20 else (head,)
+    parts = [unflattened(t, -1, (number, -1)) for t in data.tensor_split(ends, -1)]
+    return torch.cat(parts, -1)
+
+
 def first_scale_for_all(data, size):
     blocks = cut(data, size)
     head = 4 if size == 20 else 2
@@ -160,6 +169,11 @@ def low_not_masked(packed):
 
 def eight_less(packed):
     return halves(packed).float() - 8
+
+
+def high_with_a_sign(packed):
+    """A shift of bytes that have a sign keeps it."""
+    return torch.cat((packed & 15, packed.contiguous().view(torch.int8) >> 4), -1)
 
 
 def with_a_sign(packed):

@@ -131,6 +131,7 @@ DEQUANTIZE = Exercise(
             with_(made=part.without_minimum),
             "n counts steps from the minimum on. Without it every group begins at zero.",
             BACK,
+            (with_(made=part.without_the_minimum_of_all),),
         ),
         Trap(
             "scales in turn",

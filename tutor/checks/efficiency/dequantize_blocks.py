@@ -132,6 +132,13 @@ DEQUANTIZE_BLOCKS = Exercise(
             (with_(nibbles=part.with_a_sign),),
         ),
         Trap(
+            "a shift that keeps the sign",
+            with_(nibbles=part.high_with_a_sign),
+            "of a byte that is read with a sign, `>> 4` fills up with it: 0xF0 becomes -1 and not "
+            "15. Bytes with halves in them are uint8.",
+            PACKED,
+        ),
+        Trap(
             "the minimum before the scale",
             with_(four=part.moved_and_scaled),
             "x = d n + m: the minimum is not scaled.",
@@ -190,6 +197,7 @@ DEQUANTIZE_BLOCKS = Exercise(
             with_(blocks=part.all_scales_first),
             "each block has its scale with it, so that a block is read from one place.",
             BLOCKS,
+            (with_(blocks=part.scales_before_minima),),
         ),
         Trap(
             "one scale for a row",

@@ -156,6 +156,18 @@ def nothing(groups):
     return torch.zeros_like(groups[..., :1])
 
 
+def not_above_zero(groups):
+    return least(groups).clamp(max=0)
+
+
+def largest_size(groups):
+    return groups.abs().amax(-1, keepdim=True)
+
+
+def largest_size_below(groups):
+    return -largest_size(groups)
+
+
 def of_all(groups):
     return torch.zeros_like(groups[..., :1]) + groups.amin()
 
@@ -234,6 +246,10 @@ def with_their_dimension(n, scale, low):
     return n, scale, low
 
 
+def without_rows(n, scale, low):
+    return n, scale.flatten(), low.flatten()
+
+
 def for_every_number(n, scale, low):
     share = n.shape[-1] // scale.shape[-2]
     return n, *(t.squeeze(-1).repeat_interleave(share, -1) for t in (scale, low))
@@ -250,6 +266,17 @@ def in_half(n, scale, low):
 
 def with_most(n, scale, low):
     return n, scale.squeeze(-1), (low + scale * n.amax()).squeeze(-1)
+
+
+def zero_at_a_step(weight, bits=4, group_size=32):
+    """The minimum is moved to the nearest multiple of the scale."""
+    if out_of_range(bits) or not_divided(weight.shape[-1], group_size):
+        raise ValueError("bits")
+    groups = consecutive(at_least_single(weight), group_size)
+    scale = (most(groups) - least(groups)) / all_but_one(bits)
+    zero = nearest(steps(least(groups), scale))
+    n = clamped(nearest(steps(groups, scale)) - zero, bits)
+    return three(in_bytes(joined(n)), scale, zero * scale)
 
 
 def by_the_largest_size(weight, bits=4, group_size=32):

@@ -175,14 +175,18 @@ LOAD_BALANCE_LOSS = Exercise(
             "even work gives the sum of E times 1/E · 1/E, which is 1/E. Times E it is 1, for any "
             "number of experts.",
             BALANCE,
-            (with_(joined=part.means), with_(scaled=part.squared_experts)),
+            (
+                with_(joined=part.means),
+                with_(scaled=part.squared_experts),
+                with_(counted=part.of_number_of_experts),
+            ),
         ),
         Trap(
             "sums for means",
             with_(averaged=part.sums),
             "p is the mean over the tokens, or the loss grows with the batch.",
             BALANCE,
-            (with_(counted=part.numbers), with_(counted=part.of_number_of_experts)),
+            (with_(counted=part.numbers),),
         ),
         Trap(
             "another loss",
@@ -199,10 +203,25 @@ LOAD_BALANCE_LOSS = Exercise(
             BALANCE,
         ),
         Trap(
+            "another choice than the one that was made",
+            part.its_own_choice,
+            "`experts` says whom the tokens have asked: a bias, or chance, may have chosen others "
+            "than those with the largest logits.",
+            BALANCE,
+        ),
+        Trap(
+            "counted up to the last one asked",
+            part.up_to_the_last_asked,
+            "the number of experts is that of the logits. Those whom nobody asks count, too: they "
+            "are what the loss is against.",
+            BALANCE,
+        ),
+        Trap(
             "softmax over the tokens",
             with_(probability=part.over_tokens),
             "each token has probabilities over the experts: the last dimension.",
             BALANCE,
+            (with_(probability=part.over_all_tokens),),
         ),
         Trap(
             "an exponential that overflows",

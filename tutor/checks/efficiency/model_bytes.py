@@ -88,6 +88,8 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("group size and numbers left out", (_model(draw, 40, 72), 8))
     large = [(128_256, 8192), *[(28_672, 8192)] * 80, (8192,)]
     yield Case("a model of 70 thousand million", (large, 4, 128, 1))
+    huge = [(10**9 + 7, 10**7 + 3)]  # an odd number of bytes above 2^53, which no float is
+    yield Case("more bytes than a float tells apart", (huge, 8), "edges")
     yield Case("no tensors", ([], 4, 32, 2), "edges")
     yield Case("one number alone", ([()], 4, 32, 2), "edges")
     yield Case("a row of one", ([(5, 1)], 3, 32, 2), "edges")
@@ -259,6 +261,7 @@ MODEL_BYTES = Exercise(
             with_(others=part.not_counted),
             "they are few, and they are there: 4 bytes for each number.",
             BYTES,
+            (with_(others=part.numbers_alone_forgotten),),
         ),
         Trap(
             "every shape once",
@@ -281,6 +284,10 @@ MODEL_BYTES = Exercise(
             "bytes are whole: divide with `//`, rounding up as `-(-a // b)`. A float of a large "
             "model is not exact.",
             BYTES,
+            (
+                with_(told=part.through_a_float),
+                with_(numbers=part.whole_bytes_in_a_float, told=part.through_a_float),
+            ),
         ),
         Trap(
             "bits and groups are not looked at",
@@ -291,6 +298,7 @@ MODEL_BYTES = Exercise(
                 with_(refused=part.bits_alone),
                 with_(refused=part.groups_alone),
                 with_(refused=part.too_many_bits),
+                with_(refused=part.zero_for_none),
             ),
         ),
     ),

@@ -128,6 +128,12 @@ QUANTIZE_ABSMAX = Exercise(
             (with_(largest=part.one_for_all_in_shape),),
         ),
         Trap(
+            "0 taken for None",
+            with_(largest=part.all_for_the_first),
+            "0 is a dimension, and it is false where Python asks `if dim`: ask `dim is None`.",
+            ROWS,
+        ),
+        Trap(
             "a scale for each row where one was asked for",
             with_(largest=part.rows_where_nothing_is_said),
             "with `dim=None` all numbers share one scale, a tensor without dimensions.",
@@ -155,7 +161,13 @@ QUANTIZE_ABSMAX = Exercise(
             "the number with the largest size may be negative. Take the largest of |w|, or all "
             "that lie further below zero than the largest lies above it are cut off.",
             SCALES,
-            (with_(size=part.as_it_is), with_(size=part.as_it_is, limited=part.clamped)),
+            (
+                with_(size=part.as_it_is),
+                with_(size=part.as_it_is, limited=part.clamped),
+                with_(
+                    size=part.as_it_is, counted=part.steps_unless_zero, limited=part.clamped_alike
+                ),
+            ),
         ),
         Trap(
             "a step too many",
@@ -265,6 +277,13 @@ QUANTIZE_ABSMAX = Exercise(
             SCALES,
         ),
         Trap(
+            "an epsilon in the scale",
+            with_(step=part.never_zero),
+            "a row of zeros has the scale 0, and small weights have a small scale.",
+            SCALES,
+            (with_(step=part.with_an_epsilon),),
+        ),
+        Trap(
             "a scale without its dimension",
             with_(returned=part.squeezed),
             "(rows, columns) times (rows,) multiplies columns, or does not fit. Kept with one "
@@ -315,7 +334,11 @@ QUANTIZE_ABSMAX = Exercise(
             "with 1 bit there is no step but 0, and the scale is a division by zero; with 9 the "
             "numbers do not fit into int8. Raise a ValueError.",
             SCALES,
-            (with_(refused=part.above_alone), with_(refused=part.below_alone)),
+            (
+                with_(refused=part.above_alone),
+                with_(refused=part.below_alone),
+                with_(refused=part.above_alone, levels=part.one_at_least),
+            ),
         ),
     ),
 )

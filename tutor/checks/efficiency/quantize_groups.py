@@ -132,7 +132,24 @@ QUANTIZE_GROUPS = Exercise(
             "that is `quantize_absmax`: where all numbers of a group are positive, half of its "
             "steps stand for nothing. Here the steps begin at the group's minimum.",
             GROUPS,
-            (part.by_the_largest_size_shifted,),
+            (
+                part.by_the_largest_size_shifted,
+                with_(low=part.largest_size_below, high=part.largest_size),
+            ),
+        ),
+        Trap(
+            "a minimum that is never above zero",
+            with_(low=part.not_above_zero),
+            "some formats can only take a minimum off. Where all numbers of a group are above "
+            "zero, the steps from zero to the least of them stand for nothing.",
+            GROUPS,
+        ),
+        Trap(
+            "the minimum moved to a whole step",
+            part.zero_at_a_step,
+            "a zero point is a whole number of steps, so the steps hit zero and miss the minimum. "
+            "Here they begin at the minimum itself.",
+            BACK,
         ),
         Trap(
             "negative numbers cut off",
@@ -233,6 +250,12 @@ QUANTIZE_GROUPS = Exercise(
             "left in groups",
             with_(whole=part.left_in_groups),
             "n has the shape of the weight. Groups are how it is computed.",
+            GROUPS,
+        ),
+        Trap(
+            "scales without their rows",
+            with_(returned=part.without_rows),
+            "each row has its own groups: `scale` is (*rows, columns / group_size).",
             GROUPS,
         ),
         Trap(

@@ -67,6 +67,12 @@ def below_alone(k, number):
     return k < 1
 
 
+def by_shares(shares, experts):
+    """In the order of the shares, which a bias makes another one."""
+    shares, order = shares.sort(-1, descending=True)
+    return shares, experts.gather(-1, order)
+
+
 def without_bias(logits, bias):
     return logits
 

@@ -75,6 +75,22 @@ def count(
 with_ = changeable(count)
 
 
+def zero_for_none(bits, group_size):
+    return unknown(bits, group_size or None)
+
+
+def numbers_alone_forgotten(shape, bits):
+    return 4 * sum(shape)
+
+
+def whole_bytes_in_a_float(rows, columns, bits):
+    return float(whole_bytes(rows, columns, bits))
+
+
+def through_a_float(total):
+    return int(float(total))
+
+
 def never(bits, group_size):
     return False
 

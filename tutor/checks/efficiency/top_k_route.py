@@ -115,15 +115,18 @@ TOP_K_ROUTE = Exercise(
             BALANCE,
         ),
         Trap(
+            "the bias added to probabilities",
+            with_(preferred=part.probabilities_and_bias),
+            "probabilities are between 0 and 1, and there a bias weighs more. It is added to the "
+            "logits.",
+            ROUTER,
+        ),
+        Trap(
             "the bias forgotten",
             with_(preferred=part.without_bias),
             "the k largest of logits + bias are chosen.",
             BALANCE,
-            (
-                with_(preferred=part.taken_off),
-                with_(preferred=part.multiplied),
-                with_(preferred=part.probabilities_and_bias),
-            ),
+            (with_(preferred=part.taken_off), with_(preferred=part.multiplied)),
         ),
         Trap(
             "shares and experts exchanged",
@@ -139,7 +142,7 @@ TOP_K_ROUTE = Exercise(
             "the experts stand in the order of preference: `topk` sorts them, unless it is told "
             "`sorted=False`.",
             ROUTER,
-            (with_(chosen=part.worst_first),),
+            (with_(chosen=part.worst_first), with_(returned=part.by_shares)),
         ),
         Trap(
             "the worst experts",

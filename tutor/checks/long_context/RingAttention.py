@@ -13,13 +13,13 @@ from torch import Generator, Tensor
 
 from tutor import long_context as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
-from tutor.checks.crossings import BATCH, DTYPE, LAYOUT
+from tutor.checks.crossings import DTYPE
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Call, Case, Contract, Exercise, Property
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
 from tutor.checks.long_context.ring_traps import TRAPS
-from tutor.checks.long_context.shared import CHAPTER, DV, D
+from tutor.checks.long_context.shared import BATCH, CHAPTER, DV, LAYOUT, D
 
 TIME = 3
 """Tokens of one rank."""
@@ -27,9 +27,9 @@ TIME = 3
 _RANKS = Factor(
     "ranks",
     (
-        Condition("the last of three", value=(2, 3)),
-        Condition("the second of three", "rank 1 of 3", (1, 3), alone=True),
-        Condition("the first of three", "rank 0 of 3", (0, 3), edge=True, alone=True),
+        Condition("the last of two", value=(1, 2)),
+        Condition("the second of three", "rank 1 of 3", (1, 3)),
+        Condition("the first of two", "rank 0 of 2", (0, 2), edge=True, alone=True),
         Condition("a single one", "a ring of one", (0, 1), edge=True, alone=True),
     ),
 )
@@ -57,11 +57,16 @@ _TIME = Factor(
 FAMILY = Family(
     (DTYPE, _SCORES, LAYOUT, BATCH, _RANKS, _CAUSAL, _TIME),
     apart={
-        pair("behind", "none"): "without a batch dimension there are no heads to lie elsewhere",
         pair("half", "large"): "the order in which halves are rounded decides such a softmax",
         pair("bfloat16", "large"): "the order in which halves are rounded decides such a softmax",
     },
-).but(without={"three": "with two dimensions in front nothing is new", "views": "as turned ones"})
+).but(
+    without={
+        "three": "with two dimensions in front nothing is new",
+        "views": "as turned ones",
+        "behind": "as turned ones",
+    }
+)
 
 
 def _part(draw: Draw, batch: tuple[int, ...], time: int, dtype: torch.dtype, scale: float):
@@ -110,15 +115,15 @@ def _with_calls(case: Case) -> Case:
 
 def _by_hand(draw: Draw) -> Iterator[Case]:
     double = torch.float64
-    ranks = draw.integer(4, 6)
+    ranks = draw.integer(3, 5)
     parts = [_part(draw, (2,), 2, double, 1.0) for _ in range(ranks)]
-    round_ = _round(parts, draw.integer(2, 4), True)
+    round_ = _round(parts, draw.integer(1, 3), True)
     yield _with_calls(Case("a ring of a size drawn by lot", round_))
     parts = [_part(draw, (), TIME, double, 1.0) for _ in range(3)]
     rising = [(q, k * 400**n, v) for n, (q, k, v) in enumerate(parts)]
-    for name, order in (("rise", rising), ("fall", rising[::-1])):
+    for name, order in (("rise", rising), ("fall", rising[1::-1])):
         label = f"scores that {name} from rank to rank"
-        yield _with_calls(Case(label, _round(order, 2, False), "edges"))
+        yield _with_calls(Case(label, _round(order, len(order) - 1, False), "edges"))
     low = [(q.abs() + 0.5, -300 * (k.abs() + 0.5), v) for q, k, v in parts[:2]]
     label = "scores that are far below 0 on every rank"
     yield _with_calls(Case(label, _round(low, 1, False), "edges"))
@@ -137,7 +142,7 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield longer
 
 
-CASES = _Rounds(FAMILY, _arguments, _by_hand, usual="the last of three, causal")
+CASES = _Rounds(FAMILY, _arguments, _by_hand, usual="the last of two, causal")
 
 
 def _ring(make: Any, parts: list[tuple[Tensor, ...]], causal: bool) -> tuple[Tensor, int, int]:
@@ -164,11 +169,11 @@ def _largest(one: Any) -> int:
     return one.response.cost.largest if one.response.cost is not None else 0
 
 
-def _four_are_one(make: Any, generator: Generator, device: torch.device) -> str | None:
+def _three_are_one(make: Any, generator: Generator, device: torch.device) -> str | None:
     draw = Draw(generator, device)
-    parts = [_part(draw, (), TIME, torch.float64, 1.0) for _ in range(4)]
-    q, k, v = (torch.cat(t, -2) for t in zip(*parts, strict=True))
-    for causal in (True, False):
+    for ranks, causal in ((3, True), (2, False)):
+        parts = [_part(draw, (), TIME, torch.float64, 1.0) for _ in range(ranks)]
+        q, k, v = (torch.cat(t, -2) for t in zip(*parts, strict=True))
         scores = q @ k.mT * D**-0.5
         if causal:
             scores = scores.masked_fill(~torch.ones_like(scores).tril().bool(), -torch.inf)
@@ -176,21 +181,24 @@ def _four_are_one(make: Any, generator: Generator, device: torch.device) -> str 
         off = (out - scores.softmax(-1) @ v).abs().max()
         if not off < 1e-9:
             told = "causal" if causal else "all keys for everybody"
-            return f"four ranks together differ from one attention by {float(off):.2g} ({told})"
-        wanted = 3 * TIME * (D + DV)
+            return f"{ranks} ranks together differ from one attention by {float(off):.2g} ({told})"
+        wanted = (ranks - 1) * TIME * (D + DV)
         if sent != wanted:
-            return f"one of four ranks sends {sent} numbers; 3 times its keys and values: {wanted}"
+            return (
+                f"one of {ranks} ranks sends {sent} numbers; {ranks - 1} times its keys and "
+                f"values: {wanted}"
+            )
     return None
 
 
 def _never_more_than_a_block(make: Any, generator: Generator, device: torch.device) -> str | None:
-    draw, time = Draw(generator, device), 16
-    parts = [_part(draw, (), time, torch.float64, 1.0) for _ in range(4)]
+    draw, time, ranks = Draw(generator, device), 16, 3
+    parts = [_part(draw, (), time, torch.float64, 1.0) for _ in range(ranks)]
     _, _, largest = _ring(make.watched, parts, False)
-    enough = between(2 * time * time, 4 * time * time)
+    enough = between(2 * time * time, ranks * time * time)
     if largest > enough:
         return (
-            f"with 4 ranks of 16 tokens, a call makes a tensor of {largest} elements; "
+            f"with {ranks} ranks of {time} tokens, a call makes a tensor of {largest} elements; "
             f"{enough} are enough for one block"
         )
     return None
@@ -215,7 +223,7 @@ RING_ATTENTION = Exercise(
     contract=_contract,
     outputs={"outgoing": ("k", "v"), "result": ("out",)},
     properties=(
-        Property("four ranks are one attention", _four_are_one, "values"),
+        Property("three ranks are one attention", _three_are_one, "values"),
         Property("never more than a block", _never_more_than_a_block),
     ),
     traps=TRAPS,

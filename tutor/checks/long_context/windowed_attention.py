@@ -14,7 +14,7 @@ from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
 from tutor.checks.long_context import windows
-from tutor.checks.long_context.shared import BLOCKS, CHAPTER, DV, WINDOW, B, D
+from tutor.checks.long_context.shared import BATCH, BLOCKS, CHAPTER, DV, LAYOUT, WINDOW, B, D
 from tutor.checks.long_context.windows import band, in_blocks, with_
 from tutor.checks.scoring import by_keys, by_width, one, score_traps
 from tutor.checks.shares import completed
@@ -22,7 +22,7 @@ from tutor.checks.shares import completed
 _LENGTHS = Factor(
     "lengths",
     (
-        Condition("eight", value=(8, 8)),
+        Condition("six", value=(6, 6)),
         Condition("newest", "four new queries, nine keys", (4, 9), edge=True, alone=True),
         Condition("one query", "one query, many keys", (1, 7), edge=True, alone=True),
         Condition("one token", "a single token", (1, 1), edge=True),
@@ -37,7 +37,17 @@ _WINDOWS = Factor(
         Condition("beyond", "a window wider than the text", 40, edge=True, alone=True),
     ),
 )
-FAMILY = ATTENTION.but(_LENGTHS, _WINDOWS, without={"mask": "the window is the mask"}).but(
+FAMILY = ATTENTION.but(
+    _LENGTHS,
+    _WINDOWS,
+    LAYOUT,
+    BATCH,
+    without={
+        "mask": "the window is the mask",
+        "views": "as turned ones",
+        "three": "with two dimensions in front nothing is new",
+    },
+).but(
     apart={
         pair("one token", "of four"): "a single token has nothing to read but itself",
         pair("one token", "extreme"): "of one key there is nothing to choose",
@@ -56,7 +66,7 @@ def _qkv(draw: Draw, *batch: int, tq: int, tk: int, d: int = D, dv: int = DV):
 
 
 def _by_hand(draw: Draw) -> Iterator[Case]:
-    t, window = draw.integer(9, 15), draw.integer(2, 6)
+    t, window = draw.integer(8, 12), draw.integer(2, 6)
     yield Case("sizes drawn by lot", (*_qkv(draw, 3, tq=t, tk=t, d=4, dv=5), window))
     tq, window = draw.integer(4, 8), draw.integer(2, 5)
     by_lot = _qkv(draw, 2, tq=tq, tk=tq + draw.integer(4, 9))
@@ -88,14 +98,14 @@ def _out_of_reach(call, generator: Generator, device: torch.device) -> str | Non
 
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
-    draw, t, d, window = Draw(generator, device), 192, 4, 8
-    calls = ((*_qkv(draw, 1, tq=t, tk=t, d=d, dv=d), window),)
+    draw, tq, tk, d, window = Draw(generator, device), 48, 64, 2, 8
     return Contract(
-        calls=calls,
-        # Blocks read two windows of keys; all T x T pairs are what is to be saved.
-        max_flops=between(2 * t * 3 * window * 2 * d, 2 * t * t * 2 * d),
-        # All windows of keys at once, each with a copy of its own, against the square.
-        max_intermediate=between(t * 2 * window * d, t * t),
+        calls=((*_qkv(draw, 1, tq=tq, tk=tk, d=d, dv=d), window),),
+        # Blocks read two windows of keys. What is to be saved is all pairs, also those of the
+        # newest keys alone.
+        max_flops=between(2 * tq * 3 * window * 2 * d, 2 * tq * (tq + window) * 2 * d),
+        # All windows of keys at once, each with a copy of its own, against these pairs.
+        max_intermediate=between(tq * 2 * window * d, tq * (tq + window)),
         forbidden=LIBRARY_ATTENTION,
     )
 
