@@ -1,4 +1,5 @@
-"""Chapter 11's wrong answers, each with the names of the traps that it should get."""
+"""Chapter 11's wrong answers as people give them, each with the names of the traps that it should
+get, by those who wrote the traps: not blind."""
 
 import math
 

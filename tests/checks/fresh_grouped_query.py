@@ -1,4 +1,5 @@
-"""Chapter 10's wrong answers, as different people would write them."""
+"""Chapter 10's wrong answers as different people would write them, by those who wrote the traps:
+not blind."""
 
 import math
 
