@@ -318,7 +318,7 @@ def test_a_user_fits_to_the_last_byte_and_not_beyond():
     assert concurrent_users(tiny | {"parameters": 1}, 250_000_000, 1)[2] == 0
 
 
-def test_planner_refuses_what_is_no_plan():
+def test_what_is_no_plan_is_refused():
     with pytest.raises(ValueError, match="at least one token, got 0"):
         concurrent_users(MODELS["GPT-2"], 0, 80)
     with pytest.raises(ValueError, match="key heads, 5, must divide that of query heads, 12"):

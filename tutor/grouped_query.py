@@ -46,7 +46,7 @@ def grouped_query_attention(
     q: Float[Tensor, "*batch H Tq D"],
     k: Float[Tensor, "*batch G Tk D"],
     v: Float[Tensor, "*batch G Tk Dv"],
-    keep: Bool[Tensor, "*#batch #H #Tq #Tk"] | None = None,
+    keep: Bool[Tensor, "*#batch #H #Tq #Tk"] | Bool[Tensor, "#Tq #Tk"] | None = None,
 ) -> Float[Tensor, "*batch H Tq Dv"]:
     """softmax(q_h k_gᵀ / √D) v_g with g = h // (H // G): Ainslie et al. 2023, arXiv:2305.13245.
 
@@ -154,7 +154,7 @@ def latent_attention(
     k_turned: Float[Tensor, "*batch Tk Dr"],
     w_k: Float[Tensor, "H R D"],
     w_v: Float[Tensor, "H R Dv"],
-    keep: Bool[Tensor, "*#batch #H #Tq #Tk"] | None = None,
+    keep: Bool[Tensor, "*#batch #H #Tq #Tk"] | Bool[Tensor, "#Tq #Tk"] | None = None,
 ) -> Float[Tensor, "*batch H Tq Dv"]:
     """Multi-head attention whose keys and values are made of a short vector, c = latent:
 
@@ -177,7 +177,7 @@ def absorbed_latent_attention(
     k_turned: Float[Tensor, "*batch Tk Dr"],
     w_k: Float[Tensor, "H R D"],
     w_v: Float[Tensor, "H R Dv"],
-    keep: Bool[Tensor, "*#batch #H #Tq #Tk"] | None = None,
+    keep: Bool[Tensor, "*#batch #H #Tq #Tk"] | Bool[Tensor, "#Tq #Tk"] | None = None,
 ) -> Float[Tensor, "*batch H Tq Dv"]:
     """``latent_attention``, by q (c w_k)ᵀ = (q w_kᵀ) cᵀ and p (c w_v) = (p c) w_v.
 
@@ -215,7 +215,6 @@ def _require_fit(q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None) -> None:
         raise ValueError(f"q and k differ in their batch or in their width: {shapes}")
     if v.shape[:-1] != k.shape[:-1]:
         raise ValueError(f"every key needs one value: {shapes}")
-    _share(q.shape[-3], k.shape[-3])
     if keep is None:
         return
     if keep.dtype != torch.bool:
