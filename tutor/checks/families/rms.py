@@ -102,6 +102,11 @@ def weight_first(x, weight, eps=1e-6):
     return in_its_dtype(weighted / root(of_features(weighted.square()), eps), x)
 
 
+def widened_behind_the_squares(x, weight, eps=1e-6):
+    size = root(of_features(at_least_single(x.square())), eps)
+    return in_its_dtype(at_least_single(x) / size * weight, x)
+
+
 def over_all_but_the_first(x):
     return x.mean(tuple(range(1, x.ndim)), keepdim=True) if x.ndim > 1 else of_features(x)
 

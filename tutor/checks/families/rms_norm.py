@@ -65,6 +65,9 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     x, weight = draw.normal(B, T, C), _weight(draw, C)
     x[:, 0] = 0.0
     yield Case("a token of zeros", (x, weight), "edges")
+    # The squares of these are 0 in half precision.
+    tiny = (draw.normal(B, T, C, dtype=HALF) / 32 + 1) * 1.5e-4, _weight(draw, C, HALF), 1e-8
+    yield Case("numbers near 1e-4, in half precision", tiny)
     # 300² is beyond what half precision holds, and the root of the mean is not.
     low = draw.normal(B, T, C, dtype=HALF) / 8 + 300, _weight(draw, C, HALF)
     yield Case("numbers near 300, in half precision", low, "edges")

@@ -195,6 +195,7 @@ TRAPS = (
         "half precision ends at 65,504, and the square of 256 is more: the mean is inf, and the "
         "answer 0. Go to single precision for the norm, and back at its end.",
         RMS,
+        (rms.widened_behind_the_squares,),
     ),
     Trap(
         "left in single precision",

@@ -126,6 +126,9 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("both cuts at once", of(rows, [0.1, 0.3, 0.6, 0.9], 1.0, 3, 0.8))
     yield Case("both cuts at once, cooler", of(rows, [0.1, 0.3, 0.6, 0.9], 0.5, 3, 0.9))
     yield Case("both cuts, top_k the closer one", of(example, 0.55, 1.0, 2, 0.95))
+    alone = of(example, 0.55, 1.0, 1, 0.95)
+    yield Case("both cuts, the likeliest alone", alone, "edges")
+    yield Case("up to a share, cooler", of(example, 0.9, 0.5, None, 0.5))
     # Of three the two likeliest are up to 0.75 of what is left, and of all three of them.
     yield Case("a share of what is left", of([0.3, 0.2, 0.15, 0.35], 0.5, 1.0, 3, 0.7))
     # Of one row the cuts leave little over, of the other much.
