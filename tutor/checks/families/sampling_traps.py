@@ -175,7 +175,7 @@ TRAPS = (
         "the one that reaches p is left out",
         with_(cut_p=draws.those_within),
         "the fewest tokens whose probabilities sum to p *or more*: the one that takes the sum over "
-        "p stays, or, where the likeliest alone has more than p, nothing is left.",
+        "p stays. Without it nothing is left where the likeliest alone has more than p.",
         SAMPLING,
         (with_(cut_p=draws.those_within_or_the_first),),
     ),
