@@ -436,6 +436,7 @@ def perturb(run: Run) -> None:
 
     torch.Generator = torch._C.Generator = Generator
     torch.manual_seed = torch.random.manual_seed = moved_seed
+
     def moved_rng(seed=None):
         # Libraries also give it a generator, which is moved already, or nothing.
         return default_rng(seed + run.seed if isinstance(seed, int) else seed)
