@@ -1,7 +1,7 @@
 """The shapes in the signatures, checked in every call that the tests of the reference make.
 
-All but those of calls that are meant to be refused: the check of the signature would refuse them
-first.
+All but those of calls that are meant to be refused, as their names say: the check of the signature
+would refuse them first.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ def run(modules: list[Path]) -> str:
         }
         for module in modules
     }
-    return fails(targets, "--jaxtyping-packages=tutor,beartype.beartype", "-k", "not refused")
+    return fails(targets, "--jaxtyping-packages=tutor,beartype.beartype", "-k", "not refuse")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -26,6 +26,7 @@ __all__ = [
     "FamilyConfig",
     "FamilyModel",
     "RelativeAttention",
+    "RotatedAttention",
     "bart",
     "bert",
     "corrupt_spans",
@@ -115,11 +116,36 @@ class RelativeAttention(nn.Module):
         """The last query stands at the last key."""
         num_queries, num_keys = q.shape[-2], k.shape[-2]
         queries = torch.arange(num_queries, device=q.device) + (num_keys - num_queries)
-        distance = torch.arange(num_keys, device=q.device) - queries[:, None]  # (Tq, Tk)
+        bias = self.between(queries, torch.arange(num_keys, device=q.device))
+        return unscaled_attention(q, k, v, keep, bias)
+
+    def between(
+        self, queries: Int[Tensor, "*batch Tq"], keys: Int[Tensor, "*batch Tk"]
+    ) -> Float[Tensor, "*batch H Tq Tk"]:
+        """The bias of every query and key, of which each stands at a place."""
+        distance = keys[..., None, :] - queries[..., :, None]  # (*batch, Tq, Tk)
         buckets = relative_buckets(
             distance, self.bidirectional, self.bias.num_embeddings, self.max_distance
         )
-        return unscaled_attention(q, k, v, keep, self.bias(buckets).movedim(-1, -3))
+        return self.bias(buckets).movedim(-1, -3)
+
+
+class RotatedAttention:
+    """Queries and keys are turned by their places before they meet: Su et al. 2021.
+
+    turn(x, places, theta) is ``apply_rope`` or like it; ``reads`` is the attention after that.
+    """
+
+    def __init__(
+        self, turn: Callable[..., Tensor], theta: float, reads: Callable[..., Tensor]
+    ) -> None:
+        self.turn, self.theta, self.reads = turn, theta, reads
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None = None) -> Tensor:
+        """The last query stands at the last key."""
+        places = torch.arange(k.shape[-2], device=k.device)
+        q = self.turn(q, places[k.shape[-2] - q.shape[-2] :], self.theta)
+        return self.reads(q, self.turn(k, places, self.theta), v, keep)
 
 
 # What they learn, and how they write
@@ -273,14 +299,23 @@ class _Embedding(nn.Module):
         if config.embedding_norm:
             self.norm = config.norm(config.width, eps=config.norm_eps)
 
-    def forward(self, tokens: Tensor, segments: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        segments: Tensor | None = None,
+        places: Tensor | None = None,
+    ) -> Tensor:
+        """places: of each token, from 0 on, if they are not 0, 1, 2, ..."""
         x = self.token(tokens)
         if self.config.scaled_embedding:
             x = x * self.config.width**0.5
         if self.config.positions == "learned":
-            _require_length(tokens, self.config)
             first = self.config.first_position
-            x = x + self.position.weight[first : first + tokens.shape[-1]]
+            if places is None:
+                _require_length(tokens, self.config)
+                x = x + self.position.weight[first : first + tokens.shape[-1]]
+            else:
+                x = x + self.position(first + places)
         if self.config.segments:
             x = x + (self.segment.weight[0] if segments is None else self.segment(segments))
         return self.norm(x) if self.config.embedding_norm else x
@@ -371,14 +406,8 @@ def _causal(tokens: Tensor, keep: Tensor | None) -> Tensor:
 def _with_positions(config: FamilyConfig, bidirectional: bool) -> FamilyConfig:
     """The configuration of a stack, whose attention tells the positions if nothing else does."""
     if config.positions == "rope":
-        turn = config.rope or apply_rope
-
-        def turned(q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None = None) -> Tensor:
-            places = torch.arange(k.shape[-2], device=k.device)
-            asked = places[k.shape[-2] - q.shape[-2] :]
-            q, k = (turn(x, at, config.theta) for x, at in ((q, asked), (k, places)))
-            return (config.attention or scaled_dot_product_attention)(q, k, v, keep)
-
+        reads = config.attention or scaled_dot_product_attention
+        turned = RotatedAttention(config.rope or apply_rope, config.theta, reads)
         return replace(config, attention=turned)
     if config.positions == "buckets":
         sizes = config.num_heads, bidirectional, config.num_buckets, config.max_distance

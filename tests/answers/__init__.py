@@ -7,6 +7,7 @@ from answers import (
     alignment,
     attention,
     families,
+    kv_cache,
     multihead,
     position,
     recurrence,
@@ -23,6 +24,7 @@ MODULES: dict[str, ModuleType] = {
     "06_tokens": tokens,
     "07_transformer": transformer,
     "08_families": families,
+    "09_kv_cache": kv_cache,
 }
 
 RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}

@@ -14,8 +14,9 @@ from tutor.checks import CHAPTERS, EXERCISES
 from tutor.checks.candidate import LocalCandidate
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, pair
 from tutor.checks.draw import Draw, laid
+from tutor.checks.exercise import counted_cases
 from tutor.checks.limits import UNLIMITED, between
-from tutor.checks.trace import same_layout
+from tutor.checks.trace import play, same_layout
 
 CPU = torch.device("cpu")
 
@@ -197,10 +198,16 @@ def limit_of(name, limit):
 
 
 def cost(name, function, kind):
-    """The most that one of the counted calls does."""
-    calls = EXERCISES[name].contract(generator(), CPU).calls
-    runs = (LocalCandidate(function).run(call, count=True) for call in calls)
-    return max(getattr(run.cost, kind) for run in runs)
+    """The most that one of the counted calls does; of a class, the last call of the method."""
+    exercise = EXERCISES[name]
+    contract = exercise.contract(generator(), CPU)
+    most = 0
+    for case in counted_cases(contract):
+        methods = ("", *(call.method for call in case.calls))
+        last = max(i for i, method in enumerate(methods) if method == contract.method)
+        trace = play(LocalCandidate(function), exercise, case, count=True)
+        most = max(most, getattr(trace.responses[last].cost, kind))
+    return most
 
 
 @pytest.mark.parametrize(

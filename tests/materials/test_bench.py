@@ -29,7 +29,12 @@ SAME = 1e-4
 """Losses that are further apart than this, relatively, are those of different machines."""
 BUDGET = {"steps": 4, "tested": 60}
 SHORT = {"text": "Ice is lighter than water.", "prompt": "Monday, Tuesday,", "count": 2}
-SMALL = {"translator": BUDGET, "language_model": SHORT, "tokens": {"num_merges": 20}}
+SMALL = {
+    "translator": BUDGET,
+    "language_model": SHORT,
+    "tokens": {"num_merges": 20},
+    "chat": {"count": 6, "beside": 1},
+}
 
 CELLS = {
     (markdown.stem, cell.metadata.nbgrader.grade_id.removeprefix("bench-")): cell.source
@@ -78,6 +83,10 @@ OTHER_STYLE = {
     "rms_norm": "rms_rsqrt",
     "swiglu": "gated_by_linear",
     "sample": "sample_by_mask",
+    "KVCache": "OneTensor",
+    "decode_step": "step_in_groups",
+    "chunked_prefill": "prefill_with_lists",
+    "generate": "generate_in_a_table",
 }
 TRAPS = {
     ("recurrence", "translator"): ("gru_step", "old and new do not share"),
@@ -91,6 +100,7 @@ TRAPS = {
     ("tokens", "tokens"): ("bpe_encode", "nothing merged"),
     ("transformer", "translator"): ("decoder_layer", "look-ahead"),
     ("families", "language_model"): ("swiglu", "gate and input exchanged"),
+    ("kv_cache", "chat"): ("decode_step", "positions restart at zero"),
 }
 
 
@@ -170,6 +180,7 @@ def test_every_notebook_has_its_machines():
         "translator": sorted([*words[:5], "transformer"]),
         "language_model": sorted([*words[2:5], "families"]),
         "tokens": ["tokens"],
+        "chat": ["kv_cache"],
     }
 
 

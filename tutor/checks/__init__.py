@@ -12,6 +12,7 @@ from tutor.checks import (
     alignment,
     attention,
     families,
+    kv_cache,
     multihead,
     position,
     recurrence,
@@ -46,6 +47,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
         tokens,
         transformer,
         families,
+        kv_cache,
     )
 }
 """The exercises of each chapter, in the order of the course."""

@@ -2,8 +2,9 @@
 
     bench.translator(masked_softmax=masked_softmax, attend=attend)
     bench.language_model(scaled_dot_product_attention=scaled_dot_product_attention)
+    bench.chat(decode_step=decode_step)
 
-Both run the course's own machines, in which the functions stand in the place of the course's of
+They run the course's own machines, in which the functions stand in the place of the course's of
 that name. A function that fails its check is named, and runs all the same.
 """
 
@@ -13,6 +14,7 @@ import linecache
 import pydoc_data.topics
 import sys
 import sysconfig
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +38,7 @@ from tutor.materials.numbers import START, VOCABULARY, Pairs, decode, pairs, spl
 from tutor.materials.progress import progress
 from tutor.materials.translator import exact_match, shares_by_length, train, translate
 
-__all__ = ["Machine", "Stopped", "language_model", "tokens", "translator", "written"]
+__all__ = ["Machine", "Stopped", "chat", "language_model", "tokens", "translator", "written"]
 
 SIZE = len(VOCABULARY)
 RESULTS = "benchmarks/results/translators.json"
@@ -230,6 +232,10 @@ _LANGUAGE_MODEL = (
     "sample",
 )
 """The functions that SmolLM2 calls, the last three of them if it is asked to."""
+
+
+_CHAT = ("KVCache", "decode_step", "chunked_prefill", "generate")
+"""What SmolLM2 is made of where it answers with a cache."""
 
 
 class _Norm(nn.Module):
@@ -434,6 +440,68 @@ def language_model(
         table.add_row(whose, f"{loss:.3f}", repr(written.strip())[1:-1])
     Console().print(table)
     return found
+
+
+def chat(
+    question: str = "Why is the sky blue?",
+    *,
+    count: int = 40,
+    beside: int = 6,
+    **functions: Callable[..., Any],
+) -> dict[str, tuple[float, str, float]] | None:
+    """SmolLM2 answers a question with these functions of chapter 9 in it, token by token: how
+    likely it found its own words, in nats a token, the words, and how many tokens came in a second.
+    Beside the course's own, and ``beside`` tokens without a cache.
+
+    None, and a line that says what to type, where its weights are not installed.
+    """
+    _require_known(functions, _CHAT, "SmolLM2 with a cache")
+    try:
+        from tutor.materials import chat as talk
+        from tutor.materials import smollm2
+
+        path = smollm2.model_file()
+    except ModuleNotFoundError as error:
+        print(
+            f"SmolLM2 needs the package {error.name}, which is not installed here: close "
+            "JupyterLab and type `make lab` in the course's folder, which installs it."
+        )
+        return None
+    _tell_checks(functions)
+    parts = {name: Part(name, function) for name, function in functions.items()}
+    used = {name: EXERCISES[name].reference for name in _CHAT}
+    weights, tokenizer = smollm2.read_model(path)
+    model = smollm2.assemble(weights, tokenizer, layout="half")
+    room = len(model.tokenize(model.chat(question))) + count
+    found = {}
+    with _one_thread():
+        for whose, run in (("yours", used | parts), ("the course's", used)):
+            told = (lambda piece: print(piece, end="", flush=True)) if whose == "yours" else _silent
+            with _at_work(parts if whose == "yours" else {}):
+                talking = talk.Talking(
+                    model, room, run["KVCache"], run["decode_step"], run["chunked_prefill"]
+                )
+                cuts = {"temperature": 0.7, "top_k": None, "top_p": 0.9}
+                asked = model, talking, question, count, told, run["generate"]
+                text, seconds, nats = talk.answer(*asked, **cuts)
+            rate = (len(seconds) - 1) / max(sum(seconds[1:]), 1e-9)
+            found[whose] = sum(nats) / len(nats), text, rate
+        print()
+        start = time.perf_counter()
+        for _ in talk.without_a_cache(model, question, beside):
+            pass
+        rate = beside / (time.perf_counter() - start)
+    _tell_unused(parts)
+    table = Table("", "tokens a second", "nats a token")
+    for whose, (nats, _, each) in found.items():
+        table.add_row(whose, f"{each:.1f}", f"{nats:.3f}")
+    table.add_row("without a cache", f"{rate:.1f}", "")
+    Console().print(table)
+    return found
+
+
+def _silent(piece: str) -> None:
+    pass
 
 
 def tokens(num_merges: int = 300, **functions: Callable[..., Any]) -> dict[str, list[int]]:
