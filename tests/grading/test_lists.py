@@ -128,7 +128,7 @@ def keeping(function):
 """
 
 
-@pytest.mark.parametrize("name", of_chapter(CHAPTER))
+@pytest.mark.parametrize("name", WRONG)
 def test_list_that_is_passed_again_is_the_same_list_in_the_sandbox(sandbox, name):
     report = graded(sandbox, name, *setup_and_solution(name), KEEPING.format(name))
     (values,) = (v for v in report.verdicts if v.group == "values")
