@@ -74,7 +74,7 @@ def shift_for_next_token__w06(tokens: Tensor, lengths: Tensor) -> tuple[Tensor, 
 
 
 # a text of one token is refused, too
-@answer()
+@answer("one token refused")
 def shift_for_next_token__w07(tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     if tokens.shape[1] < 2:
         raise ValueError("need two tokens for a shift")
@@ -216,7 +216,7 @@ def corrupt_spans__w03(
 
 
 # `done` begins at 0 for the errors as well, so a span at the beginning is refused
-@answer()
+@answer("a span at the beginning refused")
 def corrupt_spans__w04(
     tokens: Sequence[int], spans: Sequence[tuple[int, int]], first_sentinel: int
 ) -> tuple[list[int], list[int]]:

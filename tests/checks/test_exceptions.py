@@ -65,6 +65,17 @@ def four(q, k):
             "ask `is not None` first",
         ),
         ("attention_scores", lambda q, k: torch.stack((q, k)), "stack makes a new dimension"),
+        ("attention_scores", lambda q, k: q @ k.mT / torch.sqrt(7), "for numbers there is math"),
+        (
+            "stable_softmax",
+            lambda scores, dim=-1: scores.sort(scores).values,
+            "torch's sort is given (Tensor) and takes other arguments",
+        ),
+        (
+            "stable_softmax",
+            lambda scores, dim=-1: scores.sort(keepdim=True).values,
+            "torch's sort is given (keepdim=bool) and takes other arguments",
+        ),
     ],
 )
 def test_exception_is_explained(name, wrong, sentence):

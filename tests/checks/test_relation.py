@@ -190,6 +190,24 @@ def test_endless_tuple_is_not_looked_through():
     assert not compared
 
 
+def test_order_of_many_is_found_one_by_one():
+    compared = []
+
+    def counting(a: Tensor, b: Tensor) -> bool:
+        compared.append(1)
+        return same(a, b)
+
+    eight = tuple(A + i for i in range(8))
+    found = relation(tuple("abcdefgh"), eight, (*eight[4:], *eight[:4]), {}, counting)
+    assert found.sentence.startswith("right, but returned as (e, f, g, h, a, b, c, d)")
+    assert len(compared) <= 8 * 8
+    names = tuple(str(i) for i in range(300))
+    many = tuple(A + i for i in range(300))
+    compared.clear()
+    found = relation(names, many, (many[1], -many[1], *many[2:]), {}, counting)
+    assert "returned as" not in str(found) and len(compared) < 100
+
+
 def test_only_what_has_the_right_size_is_compared():
     vast = torch.zeros(1).expand(10**10)
     assert relation(("out",), (A,), vast, {"x": A}, same) is None

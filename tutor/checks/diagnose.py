@@ -167,11 +167,9 @@ class Diagnosis:
     def _takes_the_same(self, function: Function, name: str) -> bool:
         """Bad input, as the candidate does; and it contradicts no right answer."""
         seen = [o for o in self.trial.groups[name].observations if o.case.raises is not None]
-        return (
-            all(self.agrees(function, (o, False)) for o in seen if o.problem)
-            and all(self._trace(function, o).crashed for o in seen if not o.problem)
-            and not self.contradicted(function)
-        )
+        return all(
+            self._agrees_or_refuses(function, (o, False)) for o in seen
+        ) and not self.contradicted(function)
 
     def of_broken(self, broken: Broken) -> tuple[Trap, ...]:
         """What answers every case as the candidate does and breaks a property like it."""
@@ -183,13 +181,20 @@ class Diagnosis:
             *((a.function, a.traps) for a in self.accounts),
             *((f, (t,)) for f, t in self.known),
         ):
-            if all(self.agrees(function, item) for item in seen):
+            if all(self._agrees_or_refuses(function, item) for item in seen):
                 generator = torch.Generator()
                 generator.set_state(broken.numbers)
                 asked = self.exercise, Known(function), broken.property
                 if broken_by(*asked, generator, self.trial.device) == broken.sentence:
                     return traps
         return ()
+
+    def _agrees_or_refuses(self, function: Function, item: Item) -> bool:
+        """Of bad input that the candidate refuses as it should, the message is its own."""
+        seen = item[0]
+        if seen.case.raises is not None and not seen.problem:
+            return self._trace(function, seen).crashed
+        return self.agrees(function, item)
 
     def _accounts(self) -> tuple[Account, ...]:
         failing = self._failing

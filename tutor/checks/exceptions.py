@@ -180,6 +180,18 @@ _MEANINGS: tuple[tuple[str, str | Callable[..., str]], ...] = (
         "(device=device, and left out it is None), or on that of the inputs",
     ),
     (
+        r"must be (?:Tensor|tuple of Tensors), not (?:bool|int|float|list|tuple)",
+        "torch's functions take tensors, and neither Python's numbers nor its lists: torch.tensor "
+        "makes one of them, and for numbers there is math",
+    ),
+    (
+        r"(\w+)\(\) received an invalid combination of arguments - got \(([\w=., ]*)\)",
+        lambda name, given: (
+            f"torch's {name} is given ({given.rstrip(', ')}) and takes other arguments: compare "
+            "their order and their names with its documentation"
+        ),
+    ),
+    (
         r"Can't call numpy\(\) on Tensor that requires grad",
         "numpy knows no gradients: stay in torch from the arguments to the answer",
     ),

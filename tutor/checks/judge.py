@@ -19,6 +19,7 @@ from tutor.checks.compare import (
     form_problem,
     magnitude,
     raises_problem,
+    tolerance_of,
     type_problem,
     where,
     wrong_gradients,
@@ -157,7 +158,9 @@ def _observe(trial: Trial, case: Case) -> None:
     group = groups[case.group]
     if case.raises is not None:
         problem = raises_problem(exercise, case, got)
-        group.observations.append(Observation(case, None, 0.0, got, problem))
+        # What should have been refused may be answered, and by a known wrong function as well.
+        tolerance = tolerance_of(case, got)
+        group.observations.append(Observation(case, None, tolerance, got, problem))
         return
     rounded = precise = expected_of(exercise, copied(case))
     if any(v.dtype != torch.float64 for v in case.values() if floats(v)):

@@ -53,7 +53,7 @@ def relation(
         return Relation(counted) if counted else None
     if not all(isinstance(f, Tensor) and not f.is_complex() for f in found):
         return None
-    order = _order(expected, found, same) if len(expected) > 1 else None
+    order = _order(expected, found, same)
     if order is not None:
         theirs, ours = (", ".join(names[i] for i in o) for o in (order, range(len(names))))
         return Relation(f"right, but returned as ({theirs}) and not as ({ours})")
@@ -90,11 +90,16 @@ def _order(
     expected: tuple[Tensor, ...], found: tuple[Tensor, ...], same: Same
 ) -> tuple[int, ...] | None:
     """Which of ``expected`` is returned where, if all are and not in their places."""
-    _, *others = permutations(range(len(expected)))
-    for order in others:
-        if all(same(expected[i], f) for i, f in zip(order, found, strict=True)):
-            return order
-    return None
+    if not 1 < len(expected) <= _MOST_RETURNED:
+        return None
+    left, order = list(range(len(expected))), []
+    for f in found:
+        place = next((i for i in left if same(expected[i], f)), None)
+        if place is None:
+            return None
+        left.remove(place)
+        order.append(place)
+    return tuple(order) if order != sorted(order) else None
 
 
 def _of_tensors(expected: Tensor, got: Tensor, inputs: Mapping[str, Any], same: Same) -> str | None:
