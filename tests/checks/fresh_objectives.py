@@ -750,7 +750,7 @@ def sample__w13(
 
 
 # TWO: the temperature comes after the cuts, and token 0 is drawn where no sum is above the chance
-@answer("a sum below 1")
+@answer("a sum below 1", "cut before the temperature")
 def sample__w14(
     logits: Tensor,
     chance: Tensor,
