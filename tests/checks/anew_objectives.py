@@ -816,12 +816,6 @@ def sample__t32(logits, chance, temperature=1.0, top_k=None, top_p=None):
     return _drawn((e / e.sum(-1, keepdim=True)).log(), chance, 1.0, top_k, top_p)
 
 
-# all in single precision
-@answer()
-def sample__t33(logits, chance, temperature=1.0, top_k=None, top_p=None):
-    return _drawn(logits.float(), chance.float(), temperature, top_k, top_p)
-
-
 # TWO: in the order of size, and a sum equal to the chance is enough
 @answer("the likeliest come first")
 def sample__t34(logits, chance, temperature=1.0, top_k=None, top_p=None):
