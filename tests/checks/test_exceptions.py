@@ -68,6 +68,11 @@ def four(q, k):
         ("attention_scores", lambda q, k: q @ k.mT / torch.sqrt(7), "for numbers there is math"),
         (
             "stable_softmax",
+            lambda scores, dim=-1: scores.sort(-1, descending=True, stable=True).values,
+            "torch's sort is given its arguments by name, the dimension with them: dim=-1",
+        ),
+        (
+            "stable_softmax",
             lambda scores, dim=-1: scores.sort(scores).values,
             "torch's sort is given (Tensor) and takes other arguments",
         ),

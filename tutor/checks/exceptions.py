@@ -185,6 +185,13 @@ _MEANINGS: tuple[tuple[str, str | Callable[..., str]], ...] = (
         "makes one of them, and for numbers there is math",
     ),
     (
+        r"(\w+)\(\) takes from \d+ to 0 positional arguments",
+        lambda name: (
+            f"in this form torch's {name} is given its arguments by name, the dimension with them: "
+            "dim=-1"
+        ),
+    ),
+    (
         r"(\w+)\(\) received an invalid combination of arguments - got \(([\w=., ]*)\)",
         lambda name, given: (
             f"torch's {name} is given ({given.rstrip(', ')}) and takes other arguments: compare "
