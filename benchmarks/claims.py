@@ -436,7 +436,12 @@ def perturb(run: Run) -> None:
 
     torch.Generator = torch._C.Generator = Generator
     torch.manual_seed = torch.random.manual_seed = moved_seed
-    np.random.default_rng = lambda seed=None: default_rng(None if seed is None else seed + run.seed)
+
+    def moved_rng(seed=None):
+        # Libraries also give it a generator, which is moved already, or nothing.
+        return default_rng(seed + run.seed if isinstance(seed, int) else seed)
+
+    np.random.default_rng = moved_rng
     torch.manual_seed(0)  # for a page that sets none
 
 

@@ -28,7 +28,7 @@ from tutor.checks.attention.shared import CHAPTER, TK, TQ
 from tutor.checks.conditions import Crossed, Family, Row
 from tutor.checks.draw import DOUBLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.families import BATCH, DTYPE, LAYOUT
+from tutor.checks.crossings import BATCH, DTYPE, LAYOUT
 
 FAMILY = Family((DTYPE, LAYOUT, BATCH)).but(without={"behind": "no dimension is for heads"})
 

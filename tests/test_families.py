@@ -368,6 +368,9 @@ def test_shifted_loss_is_the_one_that_gpt2_computes():
 def test_lengths_of_other_rows_are_refused_by_the_shift():
     with pytest.raises(ValueError, match=r"\(3, 9\) and \(2,\)"):
         shift_for_next_token(_tokens()[0], LENGTHS[:2])
+    for shape in ((3,), (3, 2, 2)):
+        with pytest.raises(ValueError, match=r"tokens \(B, T\)"):
+            shift_for_next_token(torch.zeros(shape, dtype=torch.int64), torch.ones(3))
 
 
 def test_spans_as_in_the_paper_s_figure():

@@ -208,7 +208,7 @@ def sample(
         p = p * (before < top_p)  # the one that reaches p stays
         p = p / p.sum(-1, keepdim=True)
     p = torch.zeros_like(p).scatter(-1, order, p)  # in the order of the vocabulary again
-    reached = (p.cumsum(-1) > chance[..., None]) & (p > 0)
+    reached = p.cumsum(-1) > chance[..., None]
     # Rounding may keep the sum below 1: then the last that has a chance.
     last = p.shape[-1] - 1 - (p > 0).flip(-1).int().argmax(-1)
     return torch.where(reached.any(-1), reached.int().argmax(-1), last)

@@ -3,7 +3,16 @@ ones that are no trap."""
 
 from types import ModuleType
 
-from answers import alignment, attention, multihead, position, recurrence, tokens, transformer
+from answers import (
+    alignment,
+    attention,
+    families,
+    multihead,
+    position,
+    recurrence,
+    tokens,
+    transformer,
+)
 
 MODULES: dict[str, ModuleType] = {
     "01_recurrence": recurrence,
@@ -13,6 +22,7 @@ MODULES: dict[str, ModuleType] = {
     "05_position": position,
     "06_tokens": tokens,
     "07_transformer": transformer,
+    "08_families": families,
 }
 
 RIGHT = {name: functions for m in MODULES.values() for name, functions in m.RIGHT.items()}

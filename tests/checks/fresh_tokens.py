@@ -175,7 +175,7 @@ def train_bpe__w07(pieces, num_merges):
 
 
 # returns bytes pairs
-@answer()
+@answer("pairs of bytes instead of ids")
 def train_bpe__w08(pieces, num_merges):
     words = [([bytes([b]) for b in p], n) for p, n in pieces.items()]
     merges = []
@@ -212,7 +212,7 @@ def train_bpe__w09(pieces, num_merges):
 
 
 # break ties: by smallest right id first
-@answer()
+@answer("the right ids compared first")
 def train_bpe__w10(pieces, num_merges):
     words = [(list(p), n) for p, n in pieces.items()]
     merges = []
@@ -320,7 +320,7 @@ def bpe_encode__w03(text, merges, special=()):
 
 
 # the longest token from the left, over all pieces
-@answer()
+@answer("the longest token")
 def bpe_encode__w04(text, merges, special=()):
     tok = [bytes([i]) for i in range(256)]
     for a, b in merges:
@@ -340,7 +340,7 @@ def bpe_encode__w04(text, merges, special=()):
 
 
 # text decode strict
-@answer()
+@answer("bytes that have to be text")
 def bpe_encode__w05(text, merges, special=()):
     if isinstance(text, bytes):
         text = text.decode()
@@ -398,7 +398,7 @@ def bpe_encode__w07(text, merges, special=()):
 
 
 # the bytes of the tokens instead of their ids
-@answer()
+@answer("tokens instead of their ids")
 def bpe_encode__w08(text, merges, special=()):
     tok = [bytes([i]) for i in range(256)]
     for a, b in merges:
@@ -518,7 +518,7 @@ def bpe_decode__w02(ids, merges, special=()):
 
 
 # negative ids accepted
-@answer()
+@answer("negative ids from the end")
 def bpe_decode__w03(ids, merges, special=()):
     t = toks(merges, special)
     try:
@@ -528,7 +528,7 @@ def bpe_decode__w03(ids, merges, special=()):
 
 
 # unknown ids skipped
-@answer()
+@answer("unknown ids skipped")
 def bpe_decode__w04(ids, merges, special=()):
     t = dict(enumerate(toks(merges, special)))
     return b"".join(t.get(i, b"") for i in ids)
@@ -573,7 +573,7 @@ def bpe_decode__w08(ids, merges, special=()):
 
 
 # merges expanded one level
-@answer()
+@answer("one level deep")
 def bpe_decode__w09(ids, merges, special=()):
     n = 256 + len(merges)
     out = []
@@ -692,7 +692,7 @@ def unigram_segment__w07(text, log_probs):
 
 
 # mean log-prob instead of the sum: divided by length of piece
-@answer()
+@answer("divided by the piece's length")
 def unigram_segment__w08(text, log_probs):
     if not log_probs:
         raise ValueError

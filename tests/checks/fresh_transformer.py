@@ -47,7 +47,7 @@ def layer_norm__w03(x, weight, bias, eps=1e-5):
 
 
 # folded: x*scale + (bias - mean*scale): cancels when the mean is far from 0
-@answer()
+@answer("the mean taken away at the end")
 def layer_norm__w04(x, weight, bias, eps=1e-5):
     w = x.to(torch.promote_types(x.dtype, torch.float32))
     v, m = torch.var_mean(w, -1, correction=0, keepdim=True)
@@ -288,7 +288,7 @@ def encoder_layer__w06(x, attention, feed, norms, num_heads, keep=None, norm_fir
 
 
 # token that may read nothing is left out of the sublayer altogether: keeps x un-normed in post-norm
-@answer()
+@answer("past the attention and its norm")
 def encoder_layer__w07(x, attention, feed, norms, num_heads, keep=None, norm_first=False):
     def block(z, f, n):
         return z + f(_ln(z, *n)) if norm_first else _ln(z + f(z), *n)
@@ -300,7 +300,7 @@ def encoder_layer__w07(x, attention, feed, norms, num_heads, keep=None, norm_fir
 
 
 # keep unsqueezed at dim 1 in own attention: wrong if keep has no batch dimension
-@answer()
+@answer("the mask on the wrong axis")
 def encoder_layer__w08(x, attention, feed, norms, num_heads, keep=None, norm_first=False):
     if keep is not None and keep.ndim >= 3:
         pass
@@ -392,7 +392,7 @@ def _b(norm_first):
 
 
 # the two masks swapped where they fit, S==T; else memory_keep for itself dropped
-@answer()
+@answer("the two masks exchanged")
 def decoder_layer__w01(
     x, memory, attentions, feed, norms, num_heads, keep=None, memory_keep=None, norm_first=False
 ):
@@ -466,7 +466,7 @@ def decoder_layer__w05(
 
 
 # S = 0: the second sublayer is skipped altogether, its norm as well (post-norm)
-@answer()
+@answer("no memory, no norm")
 def decoder_layer__w06(
     x, memory, attentions, feed, norms, num_heads, keep=None, memory_keep=None, norm_first=False
 ):
@@ -670,7 +670,7 @@ def label_smoothing_loss__w05(logits, target, smoothing=0.1, ignore_index=0):
 
 
 # target.clamp(min=0): an ignore_index above V-1 (no symbol) is out of range
-@answer()
+@answer("padding as an index")
 def label_smoothing_loss__w06(logits, target, smoothing=0.1, ignore_index=0):
     _chk(logits, target, smoothing)
     real = target != ignore_index

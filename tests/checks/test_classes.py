@@ -169,9 +169,19 @@ class Overwriting(Merged):
         values.zero_()
 
 
+class Reshaping(Merged):
+    def update(self, scores, values):
+        super().update(scores, values)
+        values.unsqueeze_(0)
+
+
 def test_argument_of_a_call_that_is_modified_is_named():
     text = said(report_on(Overwriting), "types")
     assert text == "first update: values was modified: the caller's tensor has other numbers now"
+    text = said(report_on(Reshaping), "types")
+    assert text.startswith(
+        "first update: values was modified: the caller's tensor has the shape (1, "
+    )
 
 
 def test_relation_to_the_right_answer_is_said():

@@ -465,6 +465,8 @@ NAMES = {
     "_bias_of_a_square": {"aligned to the wrong corner"},
     "_buckets_of_their_dtype": {"another integer type"},
     "_magnitudes": {"positions without their sign"},
+    "_rms_max": {"the largest for the size"},
+    "_spans_from_one": {"the first sentinel skipped"},
 }
 """Of the wrong answers that are no traps: a misconception that a person would see in them."""
 

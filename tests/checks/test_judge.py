@@ -23,6 +23,7 @@ from tutor.checks.response import plain
 from tutor.checks.sequences import Listed
 
 OF_TENSORS = [n for n in NAMES if any(isinstance(a, Tensor) for a in first_arguments(n))]
+OF_LISTS = [n for n in NAMES if any(isinstance(a, list | dict) for a in first_arguments(n))]
 # Of chapter 3, whose floating-point inputs have any number of batch dimensions.
 WITH_FLOATS = [n for n in of_chapter("03_attention") if "mask" not in n]
 
@@ -112,6 +113,14 @@ def test_answer_kept_from_an_earlier_call_is_refused(name, key):
 def test_cache_by_identity_is_told_that_it_does_not_follow():
     stale = cached(id)(attention.attention_scores)
     assert "called again with new numbers" in said(report_on("attention_scores", stale), "values")
+
+
+@pytest.mark.by_content
+@pytest.mark.parametrize("name", OF_LISTS)
+def test_answer_kept_for_a_list_or_mapping_is_refused(name):
+    stale = cached(lambda a: id(a) if isinstance(a, list | dict) else a)
+    sentence = said(report_on(name, stale(of_the_reference(name))), "values")
+    assert "called again with other contents in the same list or dict" in sentence
 
 
 def test_answer_whose_memory_is_used_again_is_refused():

@@ -164,6 +164,7 @@ A, M = torch.arange(6.0).reshape(2, 3) + 1, torch.tensor([[True, False], [True, 
         (("out",), (A,), A.to(torch.complex64), None),
         (("out",), (A,), torch.full_like(A, torch.nan), None),
         (("out",), (-A,), torch.full_like(A, torch.nan), None),  # the logarithm of nothing
+        (("out",), (torch.tensor([1, 4, 9]),), torch.tensor([1, 2, 3]), None),  # by chance
         (("out",), (A[:0],), A, None),
         (
             ("out",),

@@ -109,3 +109,28 @@ def test_hostile_answer_costs_its_own_exercise_and_says_what_is_said_at_home(
         home = judge(EXERCISES[name], space[name], SEED)
         assert [v.earned for v in report.verdicts] == [v.earned for v in home.verdicts]
         assert report.traps == home.traps
+
+
+KEEPING = """
+def keeping(function):
+    kept = {{}}
+
+    def answering(*args):
+        key = tuple(id(a) if isinstance(a, list | dict) else a for a in args)
+        if key not in kept:
+            kept[key] = function(*args), args
+        return kept[key][0]
+
+    return answering
+
+
+{0} = keeping({0})
+"""
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_list_that_is_passed_again_is_the_same_list_in_the_sandbox(sandbox, name):
+    report = graded(sandbox, name, *setup_and_solution(name), KEEPING.format(name))
+    (values,) = (v for v in report.verdicts if v.group == "values")
+    assert values.earned == 0
+    assert "other contents in the same list or dict" in values.failure.sentences[0]

@@ -11,6 +11,7 @@ import torch
 from tutor.checks import (
     alignment,
     attention,
+    families,
     multihead,
     position,
     recurrence,
@@ -36,7 +37,16 @@ __all__ = [
 
 CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     module.CHAPTER: module.EXERCISES
-    for module in (recurrence, alignment, attention, multihead, position, tokens, transformer)
+    for module in (
+        recurrence,
+        alignment,
+        attention,
+        multihead,
+        position,
+        tokens,
+        transformer,
+        families,
+    )
 }
 """The exercises of each chapter, in the order of the course."""
 

@@ -38,4 +38,5 @@ def unflattened(x: Tensor, dim: int, sizes: tuple[int, ...]) -> Tensor:
             f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim "
             f"{dim} ({width}) in the input tensor"
         )
+    sizes = tuple(width // known if size == -1 else size for size in sizes)  # of 0 none follows
     return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])

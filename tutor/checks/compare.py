@@ -220,7 +220,8 @@ def type_problem(exercise: Exercise, case: Case, expected: Trace, got: Trace) ->
     for i, (b, a) in enumerate(zip(expected.args_after, got.args_after, strict=False)):
         if isinstance(b, Tensor) and not same_values((b,), (a,), 0.0):
             at, name = value_names(exercise, case)[i]
-            said = f"{at}{name} was modified: the caller's tensor has other numbers now"
+            what = "other numbers" if b.shape == a.shape else f"the shape {tuple(a.shape)}"
+            said = f"{at}{name} was modified: the caller's tensor has {what} now"
             return Problem([said], modified=name)
         if a is CHANGED:
             at, name = value_names(exercise, case)[i]

@@ -114,6 +114,8 @@ class Diagnosis:
 
     def _of_others(self, name: str) -> tuple[tuple[Trap, ...], Observation | None]:
         items = self._failing[name]
+        if not items:
+            return self._of_raising(name)
         accounts = self.accounts
         given = {
             account: [item[0] for item in items if self.agrees(account.function, item)]
@@ -121,7 +123,7 @@ class Diagnosis:
         }
         for account, explained in given.items():
             if explained and len(explained) == len(items):
-                return account.traps, explained[0]
+                return (*account.traps, *self._besides(name, account.function)), explained[0]
         explained = [o for account in accounts for o in given[account]]
         if explained and 2 * len(explained) >= len(items):
             traps = (t for account in accounts if given[account] for t in account.traps)
@@ -137,6 +139,39 @@ class Diagnosis:
             # Three mistakes at once, say, of which the edge cases show two more.
             return tuple(t for a in self._one(items, []) for t in a.traps), items[0][0]
         return (), None
+
+    def _of_raising(self, name: str) -> tuple[tuple[Trap, ...], Observation | None]:
+        """Where all that is wrong in a group is what bad input gets: one that gives it as well."""
+        wrong = self._unrefused(name)
+        for function, trap in self.known if wrong else ():
+            if self._takes_the_same(function, name):
+                return (trap,), wrong[0]
+        return (), None
+
+    def _besides(self, name: str, function: Function) -> tuple[Trap, ...]:
+        """What else is wrong in a function that explains a group's answers, and takes bad input
+        otherwise than the candidate does."""
+        if not self._unrefused(name) or self._takes_the_same(function, name):
+            return ()
+        for other, trap in self.known:
+            both = together(function, other)
+            if both is not None and self._takes_the_same(both, name):
+                return (trap,)
+        return ()
+
+    def _unrefused(self, name: str) -> list[Observation]:
+        """Bad input that did not get the error that is asked for."""
+        failing = self.trial.groups[name].failing
+        return [o for o in failing if o.case.raises is not None]
+
+    def _takes_the_same(self, function: Function, name: str) -> bool:
+        """Bad input, as the candidate does; and it contradicts no right answer."""
+        seen = [o for o in self.trial.groups[name].observations if o.case.raises is not None]
+        return (
+            all(self.agrees(function, (o, False)) for o in seen if o.problem)
+            and all(self._trace(function, o).crashed for o in seen if not o.problem)
+            and not self.contradicted(function)
+        )
 
     def of_broken(self, broken: Broken) -> tuple[Trap, ...]:
         """What answers every case as the candidate does and breaks a property like it."""

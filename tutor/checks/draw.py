@@ -65,7 +65,7 @@ class Draw:
         return lengths.to(self.device)
 
     def mask(self, kind: str | None, batch: tuple[int, ...], tq: int, tk: int) -> Tensor | None:
-        """keep of one of the kinds of ``families.MASK``, broadcastable to (*batch, tq, tk)."""
+        """keep of one of the kinds of ``crossings.MASK``, broadcastable to (*batch, tq, tk)."""
         if kind is None:
             return None
         if kind == "causal":
@@ -87,7 +87,7 @@ class Draw:
 
 
 def laid(x: Tensor | None, layout: str | None) -> Tensor | None:
-    """The same numbers, stored as one of the layouts of ``families.LAYOUT``: the last two
+    """The same numbers, stored as one of the layouts of ``crossings.LAYOUT``: the last two
     dimensions turned round, all but the last in the reverse order, or part of a larger tensor."""
     if x is None or layout is None or x.ndim < 2:
         return x

@@ -31,6 +31,18 @@ _SHOWN = 60
 """Characters of a sequence that is shown whole, and of one of its items."""
 
 
+def refilled(held: Any, new: Any) -> Any:
+    """The list or mapping that is held, with what is in the new one; of anything else the new."""
+    if type(held) is type(new) is list:
+        held[:] = new
+    elif type(held) is type(new) is dict:
+        held.clear()
+        held.update(new)
+    else:
+        return new
+    return held
+
+
 def family(kind: str) -> str:
     return _FAMILIES.get(kind, kind)
 

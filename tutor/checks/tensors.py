@@ -63,8 +63,8 @@ def tensor_problem(name: str, expected: Tensor | Listed, got: Any, tolerance: fl
         and np.nan_to_num(error, nan=1.0).max() < 1e-6
     ):
         lines.append(
-            "right to single precision only: was a small constant added, or is a number on the way "
-            "rounded (numpy's float32, a short constant)?"
+            "right to single precision only: was a small constant added, is a number on the way "
+            "rounded (numpy's float32, a short constant), or are two large ones subtracted?"
         )
     return lines
 

@@ -225,8 +225,44 @@ _LANGUAGE_MODEL = (
     "merge_heads",
     "apply_rope",
     "convert_rope_layout",
+    "rms_norm",
+    "swiglu",
+    "sample",
 )
-"""The functions that SmolLM2 calls."""
+"""The functions that SmolLM2 calls, the last three of them if it is asked to."""
+
+
+class _Norm(nn.Module):
+    """A norm of the model, whose work chapter 8's function does."""
+
+    def __init__(self, norm: nn.RMSNorm) -> None:
+        super().__init__()
+        self.weight, self.eps = norm.weight, norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return families.rms_norm(x, self.weight, self.eps)
+
+
+def _by_functions(model: nn.Module) -> None:
+    """Chapter 8's functions at work in SmolLM2, with its own weights."""
+    model.llama.decoder.norm = _Norm(model.llama.decoder.norm)
+    for layer in model.llama.decoder.layers:
+        layer.norm1, layer.norm2 = _Norm(layer.norm1), _Norm(layer.norm2)
+        weights = tuple(part.weight.mT for part in (layer.gate, layer.linear1, layer.linear2))
+        layer._feed = lambda x, weights=weights: families.swiglu(x, *weights)
+
+
+def _drawn(model: nn.Module) -> None:
+    """What is written is drawn: the drawn token has all of the score."""
+    chances, scores = torch.Generator().manual_seed(0), model.llama.scores
+
+    def one_hot(hidden: Tensor) -> Tensor:
+        logits = scores(hidden)
+        chance = torch.rand((), generator=chances)
+        token = families.sample(logits, chance, temperature=0.7, top_k=None, top_p=0.9)
+        return nn.functional.one_hot(token, logits.shape[-1])
+
+    model.llama.scores = one_hot
 
 
 # What a student calls
@@ -383,7 +419,11 @@ def language_model(
             with _at_work(used):
                 reads, turns = smollm2.scaled_dot_product_attention, smollm2.apply_rope
                 model = smollm2.assemble(weights, tokenizer, reads, turns, layout)
+                if functions.keys() & {"rms_norm", "swiglu"}:
+                    _by_functions(model)
                 loss, written = model.loss(text), ""
+                if "sample" in functions:
+                    _drawn(model)
                 for done, piece in enumerate(model.written(prompt, count), number * count + 1):
                     written += piece
                     show(done, f"{whose}: {written.strip()}")

@@ -156,7 +156,8 @@ class RemoteCandidate:
         again: bool = False,
         most: int | None = None,
     ) -> tuple[dict, list[Tensor]]:
-        """Ask with values, whose tensors keep their identity, and with others ``also``.
+        """Ask with values, whose tensors, lists and mappings keep their identity, and with others
+        ``also``.
 
         again: a further call of the same case. most: bytes that may come back.
         """
@@ -172,13 +173,13 @@ class RemoteCandidate:
         asked = {**message, "args": packed, "again": again, "largest": largest}
         return self.ask(asked, tensors, most + LARGEST_TEXT)
 
-    def _number(self, t: Tensor) -> int:
-        """A tensor that was sent with the last case, or before in this one, keeps its name."""
-        known = self.before.get(id(t)) or self.sent.get(id(t))
+    def _number(self, value: Tensor | list | dict) -> int:
+        """What was sent with the last case, or before in this one, keeps its name."""
+        known = self.before.get(id(value)) or self.sent.get(id(value))
         if known is None:
             self.last += 1
-            known = (self.last, t)
-        self.sent[id(t)] = known
+            known = (self.last, value)
+        self.sent[id(value)] = known
         return known[0]
 
     def counted(

@@ -165,7 +165,8 @@ def _exactly(link: socket.socket, size: int, patience: Patience | None) -> bytea
 def pack(value: Any, tensors: list[Tensor], name: Any = None, views: bool = False) -> Any:
     """JSON for ``value``; its tensors are appended to ``tensors``.
 
-    ``name(tensor)`` may give a number under which the other side keeps that tensor. With
+    ``name(value)`` may give a number under which the other side keeps that tensor, list or
+    mapping. With
     ``views``, a part of a larger tensor is sent with all that lies around it, and an expanded one
     as the few numbers that it is: whoever receives it has a view as well.
     """
@@ -175,12 +176,15 @@ def pack(value: Any, tensors: list[Tensor], name: Any = None, views: bool = Fals
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": str(value)}
-    if isinstance(value, (tuple, list)):
-        kind = "tuple" if isinstance(value, tuple) else "list"
-        return {kind: [pack(v, tensors, name, views) for v in value]}
+    if isinstance(value, tuple):
+        return {"tuple": [pack(v, tensors, name, views) for v in value]}
+    if isinstance(value, list):
+        about = {} if name is None else {"name": name(value)}
+        return {"list": [pack(v, tensors, name, views) for v in value], **about}
     if isinstance(value, dict):
-        items = value.items()
-        return {"dict": [[pack(k, tensors), pack(v, tensors, name, views)] for k, v in items]}
+        about, items = {} if name is None else {"name": name(value)}, value.items()
+        packed = [[pack(k, tensors), pack(v, tensors, name, views)] for k, v in items]
+        return {"dict": packed, **about}
     if isinstance(value, TableModel):
         parts = (pack(t, tensors, name, views) for t in value.tensors)
         return {"model": [*parts, value.fade]}
@@ -229,7 +233,7 @@ def _storage_of(t: Tensor) -> Tensor:
 def unpack(spec: Any, tensors: list[Tensor | None], keep: Any = None, views: bool = False) -> Any:
     """The value of ``spec``; Malformed if it is none. Takes what it uses out of ``tensors``.
 
-    ``keep(number, tensor)`` is given what the sender named, and returns what to use in its place.
+    ``keep(number, value)`` is given what the sender named, and returns what to use in its place.
     With ``views`` the sender is trusted, and may send views: few numbers may become a large tensor.
     And models, which are called.
     """
@@ -248,13 +252,16 @@ def _unpack(spec: Any, tensors: list[Tensor | None], keep: Any, views: bool) -> 
         raise Malformed("a value of no known kind")
     if "tensor" in spec:
         return _unpack_tensor(spec, tensors, keep, views)
-    (kind,) = spec
+    (kind,) = spec.keys() - {"name"}
     value = spec[kind]
-    if kind in ("tuple", "list"):
-        items = [_unpack(v, tensors, keep, views) for v in value]
-        return tuple(items) if kind == "tuple" else items
-    if kind == "dict":
-        return {_key(k): _unpack(v, tensors, keep, views) for k, v in value}
+    if kind == "tuple":
+        return tuple(_unpack(v, tensors, keep, views) for v in value)
+    if kind in ("list", "dict"):
+        if kind == "list":
+            made = [_unpack(v, tensors, keep, views) for v in value]
+        else:
+            made = {_key(k): _unpack(v, tensors, keep, views) for k, v in value}
+        return made if keep is None or "name" not in spec else keep(spec["name"], made)
     if kind == "model" and views:
         *parts, fade = value
         return TableModel(*(_unpack(part, tensors, keep, views) for part in parts), fade)

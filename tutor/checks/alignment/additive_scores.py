@@ -10,9 +10,9 @@ from tutor.checks.alignment import pairs
 from tutor.checks.alignment.pairs import with_
 from tutor.checks.alignment.shared import BATCH, CHAPTER, CM, CX, LENGTHS, A, B, S, T
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.crossings import DTYPE, LAYOUT
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.families import DTYPE, LAYOUT
 from tutor.checks.limits import between
 
 

@@ -20,9 +20,9 @@ from tutor.checks.alignment.shared import (
 )
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
+from tutor.checks.crossings import masked, numbers
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.families import masked, numbers
 from tutor.checks.limits import between
 from tutor.checks.shares import completed
 from tutor.checks.softmax import hide, read, weights, zeroed

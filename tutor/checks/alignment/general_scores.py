@@ -9,9 +9,9 @@ from tutor import alignment as reference
 from tutor.checks.alignment.shared import BATCH, CHAPTER, CM, CX, LENGTHS, B, S, T
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.crossings import DTYPE, LAYOUT, SCALE
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.families import DTYPE, LAYOUT, SCALE
 from tutor.checks.limits import between
 
 

@@ -19,9 +19,9 @@ from tutor.checks.alignment.shared import (
 )
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
+from tutor.checks.crossings import masked
 from tutor.checks.draw import HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.families import masked
 from tutor.checks.shares import completed
 from tutor.checks.softmax import weights
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from tutor.checks import families
+from tutor.checks import crossings
 from tutor.checks.conditions import Row
+from tutor.checks.crossings import extreme_rows
 from tutor.checks.draw import Draw
-from tutor.checks.families import extreme_rows
 from tutor.checks.forbidden import BY_HAND, LIBRARY_ATTENTION
 
 CHAPTER = "02_alignment"
@@ -17,19 +17,19 @@ B, T, S, CX, CM, A = 2, 3, 5, 7, 11, 13
 FORBIDDEN = {**LIBRARY_ATTENTION, "_masked_softmax": BY_HAND}
 
 
-LENGTHS = families.LENGTHS.told(
+LENGTHS = crossings.LENGTHS.told(
     {
         "one key": "one asks, one is read",
         "one query": "one asks, many are read",
         "more queries": "more ask than are read",
     }
 )
-BATCH = families.BATCH.told({"two": "two batch dimensions"})
-MASK = families.MASK.told(
+BATCH = crossings.BATCH.told({"two": "two batch dimensions"})
+MASK = crossings.MASK.told(
     {"random": "a mask for each state", "nothing": "some states may read nothing"}
 )
 
-SHARES = families.ATTENTION.but(
+SHARES = crossings.ATTENTION.but(
     LENGTHS, BATCH, MASK, without={"causal": "no chapter has asked for the past alone yet"}
 )
 """Functions of scores and keep."""

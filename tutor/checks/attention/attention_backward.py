@@ -11,9 +11,9 @@ from tutor import attention as reference
 from tutor.checks.attention.backward import with_
 from tutor.checks.attention.shared import CHAPTER, DV, TK, TQ, B, D, QKVDraw, low_score
 from tutor.checks.conditions import Crossed, Row
+from tutor.checks.crossings import ATTENTION, attention_inputs, numbers
 from tutor.checks.draw import BFLOAT, HALF, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.families import ATTENTION, attention_inputs, numbers
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
 from tutor.checks.shares import completed

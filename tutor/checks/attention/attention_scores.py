@@ -9,8 +9,8 @@ from tutor import attention as reference
 from tutor.checks.attention.shared import CHAPTER, DV, B, D, QKVDraw
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed
+from tutor.checks.crossings import ATTENTION, attention_inputs
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.families import ATTENTION, attention_inputs
 from tutor.checks.limits import between
 from tutor.checks.scoring import (
     all_turned,

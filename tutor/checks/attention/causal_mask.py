@@ -10,9 +10,9 @@ from tutor import attention as reference
 from tutor.checks.attention.shared import CHAPTER
 from tutor.checks.attention.triangles import with_
 from tutor.checks.conditions import Condition, Crossed, Factor, Family
+from tutor.checks.crossings import DEVICE, where
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.families import DEVICE, where
 from tutor.checks.limits import between
 
 _SIZES = Factor(

@@ -9,9 +9,9 @@ from tutor import attention as reference
 from tutor.checks.attention.shared import CHAPTER
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.crossings import INTEGERS, LAYOUT, NUMBER, SENTENCES, sentences
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.families import INTEGERS, LAYOUT, NUMBER, SENTENCES, sentences
 from tutor.checks.limits import between
 
 _KEYS = Factor(

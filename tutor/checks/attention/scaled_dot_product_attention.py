@@ -9,8 +9,8 @@ from tutor import attention as reference
 from tutor.checks.attention.attention_traps import OWN, with_
 from tutor.checks.attention.shared import CHAPTER, DV, TK, TQ, B, D, QKVDraw, low_score
 from tutor.checks.conditions import Crossed
+from tutor.checks.crossings import ATTENTION, attention_inputs
 from tutor.checks.exercise import Case, Contract, Exercise, Property
-from tutor.checks.families import ATTENTION, attention_inputs
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
 from tutor.checks.shares import completed

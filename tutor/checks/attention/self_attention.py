@@ -10,9 +10,9 @@ from tutor import attention as reference
 from tutor.checks.attention.shared import CHAPTER, DV, B, C, D
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
+from tutor.checks.crossings import OF_ITSELF, masked, projected
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.families import OF_ITSELF, masked, projected
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
 from tutor.checks.scoring import (

@@ -9,9 +9,9 @@ from tutor import attention as reference
 from tutor.checks.attention.shared import CHAPTER, TK, TQ, B
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.crossings import DTYPE, LAYOUT, SCORES, extreme_rows
 from tutor.checks.draw import DOUBLE, HALF, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.families import DTYPE, LAYOUT, SCORES, extreme_rows
 
 _DIM = Factor(
     "dim",

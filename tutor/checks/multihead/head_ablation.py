@@ -8,9 +8,9 @@ from torch import Generator, Tensor
 import tutor.checks.multihead.ablation as ablation
 from tutor import multihead as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Row, pair
+from tutor.checks.crossings import SCALE
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.families import SCALE
 from tutor.checks.limits import between
 from tutor.checks.multihead.ablation import with_
 from tutor.checks.multihead.layer import (

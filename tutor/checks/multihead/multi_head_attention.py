@@ -9,8 +9,8 @@ from tutor import multihead as reference
 from tutor.attention import causal_mask, scaled_dot_product_attention
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
+from tutor.checks.crossings import OF_ITSELF
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.families import OF_ITSELF
 from tutor.checks.multihead.layer import layer
 from tutor.checks.multihead.layer_traps import layer_traps
 from tutor.checks.multihead.shared import (

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from torch import Tensor
 
 from tutor.checks.conditions import Condition, Factor, Family, Row, pair
+from tutor.checks.crossings import DTYPE, LAYOUT, LENGTHS, masked, projected
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Contract
-from tutor.checks.families import DTYPE, LAYOUT, LENGTHS, masked, projected
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
 

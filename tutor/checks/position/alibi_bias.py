@@ -9,9 +9,9 @@ import tutor.checks.position.biases as biases
 from tutor import position as reference
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family
+from tutor.checks.crossings import DEVICE, where
 from tutor.checks.draw import Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.families import DEVICE, where
 from tutor.checks.position.alibi_slopes import (
     ascending,
     formula_for_all,

@@ -8,9 +8,9 @@ from torch import Generator
 
 from tutor import position as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family
+from tutor.checks.crossings import DEVICE, where
 from tutor.checks.draw import SINGLE, Draw
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.families import DEVICE, where
 from tutor.checks.position.shared import CHAPTER
 
 _HEADS = Factor(

@@ -7,9 +7,9 @@ from torch import Generator, Tensor
 
 from tutor import position as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.crossings import DTYPE, LAYOUT
 from tutor.checks.draw import SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.families import DTYPE, LAYOUT
 from tutor.checks.position import turns
 from tutor.checks.position.angles import (
     ROUNDED_FREQUENCIES,

@@ -9,9 +9,9 @@ import tutor.checks.position.conversions as conversions
 from tutor import position as reference
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.crossings import DTYPE, LAYOUT
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.families import DTYPE, LAYOUT
 from tutor.checks.position.shared import CHAPTER, LAYOUTS, D, H, T
 
 _TO = Factor(

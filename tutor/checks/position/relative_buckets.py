@@ -8,9 +8,9 @@ from torch import Generator, Tensor
 
 from tutor import position as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.crossings import LAYOUT
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise
-from tutor.checks.families import LAYOUT
 from tutor.checks.position import bucket_traps
 from tutor.checks.position.shared import CHAPTER, B
 

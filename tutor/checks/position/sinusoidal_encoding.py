@@ -7,9 +7,9 @@ from torch import Generator, Tensor
 
 from tutor import position as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.crossings import LAYOUT
 from tutor.checks.draw import BFLOAT, DOUBLE, HALF, SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.families import LAYOUT
 from tutor.checks.position import sinusoids
 from tutor.checks.position.angles import angle_traps, from_zero, in_single
 from tutor.checks.position.shared import (

@@ -8,9 +8,9 @@ from torch import Generator, Tensor
 from tutor import recurrence as reference
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.crossings import DTYPE, LAYOUT
 from tutor.checks.draw import DOUBLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.families import DTYPE, LAYOUT
 from tutor.checks.limits import between
 from tutor.checks.recurrence.shared import BATCH, CHAPTER, C, T
 

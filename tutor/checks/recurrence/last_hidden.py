@@ -7,9 +7,9 @@ from torch import Generator, Tensor
 
 from tutor import recurrence as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.crossings import DTYPE, INTEGERS, LAYOUT, SENTENCES, sentences
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.families import DTYPE, INTEGERS, LAYOUT, SENTENCES, sentences
 from tutor.checks.limits import between
 from tutor.checks.recurrence.shared import CHAPTER, B, C, T
 

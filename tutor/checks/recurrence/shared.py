@@ -6,9 +6,9 @@ import torch
 from torch import Generator, Tensor
 
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.crossings import DTYPE, LAYOUT
 from tutor.checks.draw import DOUBLE, Draw, laid
 from tutor.checks.exercise import Case, Contract
-from tutor.checks.families import DTYPE, LAYOUT
 from tutor.checks.limits import between
 
 CHAPTER = "01_recurrence"

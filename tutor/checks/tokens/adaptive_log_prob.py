@@ -8,9 +8,9 @@ from torch import Generator, Tensor
 from tutor import tokens as reference
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
+from tutor.checks.crossings import BATCH, DTYPE, LAYOUT
 from tutor.checks.draw import Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Trap
-from tutor.checks.families import BATCH, DTYPE, LAYOUT
 from tutor.checks.limits import between
 from tutor.checks.tokens.shared import CHAPTER, C, T
 

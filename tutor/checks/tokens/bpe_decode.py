@@ -96,6 +96,12 @@ def _in_order(parts):
     return parts
 
 
+def _those_there(ids, size):
+    if any(not 0 <= i < size for i in ids):
+        raise ValueError("an id is not in the vocabulary")
+    return ids
+
+
 def _decode(
     ids,
     merges,
@@ -103,6 +109,7 @@ def _decode(
     single=_single,
     pair=_left_first,
     last=_their_bytes,
+    known=_those_there,
     ordered=_in_order,
     joined=_joined,
     first=BYTES,
@@ -112,8 +119,7 @@ def _decode(
     for left, right in merges:
         tokens.append(pair(tokens[left], tokens[right]))
     tokens += last(special)
-    if any(not 0 <= i < len(tokens) for i in ids):
-        raise ValueError("an id is not in the vocabulary")
+    ids = known(ids, len(tokens))
     return joined(ordered([tokens[i + (first - BYTES if i >= BYTES else 0)] for i in ids]))
 
 
@@ -177,6 +183,26 @@ def _one_level(ids, merges, special=()):
     for i in ids:
         found += [i] if i < BYTES else list(merges[i - BYTES])
     return bytes(found)
+
+
+def _one_level_of_bytes(ids, merges, special=()):
+    """What is no byte is dropped."""
+    last, found = BYTES + len(merges), []
+    for i in _those_there(ids, last + len(special)):
+        parts = [i] if i < BYTES else merges[i - BYTES] if i < last else special[i - last].encode()
+        found += [part for part in parts if part < BYTES]
+    return bytes(found)
+
+
+def _skipped(ids, size):
+    return [i for i in ids if 0 <= i < size]
+
+
+def _from_the_end(ids, size):
+    """As Python's own lists are indexed, negative numbers included."""
+    if any(not -size <= i < size for i in ids):
+        raise ValueError("an id is not in the vocabulary")
+    return ids
 
 
 _DECODING = "Decoding bytes"
@@ -248,6 +274,21 @@ BPE_DECODE = Exercise(
             _one_level,
             "the two ids of a merge may be merges themselves. Make the bytes of every id in order: "
             "those of both parts are there by then.",
+            _DECODING,
+            (_one_level_of_bytes,),
+        ),
+        Trap(
+            "unknown ids skipped",
+            with_(known=_skipped),
+            "an id that no token has is a fault of whoever sent it, and text that is silently "
+            "shorter hides it. Raise a ValueError.",
+            _DECODING,
+        ),
+        Trap(
+            "negative ids from the end",
+            with_(known=_from_the_end),
+            "`tokens[-1]` is the last token, and -1 is nobody's id: often it marks what is to be "
+            "left out. Compare with 0, too, before a list is indexed.",
             _DECODING,
         ),
         Trap(

@@ -90,6 +90,10 @@ def latin(text):
     return text.encode() if isinstance(text, str) else text.decode("latin-1").encode()
 
 
+def strict(text):
+    return text.encode() if isinstance(text, str) else text.decode().encode()
+
+
 def always_text(text):
     return text.encode()
 
@@ -226,6 +230,24 @@ def specials_among_pieces(text, merges, special=()):
 def a_list_a_piece(text, merges, special=()):
     pieces = own_pieces(as_bytes(text))
     return [encode(piece, merges) for piece in pieces]
+
+
+def tokens_themselves(text, merges, special=()):
+    tokens = reference.bpe_tokens(merges, special)
+    return [tokens[i] for i in encode(text, merges, special)]
+
+
+def longest_of_all(text, merges, special=()):
+    """The special tokens are among those that may fit."""
+    tokens = reference.bpe_tokens(merges, special)
+    numbers, widest = {t: i for i, t in enumerate(tokens)}, max(map(len, tokens))
+    text, ids = as_bytes(text), []
+    while text:
+        fit = (text[:n] for n in range(min(widest, len(text)), 0, -1))
+        token = next(t for t in fit if t in numbers)
+        ids.append(numbers[token])
+        text = text[len(token) :]
+    return ids
 
 
 def code_points(text, merges, special=()):

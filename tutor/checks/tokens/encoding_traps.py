@@ -24,6 +24,7 @@ TRAPS = (
         "the longest token that fits is WordPiece's rule. Byte-pair encoding repeats the "
         "training: it merges the pair of lowest rank, and may never make the longest token.",
         _RANK,
+        (encoders.longest_of_all,),
     ),
     Trap(
         "the highest rank first",
@@ -91,6 +92,13 @@ TRAPS = (
         (with_(taken=encoders.dropped), with_(taken=encoders.latin)),
     ),
     Trap(
+        "bytes that have to be text",
+        with_(taken=encoders.strict),
+        "not all bytes are text: `decode()` raises at the first that is none. Bytes that come as "
+        "bytes are taken as they are, for every byte has an id.",
+        _BYTES,
+    ),
+    Trap(
         "bytes not asked for",
         with_(taken=encoders.always_text),
         "the text may come as bytes, which cannot be encoded once more.",
@@ -147,6 +155,13 @@ TRAPS = (
             with_(cut=encoders.numbered_by_length),
             encoders.specials_behind_the_bytes,
         ),
+    ),
+    Trap(
+        "tokens instead of their ids",
+        encoders.tokens_themselves,
+        "a model reads numbers: the answer is the tokens' ids, and `bpe_decode` makes bytes of "
+        "them.",
+        _RANK,
     ),
     Trap(
         "a list for each piece",

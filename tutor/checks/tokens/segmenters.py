@@ -97,6 +97,10 @@ def one_each(log_probs):
     return dict.fromkeys(log_probs, -1.0)
 
 
+def a_character(log_probs):
+    return {piece: score / max(1, len(piece)) for piece, score in log_probs.items()}
+
+
 def dear(log_probs):
     return -1.0 - _PENALTY
 

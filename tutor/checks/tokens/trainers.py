@@ -117,8 +117,16 @@ def rarest(counts):
     return min(counts, key=lambda pair: (counts[pair], pair))
 
 
+def right_first(counts):
+    return min(counts, key=lambda pair: (-counts[pair], pair[::-1]))
+
+
 def one_late(pieces):
     return BYTES + 1
+
+
+def one_early(pieces):
+    return BYTES - 1
 
 
 def after_the_seen(pieces):
@@ -151,6 +159,13 @@ def of_empty(counts):
 
 def ids_made(merges):
     return [(*pair, BYTES + k) for k, pair in enumerate(merges)]
+
+
+def their_bytes(merges):
+    tokens = [bytes([b]) for b in range(BYTES)]
+    for left, right in merges:
+        tokens.append(tokens[left] + tokens[right])
+    return [(tokens[left], tokens[right]) for left, right in merges]
 
 
 def from_the_first_count(pieces, num_merges):

@@ -25,6 +25,13 @@ TRAPS = (
         MERGING,
         (trainers.largest_bytes,),
     ),
+    Trap(
+        "the right ids compared first",
+        with_(best=trainers.right_first),
+        "of equally frequent pairs the smallest goes first, as tuples compare: by the left ids, "
+        "and by the right ones only where those are equal.",
+        MERGING,
+    ),
     *overlaps(with_),
     Trap(
         "only the first pair of a piece",
@@ -65,6 +72,12 @@ TRAPS = (
         with_(first_id=trainers.one_late),
         "the bytes have the ids 0 to 255, so the first merge makes 256: `256 + len(merges)` "
         "before the pair is appended, not after it.",
+        MERGING,
+    ),
+    Trap(
+        "ids begin at 255",
+        with_(first_id=trainers.one_early),
+        "255 is a byte's id. The first one that is free, and that the first merge makes, is 256.",
         MERGING,
     ),
     Trap(
@@ -144,6 +157,13 @@ TRAPS = (
         "the rarest pair",
         with_(best=trainers.rarest),
         "the most frequent pair is merged: that saves the most tokens.",
+        MERGING,
+    ),
+    Trap(
+        "pairs of bytes instead of ids",
+        with_(returned=trainers.their_bytes),
+        "a merge is a pair of ids: a byte's is the byte itself, a number below 256, and merge k "
+        "makes the id 256 + k. A piece is bytes, and `list(piece)` is its ids.",
         MERGING,
     ),
     Trap(

@@ -137,6 +137,14 @@ UNIGRAM_SEGMENT = Exercise(
             _VITERBI,
         ),
         Trap(
+            "divided by the piece's length",
+            with_(scores=segmenters.a_character),
+            "the log-probability is the piece's, however many characters it has: the sum over the "
+            "pieces is the text's. Divided by their lengths it is no probability of anything, and "
+            "long pieces win for being long.",
+            _VITERBI,
+        ),
+        Trap(
             "logarithms multiplied",
             with_(added=segmenters.times, start_at=1.0),
             "probabilities are multiplied; their logarithms are added.",

@@ -9,9 +9,9 @@ from torch import Generator
 from tutor import transformer as reference
 from tutor.attention import causal_mask
 from tutor.checks.conditions import Condition, Crossed, Factor, Row, pair
+from tutor.checks.crossings import MASK, masked
 from tutor.checks.draw import laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property
-from tutor.checks.families import MASK, masked
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
 from tutor.checks.transformer.decoder_traps import DECODER_TRAPS

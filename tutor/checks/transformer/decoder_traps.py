@@ -37,6 +37,7 @@ _OWN = (
         "keep hides tokens of x, in the first attention; memory_keep hides those of memory, in the "
         "second. Where x and memory are equally long nothing raises.",
         DECODER,
+        (decoders.masks_exchanged_where_they_fit,),
     ),
     Trap(
         "one mask for both",
@@ -189,6 +190,13 @@ _OWN = (
         with_(order=layers.without(1)),
         "the second sublayer reads memory. Without it the decoder writes sentences and translates "
         "nothing.",
+        DECODER,
+    ),
+    Trap(
+        "no memory, no norm",
+        decoders.passed_over_without_memory,
+        "where there is nothing to read, the attention gives 0, and x + 0 goes on through the "
+        "second norm as ever. Only what is added is nothing, not the sublayer.",
         DECODER,
     ),
     Trap(

@@ -5,7 +5,7 @@ import torch
 from tutor.checks.changes import changeable
 from tutor.checks.multihead.layer import layer
 from tutor.checks.transformer.feeds import feed as feed_forward
-from tutor.checks.transformer.layers import as_given, attend, parted, stack
+from tutor.checks.transformer.layers import as_given, attend, parted, stack, without
 
 
 def both_masks(keep, memory_keep):
@@ -179,3 +179,14 @@ def remembered(norm, number, always=False, as_wide=False):
         return norm(memory, weight, bias) if fits and (norm_first or always) else memory
 
     return remember
+
+
+def masks_exchanged_where_they_fit(x, memory, *args, **kwargs):
+    masks = exchanged if x.shape[-2] == memory.shape[-2] else both_masks
+    return decoder(x, memory, *args, **kwargs, masks=masks)
+
+
+def passed_over_without_memory(x, memory, *args, **kwargs):
+    """No second sublayer, and no second norm."""
+    skipped = {} if memory.shape[-2] else {"order": without(1)}
+    return decoder(x, memory, *args, **kwargs, **skipped)

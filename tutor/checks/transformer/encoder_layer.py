@@ -11,8 +11,8 @@ from tutor.attention import causal_mask
 from tutor.checks import softmax
 from tutor.checks.changes import changeable
 from tutor.checks.conditions import Crossed, Row
+from tutor.checks.crossings import MASK, TOKENS, masked
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.families import MASK, TOKENS, masked
 from tutor.checks.forbidden import LIBRARY_ATTENTION
 from tutor.checks.limits import between
 from tutor.checks.transformer import layers
@@ -150,6 +150,13 @@ _OWN = (
         "the mask forgotten",
         _with(mask=layers.no_mask),
         "keep is accepted and never passed on: padding is read like words.",
+        ENCODER,
+    ),
+    Trap(
+        "past the attention and its norm",
+        layers.left_out_where_nothing_is_read,
+        "where a token may read nothing, the attention gives 0, and x + 0 goes on through the norm "
+        "as for every other token. Only what is added is nothing, not the sublayer.",
         ENCODER,
     ),
     Trap(

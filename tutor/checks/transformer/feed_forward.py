@@ -8,9 +8,9 @@ from torch.nn import functional
 
 from tutor import transformer as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
+from tutor.checks.crossings import BATCH, DTYPE, LAYOUT, SCALE
 from tutor.checks.draw import laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property, Trap
-from tutor.checks.families import BATCH, DTYPE, LAYOUT, SCALE
 from tutor.checks.limits import between
 from tutor.checks.transformer import feeds
 from tutor.checks.transformer.feeds import with_

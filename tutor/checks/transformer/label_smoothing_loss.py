@@ -8,9 +8,9 @@ from torch import Generator, Tensor
 
 from tutor import transformer as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row, pair
+from tutor.checks.crossings import BATCH, DTYPE, LAYOUT
 from tutor.checks.draw import DOUBLE, SINGLE, Draw, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property
-from tutor.checks.families import BATCH, DTYPE, LAYOUT
 from tutor.checks.limits import between
 from tutor.checks.transformer.shared import CHAPTER
 from tutor.checks.transformer.smoothing_traps import TRAPS

@@ -7,9 +7,9 @@ from torch import Generator, Tensor
 
 from tutor import transformer as reference
 from tutor.checks.conditions import Condition, Crossed, Factor, Family, Row
+from tutor.checks.crossings import BATCH, DTYPE, LAYOUT
 from tutor.checks.draw import HALF, laid
 from tutor.checks.exercise import Case, Contract, Exercise, Property
-from tutor.checks.families import BATCH, DTYPE, LAYOUT
 from tutor.checks.forbidden import LIBRARY_NORMS
 from tutor.checks.limits import between
 from tutor.checks.transformer.norm_traps import TRAPS

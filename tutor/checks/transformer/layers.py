@@ -293,3 +293,20 @@ def no_mask(keep):
 
 def inverted(keep):
     return None if keep is None else ~keep
+
+
+def past_all_that_is_kept(keep):
+    """A token that may read nothing goes past the attention, and past its norm as well."""
+
+    def around(x, sublayer, normed, norm_first, first, i):
+        y = residual(x, sublayer, normed, norm_first, first, i)
+        return y if i or keep is None else y.where(keep.any(-1, keepdim=True), x)
+
+    return around
+
+
+def left_out_where_nothing_is_read(
+    x, attention, feed, norms, num_heads, keep=None, norm_first=False
+):
+    around = past_all_that_is_kept(keep)
+    return encoder(x, attention, feed, norms, num_heads, keep, norm_first, around=around)

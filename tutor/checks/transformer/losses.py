@@ -247,3 +247,33 @@ def smoothed_padding(logits, target, smoothing=0.1, ignore_index=0, count=places
 
 def smoothed_padding_by_all(logits, target, smoothing=0.1, ignore_index=0):
     return smoothed_padding(logits, target, smoothing, ignore_index, everywhere)
+
+
+def scattered(logits, target):
+    return torch.zeros_like(logits).scatter(-1, target[..., None], 1.0)
+
+
+def of_the_identity(logits, target):
+    return torch.eye(logits.shape[-1], dtype=logits.dtype, device=logits.device)[target]
+
+
+def row_of_shares(one_hot):
+    """With a share for each symbol at each place: the padding's number must be one of them."""
+
+    def loss(logits, target, smoothing=0.1, ignore_index=0):
+        if not 0 <= smoothing <= 1 or logits.shape[:-1] != target.shape:
+            raise ValueError("a smoothing from 0 to 1, and a target for each place")
+        shares = (1 - smoothing) * one_hot(logits, target) + smoothing / logits.shape[-1]
+        return mean(-(shares * logits.log_softmax(-1)).sum(-1), target != ignore_index)
+
+    return loss
+
+
+def indexed_by_padding(logits, target, smoothing=0.1, ignore_index=0):
+    """Clamped from below alone."""
+    if not 0 <= smoothing <= 1 or logits.shape[:-1] != target.shape:
+        raise ValueError("a smoothing from 0 to 1, and a target for each place")
+    logs = logits.log_softmax(-1)
+    right = logs.gather(-1, target.clamp(min=0)[..., None])[..., 0]
+    loss = shared(logs, right, smoothing, for_all, ignore_index)
+    return mean(loss, target != ignore_index)

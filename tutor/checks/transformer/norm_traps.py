@@ -47,6 +47,13 @@ TRAPS = (
         NORM,
     ),
     Trap(
+        "the mean taken away at the end",
+        norms.folded,
+        "scale · x and scale · mean are two large numbers where the mean is far from 0, and their "
+        "difference has lost its last digits. Subtract the mean first, while it is exact.",
+        NORM,
+    ),
+    Trap(
         "no eps",
         with_(under=norms.no_eps),
         "a token whose features are all equal has a variance of 0, and 0 / 0 is nan. eps, "

@@ -153,6 +153,14 @@ def x_itself(centred, spread, x):
     return x / spread
 
 
+def folded(x, weight, bias, eps=1e-5):
+    """One product and one sum: scale · x + (bias - scale · mean)."""
+    given, x = x, at_least_single(x)
+    mean = of_features(x)
+    scale = weight / root((x - mean).square().mean(-1, keepdim=True), eps)
+    return in_its_dtype(x * scale + (bias - mean * scale), given)
+
+
 # Another place for eps
 
 

@@ -165,6 +165,15 @@ def part_traps(with_: Callable) -> tuple[Trap, ...]:
             ENCODER,
         ),
         Trap(
+            "the mask on the wrong axis",
+            with_(for_heads=heads.mask_as_it_is),
+            "keep has no dimension for the heads and the scores have one, third from the end, "
+            "however many dimensions stand before it: keep.unsqueeze(-3). Counted from the front, "
+            "it is right for one number of batch dimensions.",
+            ENCODER,
+            (with_(for_heads=heads.mask_second_axis),),
+        ),
+        Trap(
             "nothing to read, so everything is read",
             with_(**softmax.AVERAGE_ROW),
             "a token that may read nothing gets zeros from the attention. A row of equal scores, "

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from tutor.checks.conditions import Condition, Factor
+from tutor.checks.crossings import ATTENTION, DTYPE, LAYOUT
 from tutor.checks.draw import DOUBLE, Draw, laid
-from tutor.checks.families import ATTENTION, DTYPE, LAYOUT
 from tutor.checks.multihead.shared import BATCHES
 from tutor.checks.sequences import in_parts
 

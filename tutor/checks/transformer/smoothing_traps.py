@@ -48,6 +48,24 @@ TRAPS = (
         SECTION,
     ),
     Trap(
+        "a share for every symbol",
+        part.row_of_shares(part.scattered),
+        "a row of V shares at each place gives the same sum on paper, and fails twice: a share of "
+        "0 times the infinite cost of a symbol that cannot be is nan, and the padding's number, "
+        "which may be none of the V, is no place to write a share. Gather the right symbol's "
+        "logarithm, with the target clamped, and leave the second term out without smoothing.",
+        SECTION,
+        (part.row_of_shares(part.of_the_identity),),
+    ),
+    Trap(
+        "padding as an index",
+        part.indexed_by_padding,
+        "the padding's number need not be a symbol's: it may be negative, and it may be V or more. "
+        "Clamp it on both sides, or put a symbol in its place, before anything is gathered with "
+        "it; what is gathered there does not count.",
+        SECTION,
+    ),
+    Trap(
         "padding times zero",
         with_(averaged=part.multiplied),
         "at padding the loss may be anything, also infinite, where a model can never write what "

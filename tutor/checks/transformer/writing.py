@@ -6,8 +6,8 @@ import torch
 from torch import Generator, Tensor
 
 from tutor.checks.conditions import Condition, Factor, Row
+from tutor.checks.crossings import DTYPE
 from tutor.checks.draw import DOUBLE, Draw
-from tutor.checks.families import DTYPE
 from tutor.checks.table_model import TableModel
 
 # All sizes differ, so that a swapped axis cannot pass.

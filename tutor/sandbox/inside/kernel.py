@@ -22,7 +22,7 @@ from tutor.checks.candidate import Construction, LocalCandidate, LocalInstance
 from tutor.checks.modes import usual_modes
 from tutor.checks.names import called_by
 from tutor.checks.response import Response, Unreadable, crash, settled
-from tutor.checks.sequences import flat
+from tutor.checks.sequences import flat, refilled
 from tutor.sandbox import wire
 from tutor.sandbox.inside import replies
 from tutor.sandbox.inside.counted import ForwardedInstance, forwarded
@@ -213,22 +213,24 @@ class Kernel:
         return make
 
     def _arguments(self, message: dict, tensors: list) -> tuple[Any, ...]:
-        """What was sent, on the device. A tensor that was sent with the last case, or with earlier
-        calls of this one, is the same one, refilled."""
+        """What was sent, on the device. A tensor, list or mapping that was sent with the last case,
+        or with earlier calls of this one, is the same one, refilled."""
         if not message["again"]:
             self.before, self.arguments = self.arguments, {}
         known = {**self.before, **self.arguments}
 
-        def keep(number: int, t: Tensor) -> Tensor:
+        def keep(number: int, value: Any) -> Any:
             same = known.get(number)
-            if same is not None and same.shape == t.shape and same.dtype == t.dtype:
+            if not isinstance(value, Tensor):
+                value = refilled(same, value)
+            elif same is not None and same.shape == value.shape and same.dtype == value.dtype:
                 with torch.no_grad():
-                    _refill(same.detach(), t)
-                t = same
+                    _refill(same.detach(), value)
+                value = same
             else:
-                t = self._to_the_device(t)
-            self.arguments[number] = t
-            return t
+                value = self._to_the_device(value)
+            self.arguments[number] = value
+            return value
 
         found = wire.unpack(message["args"], tensors, keep, views=True)
         return found if self.device == "cpu" else tree_map(self._to_the_device, found)
