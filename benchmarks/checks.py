@@ -1,4 +1,4 @@
-"""How long a student waits for a check: python -m benchmarks.checks [NAME ...]
+"""How long a student waits for a check: python -m benchmarks.checks [--new | NAME ...]
 
 Each exercise's right answer and each of its known wrong ones is checked on one CPU thread, and in
 turn with it the unit is timed: 1,000 times softmax(q kᵀ) v with small tensors, as those that a
@@ -6,7 +6,7 @@ check is made of. Both in processor time, the least of some rounds: so the figur
 the machine, though the same code has given up to 11 % more on the same one some hours later. To
 compare two states of the code, measure them in turns. Writes benchmarks/results/checks.json, and
 ends with an error if a check takes longer than it may. NAME: of an exercise; those of the others
-stay as they are.
+stay as they are. With --new only the answers that the table lacks are measured.
 """
 
 import datetime
@@ -45,11 +45,14 @@ def seconds(call: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def of_exercise(exercise: Exercise) -> dict[str, list[float]]:
+def of_exercise(exercise: Exercise, kept: dict[str, list[float]]) -> dict[str, list[float]]:
     """Units and seconds of the check of the right answer, and of each wrong one."""
     answers = {"right": exercise.reference} | {t.name: t.function for t in exercise.traps}
     found = {}
     for name, function in answers.items():
+        if name in kept:
+            found[name] = kept[name]
+            continue
         times = [
             (seconds(unit), seconds(lambda f=function: judge(exercise, f))) for _ in range(ROUNDS)
         ]
@@ -81,12 +84,13 @@ def main(names: list[str]) -> int:
     torch.set_num_threads(1)
     unit()
     kept = json.loads(RESULTS.read_text("utf-8"))["checks"] if names else {}
+    only_new = names == ["--new"]
     checks = {}
     for name, exercise in EXERCISES.items():
-        if names and name not in names:
-            checks[name] = kept[name]
+        known = kept.get(name, {}) if only_new or name not in names else {}
+        checks[name] = of_exercise(exercise, known)
+        if known and checks[name] == known:
             continue
-        checks[name] = of_exercise(exercise)
         slowest = max(checks[name], key=lambda answer: checks[name][answer][0])
         units, took = checks[name][slowest]
         print(f"{name}: right {checks[name]['right'][0]}, slowest {units} ({slowest}, {took} s)")

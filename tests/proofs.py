@@ -165,7 +165,9 @@ def write(rows: dict[Group, dict[str, Any]]) -> None:
     kept: dict[str, dict] = defaultdict(dict)
     for (test, name), row in sorted(rows.items()):
         kept[test][name] = row
-    TABLE.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    whole = TABLE.with_suffix(".new")
+    whole.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    whole.replace(TABLE)
 
 
 # The run
@@ -225,6 +227,10 @@ class Register:
             # A test that fails while it is put away has not passed.
             self.passed[test, name] += report.passed if report.when == "call" else 0
             self.passed[test, name] -= bool(report.failed and report.when == "teardown")
+            # At once: of a run that is cut off, this is kept.
+            all_passed = report.when == "teardown" and self.passed[test, name] == row["tests"]
+            if self.config.option.prove and all_passed:
+                write(table() | {(test, name): row})
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -235,11 +241,11 @@ class Register:
         self.collected = self.config.stash.get(COLLECTED, self.collected)
         if not self.config.option.prove:
             return
-        rows = table() | self.proved()
-        if self.config.args_source is not pytest.Config.ArgsSource.ARGS:  # all there are
-            there = {tuple(group) for group in self.collected["groups"]}
-            rows = {group: row for group, row in rows.items() if group in there}
-        write(rows)
+        # A run that was interrupted has not heard from its workers which groups there are.
+        groups = self.collected.get("groups")
+        if groups and self.config.args_source is not pytest.Config.ArgsSource.ARGS:  # all there are
+            there = {tuple(group) for group in groups}
+            write({group: row for group, row in table().items() if group in there})
 
     def proved(self) -> dict[Group, dict[str, Any]]:
         """The groups of which every test passed, and that do not stand so in the table."""

@@ -102,6 +102,12 @@ def test_only_what_passed_as_a_whole_is_written_down(run, pytester):
     assert run() == (2, 1, 0)
 
 
+def test_what_passed_before_the_run_was_cut_off_is_written_down(run, monkeypatch):
+    monkeypatch.delattr(proofs.Register, "pytest_sessionfinish")
+    run("--prove")
+    assert run() == (1, 0, 2)
+
+
 def test_what_is_gone_is_struck_out(run, pytester):
     run("--prove")
     assert len(proofs.table()) == 1
