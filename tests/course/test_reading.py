@@ -7,6 +7,7 @@ import pytest
 from tutor import ROOT
 from tutor.checks import CHAPTERS
 from tutor.course import reading
+from tutor.course.syllabus import minutes_of_exercises
 
 PAGE = """---
 kernelspec: {name: python3}
@@ -99,8 +100,6 @@ def test_a_chapter_says_how_long_it_takes_to_read(page):
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_a_chapter_says_how_long_its_exercises_take(page):
     stated = re.search(r"(\d+) minutes of exercises", chapter(page))
-    _, _, table = chapter(page).partition("| | function | minutes |")
-    each = [
-        int(row[1]) for row in re.finditer(r"^\| \d+ \| `\w+` \| (\d+) \|", table, re.MULTILINE)
-    ]
-    assert each and abs(int(stated[1]) - sum(each)) < 5
+    each = minutes_of_exercises(chapter(page))
+    assert list(each) == [exercise.name for exercise in CHAPTERS[page]]
+    assert abs(int(stated[1]) - sum(each.values())) < 5
