@@ -12,7 +12,6 @@ from itertools import accumulate
 from tutor import ROOT
 from tutor.checks import CHAPTERS
 from tutor.course import reading
-from tutor.materials.page import table
 
 __all__ = ["HEADER", "Piece", "minutes_of_exercises", "pieces", "rows", "weeks"]
 
@@ -120,7 +119,8 @@ def main() -> None:
         plan = weeks(pieces(), number)
     except ValueError as error:
         parser.error(str(error))
-    print(table(HEADER, rows(plan)).data)
+    for line in (HEADER, ["---"] * len(HEADER), *rows(plan)):
+        print("| " + " | ".join(line) + " |")
 
 
 if __name__ == "__main__":
