@@ -103,8 +103,9 @@ def test_only_what_passed_as_a_whole_is_written_down(run, pytester):
 
 
 def test_what_passed_before_the_run_was_cut_off_is_written_down(run, monkeypatch):
-    monkeypatch.delattr(proofs.Register, "pytest_sessionfinish")
-    run("--prove")
+    with monkeypatch.context() as cut_off:
+        cut_off.delattr(proofs.Register, "pytest_sessionfinish")
+        run("--prove")
     assert run() == (1, 0, 2)
 
 

@@ -12,7 +12,7 @@ from reporting import (
     report_on,
 )
 
-from tutor import ROOT, families
+from tutor import ROOT
 from tutor.checks import EXERCISES, judge
 from tutor.checks.candidate import LocalCandidate
 from tutor.checks.changes import changeable, together
@@ -60,23 +60,6 @@ def test_two_crashes_of_one_kind_are_not_one_misconception():
         raise RuntimeError("of its own")
 
     assert report_on("attention_scores", crashing).traps == ()
-
-
-def refuses_one_token(tokens, lengths):
-    if tokens.shape[1] < 2:
-        raise ValueError("in words of its own")
-    return families.shift_for_next_token(tokens, lengths)
-
-
-def cannot_unpack_one_token(tokens, lengths):
-    if tokens.shape[1] == 1:
-        _, _ = tokens.unbind(1)
-    return families.shift_for_next_token(tokens, lengths)
-
-
-def test_who_refuses_what_is_no_mistake_has_their_own_words_for_it():
-    assert report_on("shift_for_next_token", refuses_one_token).traps == ("one token refused",)
-    assert report_on("shift_for_next_token", cannot_unpack_one_token).traps == ()
 
 
 # The rule, on a small exercise

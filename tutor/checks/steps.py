@@ -5,6 +5,7 @@ What is counted instead are steps: lines that begin to run, calls and returns, i
 that the call reaches. What one call does in C is one step, however much that is.
 """
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,10 @@ def stepped() -> Iterator[Cost]:
         step()
         return trace
 
+    # What others left behind may call Python when it is collected, and those are not the block's
+    # steps.
+    collects = gc.isenabled()
+    gc.disable()
     sys.settrace(trace)
     _noted.append(noted)
     try:
@@ -62,6 +67,8 @@ def stepped() -> Iterator[Cost]:
         _noted.pop()
         ours = sys.gettrace() is trace
         sys.settrace(before)
+        if collects:
+            gc.enable()
         cost.steps = step()
         if noted or not ours:
             words = [_EVASIONS[event] for event in sorted(noted)] or ["sys.settrace"]
