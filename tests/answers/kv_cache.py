@@ -638,6 +638,30 @@ def generate_equal_ones_together(
     return torch.stack(written, 1) if written else empty, lengths
 
 
+def generate_numpy(model, prompts, chances, stop, temperature=1.0, top_k=None, top_p=None):
+    """Scores and tokens of the batch are put together by numpy."""
+    _prompts(prompts, chances)
+    batch, longest = chances.shape
+    rows, ends = torch.arange(batch), stop.numpy()
+    done, lengths, written = np.zeros(batch, bool), np.zeros(batch, np.int64), []
+    for step in range(longest):
+        if step:
+            logits = model(torch.from_numpy(written[-1])[:, None], rows).numpy()
+        else:
+            read = [model(p[None], rows[b : b + 1]).numpy() for b, p in enumerate(prompts)]
+            logits = np.concatenate(read)
+        drawn = sample(
+            torch.from_numpy(logits), chances[:, step], temperature, top_k, top_p
+        ).numpy()
+        written.append(np.where(done, written[-1], drawn) if step else drawn)
+        lengths = lengths + ~done
+        done = done | np.isin(written[-1], ends)
+        if done.all():
+            break
+    table = np.stack(written, 1) if written else np.zeros((batch, 0), np.int64)
+    return torch.from_numpy(table), torch.from_numpy(lengths)
+
+
 def generate_for_those_who_write(
     model, prompts, chances, stop, temperature=1.0, top_k=None, top_p=None
 ):
@@ -728,7 +752,11 @@ RIGHT = {
     ],
 }
 
-NUMPY = {"decode_step": step_numpy, "chunked_prefill": prefill_numpy}
+NUMPY = {
+    "decode_step": step_numpy,
+    "chunked_prefill": prefill_numpy,
+    "generate": generate_numpy,
+}
 """The right values, computed outside torch."""
 
 LIBRARY = {"decode_step": [step_by_library]}

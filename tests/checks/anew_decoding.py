@@ -144,7 +144,7 @@ def decode_step__t08(x, keys, values, lengths, w_q, w_k, w_v, w_out, num_heads, 
 
 
 # the root of the model's width
-@answer("another scale")
+@answer()
 def decode_step__t09(x, keys, values, lengths, w_q, w_k, w_v, w_out, num_heads, theta=10_000.0):
     _ask(x, keys, lengths, num_heads)
     G = keys.shape[1]
@@ -264,7 +264,7 @@ def decode_step__t16(x, keys, values, lengths, w_q, w_k, w_v, w_out, num_heads, 
 
 
 # one length for all rows, the first row's, as long as nobody pads
-@answer("one length for all rows")
+@answer("one length for all rows", "one position for all rows")
 def decode_step__t17(x, keys, values, lengths, w_q, w_k, w_v, w_out, num_heads, theta=10_000.0):
     _ask(x, keys, lengths, num_heads)
     n = int(lengths[0])
@@ -535,7 +535,7 @@ def chunked_prefill__t09(x, w_q, w_k, w_v, w_out, num_heads, chunk, theta=10_000
 
 
 # any chunk goes, 0 means all
-@answer("chunks of nothing")
+@answer()
 def chunked_prefill__t10(x, w_q, w_k, w_v, w_out, num_heads, chunk, theta=10_000.0):
     if chunk <= 0:
         chunk = x.shape[1]

@@ -79,8 +79,7 @@ class _Cache:
         self.length = 0
 
 
-# told by a sentence: its errors have other words than those of any known one
-@answer()
+@answer("a new tensor each time")
 class KVCache__cat(_Cache):
     def update(self, k, v):
         self.fits(k, v)

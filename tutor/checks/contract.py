@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tutor.checks.candidate import NO_HOOKS
 from tutor.checks.compare import answer_problem, crash_problem
-from tutor.checks.cost import Cost
+from tutor.checks.cost import SHAPE, Cost
 from tutor.checks.exceptions import meaning
 from tutor.checks.exercise import Case, Contract, counted_cases
 from tutor.checks.growth import growth_verdict
@@ -179,7 +179,7 @@ def _count(
     forbidden = bool(sentences)
     if cost.uncountable and not sentences:  # what is forbidden is said already
         sentences += _of_the_unknown(cost, contract)
-    if cost.outside:
+    if cost.outside and not (contract.waits and cost.outside == SHAPE and not cost.unseen):
         sentences.append(f"work outside torch: {cost.outside}")
         if contract.forbidden and cost.unseen:
             sentences.append("whether it is work that is not allowed here, nobody can see")

@@ -30,7 +30,7 @@ _NUMBER = (
     "a number was read out of a tensor (.item(), float(...), int(...)): a GPU has to be waited "
     "for, and no gradient follows"
 )
-_SHAPE = (
+SHAPE = (
     "a shape hangs on numbers (x[keep] with a boolean mask, nonzero, unique): a GPU has to be "
     "waited for until it is known; masked_fill and torch.where need no such shape"
 )
@@ -202,7 +202,7 @@ class Operations(TakingApart):
             return
         self.readings += 1
         if not isinstance(out, bool) or self.readings > _MOST_READINGS:
-            self.outsider(_SHAPE if shapes else _NUMBER, self.readings > _MOST_READINGS)
+            self.outsider(SHAPE if shapes else _NUMBER, self.readings > _MOST_READINGS)
 
     def check_known(self, t: Tensor) -> None:
         if t.numel() > 1 and storage(t) not in self.known:

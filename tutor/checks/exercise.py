@@ -104,6 +104,8 @@ class Contract:
     """Elements of the largest tensor that an operation writes."""
     forbidden: Mapping[str, str] = field(default_factory=dict)
     """A part of an operation's name -> what the report says if such an operation is called."""
+    waits: bool = False
+    """Whether numbers decide when the work ends: then a shape may hang on them, too."""
     method: str = ""
     max_growth: float = UNLIMITED
     """Steps of Python of the last of ``calls``, over those of the first. For work that no tensor

@@ -211,6 +211,7 @@ def _contract(generator: Generator, device: torch.device) -> Contract:
         calls=((model, prompts, chances, stop, 1.0, None, None),),
         # Against one call more, after the last token.
         max_flops=between(read + (LONGEST - 1) * once, read + LONGEST * once),
+        waits=True,  # until all rows have ended; and who has ended need not be asked
     )
 
 

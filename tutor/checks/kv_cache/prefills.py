@@ -25,7 +25,7 @@ def both(q, k, places, theta):
     return apply_rope(q, places, theta), apply_rope(k, places, theta)
 
 
-def all_so_far(past, new):
+def all_so_far(past, new, chunk):
     return torch.cat((past, new), 2)
 
 
@@ -49,7 +49,7 @@ def in_order(answers):
     return torch.cat(answers, 1)
 
 
-def turned_keys(keys, values, plain):
+def turned_keys(keys, values, plain, newest):
     return keys, values
 
 
@@ -98,12 +98,12 @@ def prefill(
         )
         plain = torch.cat((plain, k), 2)
         q, k = turn(q, k, places, base(theta))
-        all_keys, all_values = read(keys, k), read(values, v)
+        all_keys, all_values = read(keys, k, chunk), read(values, v, chunk)
         keys, values = torch.cat((keys, k), 2), torch.cat((values, v), 2)
         scores = q @ groups(all_keys, num_heads).mT * scale(q)
         keep = visible(q.shape[2], all_keys.shape[2]).to(x.device)
         answers.append(out(shares(scores, keep) @ groups(all_values, num_heads), w_out))
-    found = answer(answers), *kept(keys, values, plain)
+    found = answer(answers), *kept(keys, values, plain, k.shape[2])
     return found if len(found) > 1 else found[0]
 
 
@@ -221,17 +221,17 @@ def turned_backwards(q, k, places, theta):
     return apply_rope(q, -places, theta), apply_rope(k, -places, theta)
 
 
-def new_alone(past, new):
+def new_alone(past, new, chunk):
     return new
 
 
-def without_the_first(past, new):
+def without_the_first(past, new, chunk):
     """The prompt was never written: its first chunk."""
     return torch.cat((torch.zeros_like(past), new), 2)
 
 
-def the_last_two(past, new):
-    return torch.cat((past[:, :, -new.shape[2] :], new), 2)
+def the_last_two(past, new, chunk):
+    return torch.cat((past[:, :, -chunk:], new), 2)
 
 
 def tiled(heads, num_heads):
@@ -279,27 +279,27 @@ def first_alone(answers):
     return answers[0]
 
 
-def plain_keys(keys, values, plain):
+def plain_keys(keys, values, plain, newest):
     return plain, values
 
 
-def exchanged(keys, values, plain):
+def exchanged(keys, values, plain, newest):
     return values, keys
 
 
-def keys_twice(keys, values, plain):
+def keys_twice(keys, values, plain, newest):
     return keys, keys
 
 
-def zeros(keys, values, plain):
+def zeros(keys, values, plain, newest):
     return torch.zeros_like(keys), torch.zeros_like(values)
 
 
-def of_the_last_chunk(keys, values, plain):
-    return keys[:, :, -1:], values[:, :, -1:]
+def of_the_last_chunk(keys, values, plain, newest):
+    return keys[:, :, -newest:], values[:, :, -newest:]
 
 
-def none(keys, values, plain):
+def none(keys, values, plain, newest):
     return ()
 
 
