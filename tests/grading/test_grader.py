@@ -306,6 +306,12 @@ def _constant(value) -> bool:
     return isinstance(value, CONSTANTS) or (type(value) is tuple and all(map(_constant, value)))
 
 
+def _there(module: str, chapter: str) -> bool:
+    """Whether a student of the chapter has it: libraries, and the chapters before."""
+    earlier = [f"tutor.{c.partition('_')[2]}" for c in CHAPTERS if c < chapter]
+    return module in earlier or module.partition(".")[0] not in ("tutor", "builtins")
+
+
 def what_traps_take_from(chapter: str) -> str:
     """What the files of a chapter's traps begin with, as statements: libraries and constants."""
     begins = f"tutor.checks.{chapter.partition('_')[2]}."
@@ -319,7 +325,7 @@ def what_traps_take_from(chapter: str) -> str:
             constants.append(f"{name} = {value!r}")
         elif isinstance(value, ModuleType) and not value.__name__.startswith("tutor"):
             lines.append(f"import {value.__name__} as {name}")
-        elif hasattr(value, "__qualname__") and not home.startswith(("tutor", "builtins")) and home:
+        elif hasattr(value, "__qualname__") and home and _there(home, chapter):
             lines.append(f"from {home} import {value.__qualname__} as {name}")
     # A size may have a library's name, as F has: the traps mean the library.
     lines = ["import torch", *constants, *lines]

@@ -111,9 +111,11 @@ def solutions(chapter: str = CHAPTER) -> dict[str, str]:
 def source(function: Callable, name: str) -> str:
     """Source of a function under another name, after the functions of the checks that it uses.
 
-    Where another function made it, what it was made with stands in its text. TypeError if that
-    cannot be written down.
+    Where another function made it, what it was made with stands in its text. Of a class it is all
+    of its file, as there stand those that it is made of. TypeError if that cannot be written down.
     """
+    if inspect.isclass(function):
+        return f"{inspect.getsource(inspect.getmodule(function))}\n\n{name} = {function.__name__}"
     texts = _Texts()
     _write(function, name, texts)
     return "\n\n".join(texts.values())

@@ -74,6 +74,30 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
 CASES = Crossed(FAMILY, _arguments, _by_hand, usual="several texts")
 
 
+def all_layers(n):
+    return n
+
+
+def key_heads(h, g):
+    return g
+
+
+def of_a_head(width, heads):
+    return width // heads
+
+
+def each_token(tokens):
+    return tokens
+
+
+def each_text(batch):
+    return batch
+
+
+def in_bytes(dtype):
+    return dtype.itemsize
+
+
 def counted(
     num_layers,
     width,
@@ -83,12 +107,12 @@ def counted(
     batch=1,
     dtype=torch.float16,
     both=2,
-    layers=lambda n: n,
-    heads=lambda h, g: g,
-    wide=lambda width, heads: width // heads,
-    read=lambda tokens: tokens,
-    texts=lambda batch: batch,
-    each=lambda dtype: dtype.itemsize,
+    layers=all_layers,
+    heads=key_heads,
+    wide=of_a_head,
+    read=each_token,
+    texts=each_text,
+    each=in_bytes,
     unit=1,
     refuses=True,
 ):
@@ -104,6 +128,63 @@ def counted(
 
 with_ = changeable(counted)
 
+
+def the_first_layer(n):
+    return 1
+
+
+def query_heads(h, g):
+    return h
+
+
+def heads_of_a_group(h, g):
+    return h // max(g, 1)
+
+
+def a_single_head(h, g):
+    return 1
+
+
+def of_the_model(width, heads):
+    return width
+
+
+def each_pair(tokens):
+    return tokens * tokens
+
+
+def each_pair_once(tokens):
+    return tokens * (tokens + 1) // 2
+
+
+def the_last_token(tokens):
+    return 1
+
+
+def a_single_text(batch):
+    return 1
+
+
+def in_two_bytes(dtype):
+    return 2
+
+
+def in_four_bytes(dtype):
+    return 4
+
+
+def in_bits(dtype):
+    return 8 * dtype.itemsize
+
+
+def in_sixteen(dtype):
+    return 16
+
+
+def in_numbers(dtype):
+    return 1
+
+
 TRAPS = (
     Trap(
         "keys alone",
@@ -114,72 +195,72 @@ TRAPS = (
     ),
     Trap(
         "one layer",
-        with_(layers=lambda n: 1),
+        with_(layers=the_first_layer),
         "each layer has keys and values of its own, made from what the layer below has said.",
         BYTES,
     ),
     Trap(
         "every query head",
-        with_(heads=lambda h, g: h),
+        with_(heads=query_heads),
         "keys and values have num_kv_heads heads, of which several query heads read each. Counted "
         "by the width of the model, or by num_heads, the cache is H / G times too large.",
         BYTES,
     ),
     Trap(
         "groups taken for the size of one",
-        with_(heads=lambda h, g: h // max(g, 1)),
+        with_(heads=heads_of_a_group),
         "num_kv_heads says how many key heads there are, and not how many query heads share one.",
         BYTES,
     ),
     Trap(
         "one head for a layer",
-        with_(heads=lambda h, g: 1),
+        with_(heads=a_single_head),
         "a layer has num_kv_heads heads of keys, each of width D. One of them is not all.",
         BYTES,
     ),
     Trap(
         "the width of the model for a head's",
-        with_(wide=lambda width, heads: width),
+        with_(wide=of_the_model),
         "a head has width / num_heads features.",
         BYTES,
     ),
     Trap(
         "one text",
-        with_(texts=lambda batch: 1),
+        with_(texts=a_single_text),
         "texts of a batch share the weights and nothing else: each has a cache of its own.",
         BYTES,
     ),
     Trap(
         "two bytes whatever is asked for",
-        with_(each=lambda dtype: 2),
+        with_(each=in_two_bytes),
         "how many bytes a number has says its dtype: `dtype.itemsize`.",
         BYTES,
-        (with_(each=lambda dtype: 4),),
+        (with_(each=in_four_bytes),),
     ),
     Trap(
         "bits",
-        with_(each=lambda dtype: 8 * dtype.itemsize),
+        with_(each=in_bits),
         "`itemsize` is in bytes already.",
         BYTES,
-        (with_(each=lambda dtype: 16),),
+        (with_(each=in_sixteen),),
     ),
     Trap(
         "numbers instead of bytes",
-        with_(each=lambda dtype: 1),
+        with_(each=in_numbers),
         "that is how many numbers there are. Each of them takes `dtype.itemsize` bytes.",
         BYTES,
     ),
     Trap(
         "the matrix of scores",
-        with_(read=lambda tokens: tokens * tokens),
+        with_(read=each_pair),
         "the cache grows with the number of tokens, not with its square: the scores of all pairs "
         "are nowhere kept.",
         BYTES,
-        (with_(read=lambda tokens: tokens * (tokens + 1) // 2),),
+        (with_(read=each_pair_once),),
     ),
     Trap(
         "one token",
-        with_(read=lambda tokens: 1),
+        with_(read=the_last_token),
         "each token that has been read leaves its keys and values.",
         BYTES,
     ),

@@ -112,10 +112,10 @@ TRAPS = (
     ),
     Trap(
         "another theta",
-        with_(base=lambda theta: 10_000.0),
+        with_(base=part.ten_thousand),
         "theta is an argument.",
         PREFILL,
-        (with_(base=lambda theta: 100.0),),
+        (with_(base=part.one_hundred),),
     ),
     Trap(
         "groups by turns",

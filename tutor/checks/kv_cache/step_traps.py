@@ -68,10 +68,10 @@ TRAPS = (
     ),
     Trap(
         "another theta",
-        with_(base=lambda theta: 10_000.0),
+        with_(base=part.ten_thousand),
         "theta is an argument, and the keys in the cache were turned by it.",
         STEP,
-        (with_(base=lambda theta: 100.0),),
+        (with_(base=part.one_hundred),),
     ),
     Trap(
         "what is left over is read",
