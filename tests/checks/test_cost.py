@@ -112,8 +112,9 @@ def test_largest_intermediate_is_found_although_it_is_not_returned(draw):
         lambda a: a * float(a.max()),
         lambda a: torch.from_dlpack(np.from_dlpack(a)),
         lambda a: torch.tensor([[float(x) for x in row] for row in a]),
+        lambda a: a[(a > 0).any(-1).tolist()],
     ],
-    ids=["numpy", "asarray", "tolist", "cpu", "item", "float", "dlpack", "floats"],
+    ids=["numpy", "asarray", "tolist", "cpu", "item", "float", "dlpack", "floats", "bools"],
 )
 def test_leaving_torch_is_seen(draw, function):
     assert cost_of(function, draw(M, N)).outside

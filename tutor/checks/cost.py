@@ -1,7 +1,7 @@
 """Counting the work of a call: no clock, so the same answer on every machine."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -220,15 +220,16 @@ class Names(TorchFunctionMode):
     """Sees what Python called: operations that torch takes apart before a dispatch mode sees them,
     and the ways out of torch."""
 
-    def __init__(self, cost: Cost):
+    def __init__(self, cost: Cost, computed: Set[int] = frozenset()):
+        """``computed`` as in ``Operations``."""
         super().__init__()
-        self.cost = cost
+        self.cost, self.computed = cost, computed
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name = resolve_name(func) or getattr(func, "__name__", repr(func))
         self.cost.called.add(name)
         left = name in _EXITS and args and isinstance(args[0], Tensor)
-        if left and args[0].is_floating_point() and self.cost.outside is None:
+        if left and self.cost.outside is None and self._matters(args[0], name):
             name = name.removeprefix("torch.")
             self.cost.unseen = True
             self.cost.outside = f"{name}() takes numbers out of torch, where no GPU can follow"
@@ -239,6 +240,12 @@ class Names(TorchFunctionMode):
         if func is Tensor.__deepcopy__ and args[0].is_leaf and args[0].__class__ is Tensor:
             return _deep_copy(*args)
         return func(*args, **(kwargs or {}))
+
+    def _matters(self, t: Tensor, name: str) -> bool:
+        """Of whole numbers and truth values, those that were computed, where they are read."""
+        with torch._C.DisableTorchFunction():
+            whole = name != "torch.Tensor.cpu" and storage(t) in self.computed
+            return t.is_floating_point() or whole
 
 
 def numbers_in(args: tuple[Any, ...]) -> list[Tensor]:
@@ -279,7 +286,7 @@ class Counter:
         tensors.
         """
         cost = self.operations.begin(inputs)
-        with called(cost, self.forbid_autograd), self.operations:
+        with called(cost, self.forbid_autograd, self.operations.computed), self.operations:
             yield cost
 
     def returned(self, outputs) -> None:
@@ -308,7 +315,7 @@ def autograd_told(names: set[str]) -> AbstractContextManager:
 
 
 @contextmanager
-def called(cost: Cost, forbid_autograd: bool = False):
+def called(cost: Cost, forbid_autograd: bool = False, computed: Set[int] = frozenset()):
     """Note in ``cost`` what Python calls by name, what tells of itself, what torch's recorder sees,
     the ways out of torch, and autograd if asked."""
 
@@ -317,7 +324,7 @@ def called(cost: Cost, forbid_autograd: bool = False):
         record = stack.enter_context(recorded(known_by_name))
         if forbid_autograd:
             stack.enter_context(autograd_told(cost.called))
-        stack.enter_context(Names(cost))
+        stack.enter_context(Names(cost, computed))
         yield
     cost.called |= record.names
     cost.trail = record.trail
