@@ -1,6 +1,7 @@
 """Chapter 8's models with chapter 9's caches in them: held to the same models without, and to
 Hugging Face's classes."""
 
+import copy
 import functools
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
@@ -234,6 +236,37 @@ def test_stored_for_decoding_changes_the_memory_and_no_number():
     assert all(torch.equal(p, before[name]) for name, p in model.state_dict().items())
     assert model.decoder.layers[0].linear1.weight.mT.is_contiguous()
     assert model.readout.weight is model.decoder_embedding.token.weight
+
+
+class _Called(TorchDispatchMode):
+    """Names of the operations that are done within it."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["GPT-2", "LLaMA, grouped", "T5"])
+def test_model_stored_for_several_rows_says_the_same_and_takes_the_packed_matrices(name):
+    model, rows, written = copy.deepcopy(_model(name)).float(), torch.arange(3), _tokens(3, 6)
+    parts = [written[:, :4], *written[:, 4:].split(1, dim=1)]
+    plain = CachedModel(model, LENGTH, **_source(name))
+    wanted = [plain.read(part, rows) for part in parts]
+    ties = len({p.data_ptr() for p in model.parameters()})
+    assert stored_for_decoding(model, 3) is model
+    assert len({p.data_ptr() for p in model.parameters()}) == ties
+    stored = CachedModel(model, LENGTH, **_source(name))
+    with _Called() as called:
+        got = [stored.read(part, rows) for part in parts]
+    for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    packed = sum("_linear_pointwise" in name for name in called.names)
+    # In each of two steps, of each layer: what it asks, its answer, and the two of feed-forward.
+    assert not torch.backends.mkldnn.is_available() or packed >= 2 * 4 * len(stored.layers)
 
 
 def test_reset_forgets_what_the_rows_have_read():

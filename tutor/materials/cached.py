@@ -17,16 +17,50 @@ from tutor.multihead import MultiHeadAttention, merge_heads, split_heads
 __all__ = ["CachedModel", "stored_for_decoding"]
 
 
-def stored_for_decoding(model: nn.Module) -> nn.Module:
-    """The same model, in place, whose matrices (out, in) lie in memory as (in, out).
+def stored_for_decoding(model: nn.Module, rows: int = 1) -> nn.Module:
+    """The same model, in place, whose matrices (out, in) lie in memory as a step wants them.
 
     One token is a product of a vector and a matrix, which takes as long as it takes to read the
-    matrix. Shapes, names and numbers stay as they are.
+    matrix: it lies as (in, out). For several ``rows`` the library would first copy a matrix, block
+    by block, in each product; where torch has oneDNN, that is done once, beside the matrix.
+    Shapes, names and numbers stay as they are, and who shares a matrix goes on to share it.
     """
-    for parameter in model.parameters():
-        if parameter.ndim == 2:
-            parameter.data = parameter.data.mT.contiguous().mT
+    stored: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if weight.ndim != 2:
+                continue
+            key = weight.data_ptr()
+            if key not in stored:
+                stored[key] = _stored(weight, rows)
+            setattr(module, name, stored[key])
     return model
+
+
+def _stored(weight: nn.Parameter, rows: int) -> nn.Parameter:
+    here = weight.device.type == "cpu" and weight.dtype == torch.float32
+    if rows == 1 or not (here and torch.backends.mkldnn.is_available()):
+        turned = weight.detach().mT.contiguous().mT
+        return nn.Parameter(turned, weight.requires_grad)
+    found = torch.Tensor._make_subclass(_Packed, weight.detach().contiguous(), False)
+    found.rows = rows
+    found.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), rows)
+    return found
+
+
+class _Packed(nn.Parameter):
+    """A matrix that is there twice: as it is, and in the order in which oneDNN reads it for so many
+    rows. A product with as many takes the second; all else takes the first."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        with torch._C.DisableTorchFunctionSubclass():
+            if func is F.linear and not kwargs and isinstance(args[1], cls):
+                x, weight, bias = (*args, None)[:3]
+                if x.numel() == weight.rows * x.shape[-1]:
+                    one = torch.ops.mkldnn._linear_pointwise
+                    return one(x, weight.packed, bias, "none", [], "")
+            return func(*args, **(kwargs or {}))
 
 
 @dataclass
