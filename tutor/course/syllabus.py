@@ -15,7 +15,7 @@ from tutor.course import reading
 
 __all__ = ["HEADER", "Piece", "minutes_of_exercises", "pieces", "rows", "weeks"]
 
-HEADER = ("week", "pages", "exercises", "minutes", "points", "due at its end")
+HEADER = ("week", "pages", "exercises", "minutes", "points", "notebooks due")
 
 _EXERCISE = re.compile(r"^\| \d+ \| `(\w+)` \| (\d+) \|", re.MULTILINE)
 
@@ -92,7 +92,7 @@ def rows(plan: Iterable[Sequence[Piece]]) -> list[list[str]]:
             "; ".join(_exercises(part)) or "–",
             str(sum(p.minutes for p in part)),
             str(sum(p.points for p in part)),
-            ", ".join(f"`{p.chapter}`" for p in part if last[p.chapter] == p) or "–",
+            ", ".join(_number(p.chapter) for p in part if last[p.chapter] == p) or "–",
         ]
         for week, part in enumerate(plan, 1)
     ]
