@@ -172,7 +172,8 @@ _PAST, _ROOM = 120, 128
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
     draw = Pieces(generator, device)
-    case = draw.case("counted", draw.updates(_PAST, 1), sizes=(B, G, _ROOM, D))
+    calls = [*draw.updates(2), Call("reset"), *draw.updates(_PAST, 1)]
+    case = draw.case("counted", calls, sizes=(B, G, _ROOM, D))
     return Contract(
         calls=(case,),
         method="update",

@@ -63,6 +63,9 @@ def _by_hand(draw: Pieces) -> Iterator[Case]:
     yield draw.case("one place", draw.updates(1, 2, 1), "edges", (B, G, 1, D))
     square = draw.updates(3, 1, 1, 1, batch=4, heads=4)
     yield draw.case("as many heads as texts and places", square, "edges", (4, 4, 4, 4))
+    # More than a short integer or a number of half precision can count.
+    long = draw.updates(2101, 1, batch=1, heads=1, width=1)
+    yield draw.case("a long text", long, "edges", (1, 1, 3, 1))
     early = [*draw.updates(2, 1), Call("reset"), *draw.updates(4, 1, 1)]
     yield draw.case("a reset before it is full", early, "edges")
     yield from draw.refused()
@@ -112,7 +115,8 @@ _PAST, _WINDOW = 120, 96
 
 def _contract(generator: Generator, device: torch.device) -> Contract:
     draw = _Pieces(generator, device)
-    case = draw.case("counted", draw.updates(_PAST, 1), sizes=(B, G, _WINDOW, D))
+    calls = [*draw.updates(2), Call("reset"), *draw.updates(_PAST, 1)]
+    case = draw.case("counted", calls, sizes=(B, G, _WINDOW, D))
     # Written by an index, the memory counts as written; against as much again for a copy of it.
     memory = (2 * B * G * D + 1) * _WINDOW
     return Contract(calls=(case,), method="update", max_written=between(memory + 2, 2 * memory + 2))

@@ -63,8 +63,13 @@ def _by_hand(draw: Draw) -> Iterator[Case]:
     yield Case("SmolLM2, one token", (30, 576, 9, 3, 1))
     yield Case("Llama 3 70B, 8,192 tokens", (80, 8192, 64, 8, 8192))
     yield Case("the example of the text", (2, 12, 4, 2, 5))
+    yield Case("one head", (3, 10, 1, 1, 7))
     for name, wrong in {
         "a negative number of tokens": (2, 12, 4, 2, -1),
+        "a negative number of layers": (-2, 12, 4, 2, 5),
+        "a negative width": (2, -12, 4, 2, 5),
+        "a negative number of key heads": (2, 12, 4, -2, 5),
+        "a negative number of texts": (2, 12, 4, 2, 5, -1),
         "heads that do not divide the width": (2, 12, 5, 1, 4),
         "no heads": (2, 12, 0, 1, 4),
     }.items():
