@@ -374,6 +374,7 @@ OWN |= {
         "twice round|^by token$": "The token of position `p` stands at place",
         "^longer$|three times|chunk longer": "`t` may be larger than the window",
         "chunks|one place$": "in which pieces the tokens came",
+        "long text": "however long the text",
         "reset|^another text$": "forgets",
         "^(turned|behind|views)$": "As in `KVCache`",
         "filled anew": "the numbers are copied in",

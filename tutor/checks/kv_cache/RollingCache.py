@@ -63,9 +63,6 @@ def _by_hand(draw: Pieces) -> Iterator[Case]:
     yield draw.case("one place", draw.updates(1, 2, 1), "edges", (B, G, 1, D))
     square = draw.updates(3, 1, 1, 1, batch=4, heads=4)
     yield draw.case("as many heads as texts and places", square, "edges", (4, 4, 4, 4))
-    # More than a short integer or a number of half precision can count.
-    long = draw.updates(2101, 1, batch=1, heads=1, width=1)
-    yield draw.case("a long text", long, "edges", (1, 1, 3, 1))
     early = [*draw.updates(2, 1), Call("reset"), *draw.updates(4, 1, 1)]
     yield draw.case("a reset before it is full", early, "edges")
     yield from draw.refused()
@@ -110,6 +107,17 @@ def _any_chunks(make: Make, generator: Generator, device: torch.device) -> str |
     return None
 
 
+def _long_text(make: Make, generator: Generator, device: torch.device) -> str | None:
+    """More tokens than a short integer, or a number of half precision, can count."""
+    draw, length, window = _Pieces(generator, device), 2101, 3
+    cache = make(1, 1, window, 1, dtype=DOUBLE, device=device)
+    *_, positions = cache.call("update", *draw.piece(length, batch=1, heads=1, width=1))
+    wanted = sorted(range(length - window, length), key=lambda p: p % window)
+    if positions.tolist() == wanted:
+        return None
+    return f"after {length:,} tokens the positions are {positions.tolist()} and not {wanted}"
+
+
 _PAST, _WINDOW = 120, 96
 
 
@@ -133,6 +141,7 @@ ROLLING_CACHE = Exercise(
     properties=(
         Property("the caller's tensors filled anew", _callers_memory),
         Property("any chunks", _any_chunks, "values"),
+        Property("a long text", _long_text, "edges"),
         Property("in place", in_place(("keys", "values"), _sequence)),
         Property("a reset in place", in_place(("keys", "values"), _forgets_in_place)),
     ),
