@@ -266,7 +266,7 @@ def grouped_attention(
     """Attention whose keys and values have fewer heads, and are not copied for the others."""
     groups = keys.shape[1]
     if keep is not None:  # as many times as there are heads in a group
-        keep = keep.repeat(*(1,) * (keep.ndim - 2), q.shape[1] // groups, 1)
+        keep = torch.cat((keep,) * (q.shape[1] // groups), dim=-2)
     return _by_heads(attention(_by_groups(q, groups), keys, values, keep), q.shape[2])
 
 

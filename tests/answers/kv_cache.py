@@ -686,6 +686,18 @@ def generate_for_those_who_write(
     return torch.stack(written, 1) if written else empty, lengths
 
 
+def step_projected_twice(x, keys, values, lengths, w_q, w_k, w_v, w_out, *rest):
+    """The value is made a second time, and nobody reads it."""
+    x @ w_v
+    return step_in_groups(x, keys, values, lengths, w_q, w_k, w_v, w_out, *rest)
+
+
+def prefill_projected_twice(x, w_q, w_k, w_v, *rest):
+    """The values are made a second time, and nobody reads them."""
+    x @ w_v
+    return prefill_with_lists(x, w_q, w_k, w_v, *rest)
+
+
 def generate_row_by_row(model, prompts, chances, stop, temperature=1.0, top_k=None, top_p=None):
     """A text after another: as many calls as tokens."""
     _prompts(prompts, chances)
@@ -778,8 +790,13 @@ WRONG = {
 
 DEAR = {
     "KVCache": [Copied, KeysCopied],
-    "decode_step": [step_of_all_pairs],
-    "chunked_prefill": [prefill_at_once, prefill_again, prefill_with_keys_again],
+    "decode_step": [step_of_all_pairs, step_projected_twice],
+    "chunked_prefill": [
+        prefill_at_once,
+        prefill_again,
+        prefill_with_keys_again,
+        prefill_projected_twice,
+    ],
     "RollingCache": [RollingCopied],
     "generate": [generate_row_by_row, generate_and_ask_once_more],
 }

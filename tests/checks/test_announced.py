@@ -363,7 +363,7 @@ OWN |= {
         "^default$": "as in `decode_step`",
         "^(by token|at once|longer|one token)$|whole chunk|last chunk": "last chunk may be shorter",
         "^far apart$": "may be near 1e3|near\n1e3",
-        "40 tokens": "1 and more",
+        "40 tokens|long prompt": "1 and more",
         "any chunk": "Any chunk gives the same answers",
         "later tokens": "none that comes later",
         "must raise": "must raise a `ValueError`",

@@ -223,7 +223,9 @@ def _observe_device(trial: Trial, case: Case) -> None:
         # Reading numbers fails there and is no fault; mixing devices is one.
         crash = got.responses[-1].crash
         mixed = "(expected|same) device"
-        if trial.exercise.is_class:  # an earlier call has made the tensor into which this one writes
+        if (
+            trial.exercise.is_class
+        ):  # an earlier call has made the tensor into which this one writes
             mixed += "|Cannot copy out of meta tensor"
         if re.search(mixed, crash.message):
             sentence = "a tensor made on the CPU meets inputs that are on another device"
